@@ -1,0 +1,85 @@
+package ridgeline
+
+import "time"
+
+// A Release carries one model version through its project's environments, one
+// after the other.
+type Release struct {
+	ID              ReleaseID
+	Project         ProjectName
+	Model           ModelName
+	Version         int
+	Status          Status
+	Cause           string // "run r-…", "cli", "rollback"
+	Caller          string
+	Reason          string
+	Only            string // one environment's name; empty for all
+	Environments    []ReleaseEnvironment
+	CancelRequested bool
+	Created         time.Time
+	Ended           time.Time
+}
+
+// A ReleaseEnvironment is a release's passage through one environment.
+type ReleaseEnvironment struct {
+	Name       string
+	Status     Status
+	Image      string
+	Deployment DeploymentID
+	Message    string
+	Started    time.Time
+	Ended      time.Time
+}
+
+// Finish moves the release to a terminal status. Finishing twice with the
+// same status is harmless.
+func (r *Release) Finish(status Status, reason string, at time.Time) error {
+	switch {
+	case !status.Terminal():
+		return Errorf(Invalid, "a release cannot finish as %s", status)
+	case r.Status == status:
+		return nil
+	case r.Status.Terminal():
+		return Errorf(Conflict, "release %s already ended as %s", r.ID, r.Status)
+	}
+	r.Status, r.Reason, r.Ended = status, reason, at
+	return nil
+}
+
+// DeploymentState is where a deployment stands.
+type DeploymentState string
+
+// A deployment is starting until it passed its smoke test, then live: its
+// environment's endpoint sends requests to it. Retired ones answer no more.
+const (
+	DeploymentStarting DeploymentState = "starting"
+	DeploymentLive     DeploymentState = "live"
+	DeploymentRetired  DeploymentState = "retired"
+)
+
+// A Deployment is one model version placed in one environment.
+type Deployment struct {
+	ID          DeploymentID
+	Project     ProjectName
+	Environment string
+	Release     ReleaseID
+	Model       ModelName
+	Version     int
+	Image       string
+	Host        string
+	Replicas    int
+	State       DeploymentState
+	Created     time.Time
+	Ended       time.Time
+}
+
+// An Endpoint is the stable address of a project's environment. The keys are
+// derived from the server's own secret and a generation, so that rotating one
+// is counting it up and the database holds no key.
+type Endpoint struct {
+	Project             ProjectName
+	Environment         string
+	PrimaryGeneration   int
+	SecondaryGeneration int
+	Live                DeploymentID // empty when nothing answers
+}
