@@ -1,0 +1,119 @@
+package worker
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/ridgeline-mlops/ridgeline"
+)
+
+// protocol is the version of what the frames' headers mean.
+const protocol = 1
+
+// Hello is what a worker says once its script's init() has returned.
+type Hello struct {
+	Protocol int     `json:"protocol"`
+	Python   string  `json:"python"` // the interpreter's version
+	PID      int     `json:"pid"`
+	Seconds  float64 `json:"seconds"` // import and init() together
+	Headers  bool    `json:"headers"` // run() takes request_headers
+	Schema   bool    `json:"schema"`  // run() is decorated with @input_schema
+}
+
+// A Request is one call of run(). Headers are only sent to a worker whose
+// Hello asks for them.
+type Request struct {
+	Method      string // GET or POST
+	Query       string // raw, for GET
+	ContentType string
+	Headers     map[string]string // names in Title-Case
+	Body        []byte
+}
+
+type requestHeader struct {
+	Method      string            `json:"method,omitempty"`
+	Query       string            `json:"query,omitempty"`
+	ContentType string            `json:"content_type,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+}
+
+// A Response is the answer to one Request: what an HTTP client is to get,
+// before the contract's own headers.
+type Response struct {
+	Status       int
+	Body         []byte
+	Failed       bool        // the script is to blame: it raised, or answered 5xx itself
+	Returned     bool        // run() returned, after Milliseconds
+	Milliseconds float64     // how long run() took
+	Error        string      // one line for logs and reports; not for the client
+	Headers      [][2]string // chosen by run(), when it returned a flask.Response; otherwise the body is JSON
+}
+
+type responseHeader struct {
+	Status  int         `json:"status"`
+	Failed  bool        `json:"failed"`
+	MS      *float64    `json:"ms"`
+	Error   string      `json:"error"`
+	Headers [][2]string `json:"headers"`
+}
+
+// A StartError tells why a worker never became ready.
+type StartError struct {
+	Stage     string // "process": it could not be run, or died without a word; "import", "init"; "timeout"
+	Message   string // one line
+	Traceback string // what the interpreter said, when Stage is import or init
+	Output    []string
+}
+
+// Error is one line.
+func (e *StartError) Error() string {
+	switch e.Stage {
+	case "import":
+		return "the scoring script could not be loaded: " + e.Message
+	case "init":
+		return "init() of the scoring script failed: " + e.Message
+	}
+	return e.Message
+}
+
+// Detail is what to show below the message: the traceback, or else the last
+// lines that the process wrote.
+func (e *StartError) Detail() []string {
+	if e.Traceback != "" {
+		return lines(e.Traceback)
+	}
+	return e.Output
+}
+
+func encodeRequest(id uint64, r Request, hello Hello) (Frame, error) {
+	h := requestHeader{}
+	if r.Method != "" && r.Method != "POST" {
+		h.Method, h.Query = r.Method, r.Query
+	}
+	if hello.Schema {
+		h.ContentType = r.ContentType
+	}
+	if hello.Headers {
+		h.Headers = r.Headers
+	}
+	header, err := json.Marshal(h)
+	if err != nil {
+		return Frame{}, fmt.Errorf("encode request: %w", err)
+	}
+	return Frame{Type: FrameRequest, ID: id, Header: header, Body: r.Body}, nil
+}
+
+func decodeResponse(f Frame) (Response, error) {
+	var h responseHeader
+	if err := json.Unmarshal(f.Header, &h); err != nil {
+		return Response{}, ridgeline.Errorf(ridgeline.Internal, "response header of the worker: %w", err)
+	}
+	if h.Status < 100 || h.Status > 999 {
+		return Response{}, ridgeline.Errorf(ridgeline.Internal, "the worker answered with HTTP status %d", h.Status)
+	}
+	r := Response{Status: h.Status, Body: f.Body, Failed: h.Failed, Error: h.Error, Headers: h.Headers}
+	if h.MS != nil {
+		r.Returned, r.Milliseconds = true, *h.MS
+	}
+	return r, nil
+}
