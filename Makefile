@@ -1,0 +1,149 @@
+# Ridgeline's build. `make help` lists the targets; CONTRIBUTING.md explains.
+#
+# It needs Go, Python 3.11 or newer, git, gcc and g++ (DuckDB is linked in).
+# Everything else is fetched once from the package registries, into TOOLS.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+GO     ?= go
+PYTHON ?= python3
+
+# Pinned, so that a new release of a tool turns nobody's build red.
+GOLANGCI_VERSION := 2.15.0
+UV_VERSION       := 0.13.9
+RUFF_VERSION     := 0.17.6
+PYTEST_VERSION   := 9.2.0
+
+TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ridgeline-tools
+GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+# A uv that answers is used as it is; a shim without a uv behind it does not answer.
+UV       := $(if $(shell uv --version 2>/dev/null),uv,$(TOOLS)/uv-$(UV_VERSION)/bin/uv)
+UV_NEEDS := $(filter-out uv,$(UV))
+# The interpreter of this machine, never one that uv would download.
+UV_RUN    = UV_PYTHON_DOWNLOADS=never $(UV) run --no-project --quiet --python "$$(command -v $(PYTHON))"
+RUFF      = $(UV_RUN) --with ruff==$(RUFF_VERSION) ruff
+PYTEST    = $(UV_RUN) --with pytest==$(PYTEST_VERSION) python -m pytest
+
+# The version comes from git; a tree without git history (an archive) still builds.
+BUILDVCS := $(if $(shell git rev-parse HEAD 2>/dev/null),auto,false)
+
+# All packages but the stories, which run the built programs.
+PACKAGES = $$($(GO) list ./... | grep -v '/ridgeline/test\(/\|$$\)')
+
+##@ Use
+
+.PHONY: build
+build: bin/ridgeline ## bin/ridgeline and bin/scorer
+
+# Go knows best what has changed, so both programs are always asked for.
+.PHONY: FORCE
+FORCE:
+
+# The scorer goes into images: static, and the same bytes from the same
+# sources wherever it is built, because its layer's digest depends on them.
+bin/scorer: FORCE | needs-build
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $@ ./cmd/scorer
+
+# Embedded by cmd/ridgeline. Replaced only when it differs, to keep Go's cache.
+cmd/ridgeline/embedded/scorer: bin/scorer
+	@cmp -s $< $@ || { cp $< $@.tmp && mv $@.tmp $@; }
+
+bin/ridgeline: cmd/ridgeline/embedded/scorer FORCE
+	$(GO) build -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w" -o $@ ./cmd/ridgeline
+
+.PHONY: demo
+demo: build ## the whole loop on the diabetes project, in a minute or so
+	bin/ridgeline demo
+
+##@ Check
+
+.PHONY: check
+check: needs-build format arch vet lint python-lint ## what a change has to pass, in about three minutes
+	@$(MAKE) --no-print-directory build
+	$(GO) test -short -timeout 5m $(PACKAGES)
+	@$(MAKE) --no-print-directory python-test
+
+.PHONY: test
+test: test-needs ## everything, on a machine with two cores within the hour; ends with "N passed, N failed"
+	@$(MAKE) --no-print-directory tools
+	@MAKE="$(MAKE)" $(PYTHON) test/setup/everything.py
+
+.PHONY: format
+format: ## fails when gofmt would change a file
+	@changed=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard --deduplicate '*.go' | xargs -r ls -d 2>/dev/null)); \
+	if [ -n "$$changed" ]; then echo "not formatted; run gofmt -w on:"; echo "$$changed"; exit 1; fi
+
+.PHONY: arch
+arch: ## who may import whom, and which library has which door
+	$(GO) test ./internal/archtest
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## golangci-lint, see .golangci.yml
+	$(GOLANGCI) run ./...
+
+.PHONY: python-lint
+python-lint: $(UV_NEEDS) ## ruff on the Python sources
+	$(RUFF) check python test/setup
+
+.PHONY: python-test
+python-test: $(UV_NEEDS) ## pytest on the Python worker
+	cd python && $(PYTEST) $(PYTEST_FLAGS)
+
+# One Go test run each; FLAGS is how everything.py reads the results.
+.PHONY: race stories
+race: ## every Go package under the race detector
+	$(GO) test -race -timeout 20m -p 2 $(FLAGS) $(PACKAGES)
+stories: build ## the stories: the built programs, from the command line
+	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) ./test/...
+
+##@ Measure
+
+.PHONY: bench-%
+bench-%: build ## bench-loop and so on: side by side, into bench/results
+	$(GO) run ./bench/$*
+
+##@ Set up
+
+.PHONY: needs-build test-needs
+needs-build:
+	@test/setup/needs.sh build
+test-needs: ## installs what the tests need (as root, by apt), or says what is missing
+	@test/setup/needs.sh test
+
+
+.PHONY: tools
+tools: $(UV_NEEDS) $(GOLANGCI) ## builds or installs uv and golangci-lint into the user's cache, once
+
+.PHONY: clean
+clean: ## removes what was built; the caches of Go, uv and the tools stay
+	rm -rf bin cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/scorer.tmp
+	find python test -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Built from source outside of our module, so that its dependencies stay out
+# of our go.mod. Moved into place when complete: an interrupted build leaves
+# no half tool behind.
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION): once, a few minutes"
+	@mkdir -p $(TOOLS)
+	tmp=$$(mktemp -d $(TOOLS)/.golangci-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; chmod 755 "$$tmp"; \
+	cd / && GOFLAGS=-mod=mod GOWORK=off GOBIN="$$tmp" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION) && \
+	mkdir -p $(@D) && mv "$$tmp/golangci-lint" $@
+
+$(TOOLS)/uv-$(UV_VERSION)/bin/uv:
+	@mkdir -p $(TOOLS)
+	rm -rf $(TOOLS)/uv-$(UV_VERSION)
+	$(PYTHON) -m venv $(TOOLS)/uv-$(UV_VERSION)
+	$(TOOLS)/uv-$(UV_VERSION)/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z%-][a-z %-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,62 @@
+package archtest
+
+// anything marks a folder that may import every package of ours: only there
+// do concrete types meet.
+var anything = []string{"*"}
+
+// arrows says which packages of ours each package imports, test files aside.
+// Everything may import the root package and internal/*, which therefore do
+// not appear; internal/* and the root import nothing of ours. Keys and values
+// are folders, values in alphabetical order.
+//
+// A new arrow is a decision: look whether an interface on the caller's side
+// does it, before adding a line.
+var arrows = map[string][]string{
+	"":                  {},
+	"blob":              {},
+	"build":             {"blob", "data", "flow", "host", "project", "pyenv", "store"},
+	"cmd/ridgeline":     anything,
+	"cmd/scorer":        {"score", "worker"},
+	"data":              {},
+	"flow":              {},
+	"gate":              {},
+	"host":              {},
+	"host/hosttest":     {"host"},
+	"host/process":      {"host"},
+	"image":             {},
+	"internal/archtest": {},
+	"internal/pgtest":   {},
+	"internal/sqlq":     {},
+	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "project", "pyenv", "store"},
+	"project":           {},
+	"pyenv":             {},
+	"python":            {},
+	"registry":          {},
+	"release":           {"blob", "flow", "host", "project", "store"},
+	"score":             {"worker"},
+	"store":             {},
+	"worker":            {"python"},
+}
+
+// everywhere marks a library that is light enough to need no door.
+var everywhere = []string{"*"}
+
+// doors says which folders import which library, test files aside. A key is
+// an import path prefix; the longest one that fits an import counts. Every
+// import from outside the standard library needs a line, so that a new
+// dependency is seen here (and in docs/dependencies.md) before it spreads.
+var doors = map[string][]string{
+	"database/sql":                             {"data", "flow", "store"},
+	"github.com/danielgtaylor/huma/v2":         {"api"},
+	"github.com/dbos-inc/dbos-transact-golang": {"flow"},
+	"github.com/distribution/distribution/v3":  {"registry"},
+	"github.com/duckdb/duckdb-go":              {"data"},
+	"github.com/google/go-containerregistry":   {"image"},
+	"github.com/jackc/pgx/v5":                  {"flow", "internal/pgtest", "store"},
+	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
+	"go.yaml.in/yaml":                          {"data", "project"},
+	"gocloud.dev":                              {"blob"},
+	"golang.org/x/sys":                         everywhere,
+	"gonum.org/v1/gonum":                       {"gate"},
+	"modernc.org/sqlite":                       {"store"},
+}
