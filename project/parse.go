@@ -1,0 +1,270 @@
+package project
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ridgeline-mlops/ridgeline"
+)
+
+// config reads the whole file. A top-level key that begins with x- is left
+// alone: a place for anchors.
+func (r *reader) config(text []byte) Config {
+	var c Config
+	root := r.document(text)
+	if root == nil {
+		return c
+	}
+	if root.Kind != yaml.MappingNode {
+		r.at(root, "expected a map that starts with `project: NAME`, got %s", found(root))
+		return c
+	}
+	top := *root
+	top.Content = nil
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if k := follow(root.Content[i]); k.Kind != yaml.ScalarNode || !strings.HasPrefix(k.Value, "x-") {
+			top.Content = append(top.Content, root.Content[i], root.Content[i+1])
+		}
+	}
+	f := r.section(&top, FileName, "project", "model", "python", "data", "build", "pipeline", "release")
+	start := &yaml.Node{Line: 1, Column: 1}
+	for _, need := range []struct{ key, example string }{
+		{"project", "project: diabetes"}, {"python", "python: requirements.txt"}, {"pipeline", "pipeline: {steps: {train: python -m diabetes.train}}"},
+	} {
+		if !f.has(need.key) {
+			r.at(start, "%s is missing: add for example `%s`", need.key, need.example)
+		}
+	}
+	c.Project = ridgeline.ProjectName(r.named(f.value("project"), "project"))
+	c.Model = ridgeline.ModelName(c.Project)
+	if n := f.value("model"); n != nil {
+		c.Model = ridgeline.ModelName(r.named(n, "model"))
+	}
+	c.Python = r.python(f.value("python"))
+	c.Data = r.data(f.value("data"))
+	c.Build = r.build(f.value("build"))
+	if n := f.value("pipeline"); n != nil {
+		c.Pipeline = r.pipeline(n)
+	}
+	rel, scored := r.release(f.value("release"))
+	c.Release = rel
+	r.together(c, f, scored)
+	return c
+}
+
+// named reads the name of a noun.
+func (r *reader) named(n *yaml.Node, kind string) string {
+	if n == nil {
+		return ""
+	}
+	name := r.text(n, kind, "diabetes")
+	if name != "" {
+		r.checkName(n, kind, name)
+	}
+	return name
+}
+
+func (r *reader) checkName(n *yaml.Node, kind, name string) {
+	if err := ridgeline.CheckName(kind, name); err != nil {
+		r.at(n, "%s", err)
+	}
+}
+
+// python reads which file tells the packages.
+func (r *reader) python(n *yaml.Node) string {
+	file := r.file(n, "python", "requirements.txt", false)
+	if file == "" {
+		return ""
+	}
+	base := path.Base(file)
+	switch {
+	case base == "uv.lock", base == "pyproject.toml", strings.HasSuffix(base, ".txt"), strings.HasSuffix(base, ".in"):
+		return file
+	case slices.Contains([]string{"conda.yaml", "conda.yml", "environment.yml", "environment.yaml", "poetry.lock", "Pipfile", "Pipfile.lock", "pdm.lock", "pylock.toml"}, base):
+		r.at(n, "python: %s is not supported by this version yet: use requirements.txt, or pyproject.toml with uv.lock", base)
+	default:
+		r.at(n, "python: expected requirements.txt, uv.lock or pyproject.toml, got %q", clip(file, 60))
+	}
+	return ""
+}
+
+func (r *reader) data(n *yaml.Node) []Dataset {
+	if n == nil {
+		return nil
+	}
+	var list []Dataset
+	for _, e := range r.entries(n, "data", "a map from a dataset's name to its path") {
+		what := "data." + clip(e.name, 60)
+		r.checkName(e.key, "dataset", e.name)
+		d := Dataset{Name: e.name, Holdout: Holdout{Fraction: 0.2}}
+		if e.value.Kind == yaml.ScalarNode {
+			d.Path = r.file(e.value, what, "data/rows.csv", true)
+			list = append(list, d)
+			continue
+		}
+		f := r.section(e.value, what, "path", "target", "holdout", "checks")
+		if !f.has("path") && e.value.Kind == yaml.MappingNode {
+			r.at(e.key, "%s: path is missing: add for example `path: data/%s.csv`", what, clip(e.name, 40))
+		}
+		d.Path = r.file(f.value("path"), what+".path", "data/rows.csv", true)
+		d.Target = r.text(f.value("target"), what+".target", "progression")
+		d.Checks = r.file(f.value("checks"), what+".checks", "checks.yaml", false)
+		if h := f.value("holdout"); h != nil {
+			hf := r.section(h, what+".holdout", "fraction", "key")
+			d.Holdout.Fraction = r.share(hf.value("fraction"), what+".holdout.fraction", 0.2, 1)
+			d.Holdout.Key = r.texts(hf.value("key"), what+".holdout.key", "id")
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+func (r *reader) build(n *yaml.Node) Build {
+	b := Build{Timeout: 30 * time.Minute}
+	if n == nil {
+		return b
+	}
+	f := r.section(n, "build", "quality", "tests", "coverage", "timeout", "nightly")
+	r.later(f, "build", "nightly")
+	b.Quality = r.text(f.value("quality"), "build.quality", "`ruff check .`")
+	b.Tests = r.text(f.value("tests"), "build.tests", "`pytest`")
+	b.Timeout = r.duration(f.value("timeout"), "build.timeout", b.Timeout)
+	if c := f.value("coverage"); c != nil {
+		if p, ok := percent(c); ok && p >= 0 && p <= 1 {
+			b.Coverage = math.Round(p*1e8) / 1e6
+		} else {
+			b.Coverage = r.number(c, "build.coverage", 0, 0, 100)
+		}
+		if !f.has("tests") && b.Coverage > 0 {
+			r.at(f.at["coverage"].key, "build.coverage: there are no tests to measure: add build.tests, for example `pytest --cov --cov-report=xml`")
+		}
+	}
+	return b
+}
+
+// release also says whether the file names a scoring script, were it wrongly:
+// then it is not missing as well.
+func (r *reader) release(n *yaml.Node) (Release, bool) {
+	rel := Release{Request: "data"}
+	if n == nil {
+		return rel, false
+	}
+	f := r.section(n, "release", "score", "request", "environments")
+	rel.Score = r.file(f.value("score"), "release.score", "score.py", false)
+	if rel.Score != "" && !strings.HasSuffix(rel.Score, ".py") {
+		r.at(f.value("score"), "release.score: expected a Python file, such as score.py, got %q", clip(rel.Score, 60))
+	}
+	if q := f.value("request"); q != nil {
+		if q.Value == "v2" {
+			r.at(q, "release.request: v2 is not supported by this version yet: use data, dataframe_split, dataframe_records or inputs")
+		} else {
+			rel.Request = r.word(q, "release.request", "data", "data", "dataframe_split", "dataframe_records", "inputs")
+		}
+	}
+	if envs := f.value("environments"); envs != nil {
+		for _, e := range r.entries(envs, "release.environments", "a map from an environment's name to its settings") {
+			rel.Environments = append(rel.Environments, r.environment(e))
+		}
+	}
+	return rel, f.has("score")
+}
+
+var laterHosts = []string{"docker", "podman", "kube", "kubernetes", "k8s", "aci", "aks"}
+
+func (r *reader) environment(e entry) Environment {
+	what := "release.environments." + clip(e.name, 60)
+	r.checkName(e.key, "environment", e.name)
+	env := Environment{Name: e.name, Host: "process", Approval: "none", MinReplicas: 1, MaxReplicas: 1}
+	if isNull(e.value) { // `qa:` alone: everything in it has a default
+		return env
+	}
+	f := r.section(e.value, what, "host", "checks", "approval", "replicas")
+	if h := f.value("host"); h != nil {
+		if slices.Contains(laterHosts, h.Value) {
+			r.at(h, "%s.host: %s is not supported by this version yet: use process", what, h.Value)
+		} else {
+			env.Host = r.word(h, what+".host", "process", "process")
+		}
+	}
+	for _, n := range r.items(f.value("checks")) {
+		if file := r.file(n, what+".checks", "smoke.json", false); file != "" {
+			env.Checks = append(env.Checks, file)
+		}
+	}
+	env.Approval = r.word(f.value("approval"), what+".approval", "none", "none", "required")
+	if n := f.value("replicas"); n != nil {
+		if n.Kind == yaml.ScalarNode {
+			env.MinReplicas = r.whole(n, what+".replicas", 1, 1, maxReplicas)
+			env.MaxReplicas = env.MinReplicas
+			return env
+		}
+		rf := r.section(n, what+".replicas", "min", "max")
+		env.MinReplicas = r.whole(rf.value("min"), what+".replicas.min", 1, 1, maxReplicas)
+		env.MaxReplicas = r.whole(rf.value("max"), what+".replicas.max", env.MinReplicas, 1, maxReplicas)
+		if env.MaxReplicas < env.MinReplicas {
+			r.at(rf.value("max"), "%s.replicas: max %d is below min %d", what, env.MaxReplicas, env.MinReplicas)
+		}
+	}
+	return env
+}
+
+const maxReplicas = 1000
+
+// together looks at what only the parts together can get wrong.
+func (r *reader) together(c Config, f fields, scored bool) {
+	if !f.has("pipeline") || len(c.Pipeline.Steps) == 0 {
+		return
+	}
+	steps := f.at["pipeline"].key
+	if !c.Trains() {
+		if f.has("release") {
+			r.at(f.at["release"].key, "release: the pipeline has no step named train, so there is no model to release: add the step, or remove release")
+		}
+		return
+	}
+	_, custom := c.Pipeline.Step(StepEvaluate)
+	switch {
+	case scored:
+	case custom && len(c.Release.Environments) == 0:
+	case custom:
+		r.at(f.at["release"].key, "release.score is missing: environments need a Python file with init() and run(raw_data); other kinds of model come with a later version")
+	default:
+		at := steps
+		if f.has("release") {
+			at = f.at["release"].key
+		}
+		r.at(at, "release.score is missing: name a Python file with init() and run(raw_data), or write a step evaluate of your own and no environments; other kinds of model come with a later version")
+	}
+	if _, ok := c.Judged(); !ok && !custom {
+		at := steps
+		if f.has("data") {
+			at = f.at["data"].key
+		}
+		r.at(at, "no dataset has a target: the built-in evaluate asks the model for the holdout rows of one; give a dataset under data its `target: COLUMN`, or write a step evaluate of your own")
+	}
+	if !custom && c.Trains() {
+		r.oneTarget(c, f)
+	}
+}
+
+// oneTarget reports a second target: which holdout decides would be a guess.
+func (r *reader) oneTarget(c Config, f fields) {
+	first := ""
+	for _, d := range c.Data {
+		switch {
+		case d.Target == "":
+		case first == "":
+			first = d.Name
+		default:
+			r.at(f.at["data"].key, "data: %s and %s both have a target, but the built-in evaluate judges on one holdout: keep one, or write a step evaluate of your own", first, d.Name)
+		}
+	}
+}
+
+func stepWhat(name string) string { return fmt.Sprintf("pipeline.steps.%s", clip(name, 60)) }
