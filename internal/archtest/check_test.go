@@ -3,9 +3,9 @@ package archtest
 import (
 	"fmt"
 	"maps"
-	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -74,29 +74,29 @@ func checkPackage(p *pkg, arrows map[string][]string) []string {
 func checkDoors(t *tree, doors map[string][]string) []string {
 	var wrong []string
 	used := map[string]map[string]bool{} // library → folders
+	unknown := map[string]map[string]bool{}
 	for _, folder := range slices.Sorted(maps.Keys(t.packages)) {
 		p := t.packages[folder]
 		for _, what := range slices.Sorted(maps.Keys(p.imports)) {
 			library := longest(what, slices.Collect(maps.Keys(doors)))
 			if library == "" {
 				if _, mine := ours(what); !mine && external(what) {
-					wrong = append(wrong, fmt.Sprintf("%s imports %s, which is not in the table of doors; if the dependency is decided, add\n\t%q: {%q},",
-						p.imports[what], what, longest(what, t.modules), folder))
+					mark(unknown, longest(what, t.modules), folder)
 				}
 				continue
 			}
-			if used[library] == nil {
-				used[library] = map[string]bool{}
-			}
-			used[library][folder] = true
+			mark(used, library, folder)
 			if allowed := doors[library]; !slices.Equal(allowed, everywhere) && !slices.Contains(allowed, folder) {
 				wrong = append(wrong, fmt.Sprintf("%s imports %s, whose door is %s; go through it", p.imports[what], what, strings.Join(allowed, ", ")))
 			}
 		}
 	}
+	for _, library := range slices.Sorted(maps.Keys(unknown)) {
+		wrong = append(wrong, fmt.Sprintf("%s is imported but not in the table of doors; if the dependency is decided, add\n\t%s",
+			library, line(library, unknown[library])))
+	}
 	for _, library := range slices.Sorted(maps.Keys(doors)) {
-		folders := slices.Sorted(maps.Keys(used[library]))
-		if len(folders) == 0 {
+		if len(used[library]) == 0 {
 			wrong = append(wrong, fmt.Sprintf("the table of doors has %q, which nobody imports; remove the line", library))
 			continue
 		}
@@ -104,13 +104,25 @@ func checkDoors(t *tree, doors map[string][]string) []string {
 			continue
 		}
 		for _, folder := range doors[library] {
-			if !slices.Contains(folders, folder) {
-				wrong = append(wrong, fmt.Sprintf("the table of doors lets %s import %s, which it does not; the line is\n\t%q: {%s},",
-					folder, library, library, quoted(folders)))
+			if !used[library][folder] {
+				wrong = append(wrong, fmt.Sprintf("the table of doors lets %s import %s, which it does not; the line is\n\t%s",
+					folder, library, line(library, used[library])))
 			}
 		}
 	}
 	return wrong
+}
+
+func mark(m map[string]map[string]bool, library, folder string) {
+	if m[library] == nil {
+		m[library] = map[string]bool{}
+	}
+	m[library][folder] = true
+}
+
+// line is a line of a table as it would have to stand.
+func line(key string, values map[string]bool) string {
+	return fmt.Sprintf("%q: {%s},", key, quoted(slices.Sorted(maps.Keys(values))))
 }
 
 // checkComments finds packages whose comment does not say what they own and
@@ -211,7 +223,7 @@ func diff(a, b []string) (onlyA, onlyB []string) {
 func quoted(list []string) string {
 	q := make([]string, len(list))
 	for i, s := range list {
-		q[i] = fmt.Sprintf("%q", path.Clean(s))
+		q[i] = strconv.Quote(s)
 	}
 	return strings.Join(q, ", ")
 }
