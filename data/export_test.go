@@ -1,0 +1,15 @@
+package data
+
+import "fmt"
+
+// ToParquet copies a dataset for tests, with the types that Describe sees.
+func (d *DB) ToParquet(csv, parquet string) error {
+	_, err := d.db.Exec(fmt.Sprintf("COPY (SELECT * FROM read_csv(%s)) TO %s (FORMAT parquet)", literal(csv), literal(parquet)))
+	return err
+}
+
+// Exec runs a statement for tests that make odd files.
+func (d *DB) Exec(query string) error {
+	_, err := d.db.Exec(query)
+	return err
+}
