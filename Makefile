@@ -51,7 +51,7 @@ bin/scorer: FORCE | needs-build
 
 # Embedded by cmd/ridgeline. Replaced only when it differs, to keep Go's cache.
 cmd/ridgeline/embedded/scorer: bin/scorer
-	@cmp -s $< $@ || { cp $< $@.tmp && mv $@.tmp $@; }
+	@cmp -s $< $@ || { cp $< $<.tmp && mv $<.tmp $@; }
 
 bin/ridgeline: cmd/ridgeline/embedded/scorer FORCE
 	$(GO) build -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w" -o $@ ./cmd/ridgeline
@@ -107,7 +107,6 @@ stories: build ## the stories: the built programs, from the command line
 
 ##@ Measure
 
-.PHONY: bench-%
 bench-%: build ## bench-loop and so on: side by side, into bench/results
 	$(GO) run ./bench/$*
 
@@ -125,7 +124,7 @@ tools: $(UV_NEEDS) $(GOLANGCI) ## builds or installs uv and golangci-lint into t
 
 .PHONY: clean
 clean: ## removes what was built; the caches of Go, uv and the tools stay
-	rm -rf bin cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/scorer.tmp
+	rm -rf bin cmd/ridgeline/embedded/scorer
 	find python test -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Built from source outside of our module, so that its dependencies stay out
