@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+)
+
+// A RunFilter chooses runs; the zero value means all.
+type RunFilter struct {
+	Project    ridgeline.ProjectName
+	Status     ridgeline.Status
+	Unfinished bool            // only those that have not ended
+	Before     ridgeline.RunID // only those older than this one: the last of the page before
+	Limit      int             // 0: all
+}
+
+// CreateRun keeps a new run. The same run again is harmless; another one under
+// its id is Conflict.
+func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
+	const insert = `INSERT INTO runs (id, project, pipeline, cause, caller, params, status, verdict, model, version, release_id,
+			reason, cancel_requested, created, started, ended)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING`
+	return s.doing(ctx, fmt.Sprintf("create run %s", r.ID), func(tx *Store) error {
+		if _, err := tx.Project(ctx, r.Project); err != nil {
+			return err
+		}
+		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Pipeline, r.Cause, r.Caller, jsonText(r.Params), r.Status, r.Verdict,
+			r.Model, r.Version, r.Release, r.Reason, r.CancelRequested, r.Created, r.Started, r.Ended)
+		if err != nil || n > 0 {
+			return err
+		}
+		old, err := tx.Run(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		if old.Project != r.Project || old.Pipeline != r.Pipeline {
+			return ridgeline.Errorf(ridgeline.Conflict, "run %s exists already, of pipeline %d of %s", r.ID, old.Pipeline, old.Project)
+		}
+		return nil
+	})
+}
+
+const selectRuns = `SELECT id, project, pipeline, cause, caller, params, status, verdict, model, version, release_id,
+	reason, cancel_requested, created, started, ended FROM runs`
+
+func scanRun(row sqlq.Row) (r ridgeline.Run, err error) {
+	err = row.Scan(&r.ID, &r.Project, &r.Pipeline, &r.Cause, &r.Caller, asJSON(&r.Params), &r.Status, &r.Verdict, &r.Model,
+		&r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended))
+	return r, err
+}
+
+// Run returns the run.
+func (s *Store) Run(ctx context.Context, id ridgeline.RunID) (ridgeline.Run, error) {
+	r, err := scanRun(s.q().QueryRow(ctx, selectRuns+` WHERE id = $1`, id))
+	switch {
+	case absent(err):
+		return r, ridgeline.Errorf(ridgeline.NotFound, "no run %s", id)
+	case err != nil:
+		return r, fmt.Errorf("read run %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// Runs returns the runs, newest first. Before an unknown run there is none.
+func (s *Store) Runs(ctx context.Context, want RunFilter) ([]ridgeline.Run, error) {
+	var f filter
+	if want.Project != "" {
+		f.and("project = ?", want.Project)
+	}
+	if want.Status != "" {
+		f.and("status = ?", want.Status)
+	}
+	if want.Unfinished {
+		f.unfinished("status")
+	}
+	if want.Before != "" {
+		f.and("(created, id) < (SELECT b.created, b.id FROM runs b WHERE b.id = ?)", want.Before)
+	}
+	query, args := f.sql(selectRuns, "created DESC, id DESC", want.Limit)
+	all, err := collect(ctx, s.q(), scanRun, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return all, nil
+}
+
+// StartRun moves a queued or waiting run to running. Twice is harmless; one
+// that has ended is Conflict.
+func (s *Store) StartRun(ctx context.Context, id ridgeline.RunID, at time.Time) error {
+	const update = `UPDATE runs SET status = $1, started = $2 WHERE id = $3`
+	return s.changeRun(ctx, "start", id, func(tx *Store, r *ridgeline.Run) error {
+		if err := start("run", id, &r.Status); err != nil {
+			return err
+		}
+		if r.Started.IsZero() {
+			r.Started = at
+		}
+		_, err := tx.tx.Exec(ctx, update, r.Status, r.Started, id)
+		return err
+	})
+}
+
+// FinishRun ends the run; see ridgeline.Run.Finish.
+func (s *Store) FinishRun(ctx context.Context, id ridgeline.RunID, status ridgeline.Status, reason string, at time.Time) error {
+	const update = `UPDATE runs SET status = $1, reason = $2, ended = $3 WHERE id = $4`
+	return s.changeRun(ctx, "finish", id, func(tx *Store, r *ridgeline.Run) error {
+		if err := r.Finish(status, reason, at); err != nil {
+			return err
+		}
+		_, err := tx.tx.Exec(ctx, update, r.Status, r.Reason, r.Ended, id)
+		return err
+	})
+}
+
+// RecordVerdict notes what the gate said and which version the run made;
+// version 0 leaves the number to a later call. Another verdict, model or
+// version than is noted already is Conflict.
+func (s *Store) RecordVerdict(ctx context.Context, id ridgeline.RunID, verdict ridgeline.Verdict, model ridgeline.ModelName, version int) error {
+	const update = `UPDATE runs SET verdict = $1, model = $2, version = $3 WHERE id = $4`
+	return s.changeRun(ctx, "record the verdict of", id, func(tx *Store, r *ridgeline.Run) error {
+		switch {
+		case verdict == "":
+			return ridgeline.Errorf(ridgeline.Invalid, "run %s: expected a verdict, got none", id)
+		case r.Verdict != "" && (r.Verdict != verdict || r.Model != model || r.Version != 0 && r.Version != version):
+			return ridgeline.Errorf(ridgeline.Conflict, "run %s has its verdict already: %s for version %d of %s", id, r.Verdict, r.Version, r.Model)
+		case r.Verdict == "" && r.Status.Terminal():
+			return ended("run", id, r.Status)
+		}
+		_, err := tx.tx.Exec(ctx, update, verdict, model, version, id)
+		return err
+	})
+}
+
+// SetRunRelease notes the release that the run started. Another one than is
+// noted already is Conflict.
+func (s *Store) SetRunRelease(ctx context.Context, id ridgeline.RunID, release ridgeline.ReleaseID) error {
+	return s.changeRun(ctx, "set the release of", id, func(tx *Store, r *ridgeline.Run) error {
+		if r.Release != "" && r.Release != release {
+			return ridgeline.Errorf(ridgeline.Conflict, "run %s started release %s already, not %s", id, r.Release, release)
+		}
+		_, err := tx.tx.Exec(ctx, `UPDATE runs SET release_id = $1 WHERE id = $2`, release, id)
+		return err
+	})
+}
+
+// RequestCancel asks for the run's end; whoever drives it has to see to that.
+// A run that has ended is Conflict.
+func (s *Store) RequestCancel(ctx context.Context, id ridgeline.RunID) error {
+	return s.changeRun(ctx, "cancel", id, func(tx *Store, r *ridgeline.Run) error {
+		if r.Status.Terminal() {
+			return ended("run", id, r.Status)
+		}
+		_, err := tx.tx.Exec(ctx, `UPDATE runs SET cancel_requested = 1 WHERE id = $1`, id)
+		return err
+	})
+}
+
+func (s *Store) changeRun(ctx context.Context, what string, id ridgeline.RunID, change func(tx *Store, r *ridgeline.Run) error) error {
+	return changeByID(ctx, s, "runs", "run", what, id, (*Store).Run, change)
+}

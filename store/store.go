@@ -1,0 +1,132 @@
+// Package store remembers: every noun of Ridgeline as rows in SQLite or
+// PostgreSQL, each write one transaction, one set of SQL texts for both.
+//
+// It leaves the rules to the nouns (it loads, calls them, saves), bytes to
+// package blob, and the engine's own tables, which share the database, to
+// package flow.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+)
+
+//go:embed migrations/*.sql
+var embedded embed.FS
+
+// A Store is the metadata. Every method may be called from any goroutine.
+//
+// Outside a transaction each read goes to the readers and each write method is
+// one transaction: when it has returned nil, the change survives a kill -9.
+// Every write is harmless when repeated with the same arguments, because
+// whoever calls may have died before it learned that the first one worked.
+// What is not there is NotFound; what contradicts what is there is Conflict.
+type Store struct {
+	db  database
+	log *slog.Logger
+	tx  sqlq.Querier // the surrounding transaction; nil outside one
+}
+
+// A database is one of the two: a way to read, and a way to write.
+type database interface {
+	// reader answers queries outside a transaction.
+	reader() sqlq.Querier
+	// write runs fn in one transaction, and again when the database asks for
+	// a repetition. It commits when fn returns nil.
+	write(ctx context.Context, fn func(q sqlq.Querier) error) error
+	// lockMigrations makes q's transaction the only one that migrates.
+	lockMigrations(ctx context.Context, q sqlq.Querier) error
+	close() error
+}
+
+// Open opens the metadata at url, brings its tables up to date, and fails when
+// they belong to a newer program. url is "sqlite:/path/app.db", a file that is
+// made if need be, readable by its owner only; or "postgres://user@host/name".
+func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
+	migrations, err := fs.Sub(embedded, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("find the migrations: %w", err)
+	}
+	return open(ctx, url, log, migrations)
+}
+
+func open(ctx context.Context, url string, log *slog.Logger, migrations fs.FS) (*Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	var db database
+	var err error
+	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
+	case "sqlite":
+		db, err = openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		db, err = openPostgres(ctx, url)
+	default:
+		// The address may hold a password: name only its scheme.
+		err = ridgeline.Errorf(ridgeline.Invalid, "database address with scheme %q: use sqlite:/path/app.db or postgres://user@host/name", scheme)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, db, migrations, log); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return &Store{db: db, log: log}, nil
+}
+
+// SQLite is the one writing connection, to be shared with the flow engine; nil
+// on PostgreSQL. Inside a transaction on it, touch nothing but the
+// transaction: a second use of the connection would wait for itself.
+func (s *Store) SQLite() *sql.DB {
+	if db, ok := s.db.(*sqliteDB); ok {
+		return db.writer
+	}
+	return nil
+}
+
+// Postgres is the pool, to be shared with the flow engine; nil on SQLite.
+func (s *Store) Postgres() *pgxpool.Pool {
+	if db, ok := s.db.(*postgresDB); ok {
+		return db.pool
+	}
+	return nil
+}
+
+// Close closes the database. It is harmless when the flow engine has closed
+// the shared connection already, and harmless twice.
+func (s *Store) Close() error { return s.db.close() }
+
+// With is the same store inside somebody else's transaction: reads and writes
+// go to q, and last only if q's owner commits. After an error from a write,
+// the owner has to roll back.
+func (s *Store) With(q sqlq.Querier) *Store { return &Store{db: s.db, log: s.log, tx: encoding{q}} }
+
+// InTx runs fn in one transaction, which commits when fn returns nil. Inside
+// fn use tx only: on SQLite the outer store would wait for fn, and fn for it.
+// fn may be run again when PostgreSQL breaks a deadlock, so it must have no
+// effects but on tx. Within a transaction InTx just calls fn.
+func (s *Store) InTx(ctx context.Context, fn func(tx *Store) error) error {
+	if s.tx != nil {
+		return fn(s)
+	}
+	return s.db.write(ctx, func(q sqlq.Querier) error { return fn(s.With(q)) })
+}
+
+// q is where this store's statements go: the transaction, else the readers.
+func (s *Store) q() sqlq.Querier {
+	if s.tx != nil {
+		return s.tx
+	}
+	return encoding{s.db.reader()}
+}
