@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/ridgeline-mlops/ridgeline/score"
+)
+
+func batch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	requests, responses, latency, err := parseBatch(args)
+	if err != nil {
+		return wrongUsage(stderr, err)
+	}
+	c, err := config(stderr, slog.LevelWarn)
+	if err != nil {
+		return wrongUsage(stderr, err)
+	}
+	in, err := os.Open(requests)
+	if err != nil {
+		return report(stderr, fmt.Errorf("requests: %w", err), exitFailed)
+	}
+	defer in.Close()
+	var summary score.BatchSummary
+	err = writeWhole(responses, func(out io.Writer) error {
+		summary, err = score.Batch(ctx, c, in, out, latency)
+		return err
+	})
+	if err != nil {
+		return report(stderr, err, exitFailed)
+	}
+	return report(stderr, json.NewEncoder(stdout).Encode(summary), exitFailed)
+}
+
+// writeWhole makes a file that is complete or not there: written beside, on
+// disk, then renamed.
+func writeWhole(path string, fill func(io.Writer) error) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".responses-")
+	if err != nil {
+		return fmt.Errorf("responses: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			temp.Close()
+			os.Remove(temp.Name())
+		}
+	}()
+	if err := fill(temp); err != nil {
+		return err
+	}
+	if err := errors.Join(temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
+		return fmt.Errorf("responses: %w", err)
+	}
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return fmt.Errorf("responses: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+// Command scorer serves one packed model: it is the small static binary that
+// ships in every image and answers a gate's holdout.
+//
+// It owns flags, signals and exit codes; all else is package score's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/ridgeline-mlops/ridgeline/score"
+	"github.com/ridgeline-mlops/ridgeline/worker"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "dev"
+
+const usage = `usage:
+  scorer [serve]                      answer requests on RIDGELINE_LISTEN (default :8080)
+  scorer batch --requests FILE --responses FILE [--latency N]
+                                      answer a file of requests, one JSON body per line;
+                                      a summary with the latency goes to stdout
+  scorer version
+
+Configuration is by environment: RIDGELINE_APP, RIDGELINE_SCORE, AZUREML_MODEL_DIR, RIDGELINE_PYTHON,
+RIDGELINE_WORKER_PATH, RIDGELINE_LISTEN, RIDGELINE_WORKERS, RIDGELINE_QUEUE, RIDGELINE_BODY_LIMIT,
+SCORING_TIMEOUT_MS, RIDGELINE_START_TIMEOUT_MS, RIDGELINE_DRAIN_MS, RIDGELINE_DRAIN_TIMEOUT_MS,
+RIDGELINE_LOG_REQUESTS, AML_CORS_ORIGINS.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 (serve) the scoring script could not be made ready.
+`
+
+// The exit codes.
+const (
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotReady = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	command := "serve"
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "serve":
+		return serve(ctx, args, stderr)
+	case "batch":
+		return batch(ctx, args, stdout, stderr)
+	case "version":
+		fmt.Fprintln(stdout, version)
+		return 0
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	return wrongUsage(stderr, fmt.Errorf("unknown command %q", command))
+}
+
+func serve(ctx context.Context, args []string, stderr io.Writer) int {
+	if len(args) > 0 {
+		return wrongUsage(stderr, fmt.Errorf("serve takes no arguments, got %q", args))
+	}
+	c, err := config(stderr, slog.LevelInfo)
+	if err != nil {
+		return wrongUsage(stderr, err)
+	}
+	return report(stderr, score.Serve(ctx, c), exitNotReady)
+}
+
+func config(stderr io.Writer, level slog.Level) (score.Config, error) {
+	c, err := score.ConfigFromEnv(os.Getenv, version)
+	c.Worker.Log = stderr
+	c.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	return c, err
+}
+
+// report ends the log with the cause. What the interpreter said of a script
+// that failed is repeated, because other lines may have come between.
+func report(stderr io.Writer, err error, notReady int) int {
+	if err == nil {
+		return 0
+	}
+	var start *worker.StartError
+	if !errors.As(err, &start) {
+		fmt.Fprintln(stderr, "scorer:", err)
+		return exitFailed
+	}
+	detail := start.Detail()
+	for _, line := range detail[max(0, len(detail)-20):] {
+		fmt.Fprintln(stderr, "  "+line)
+	}
+	fmt.Fprintln(stderr, "scorer:", err)
+	return notReady
+}
+
+func wrongUsage(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "scorer: %v\n\n%s", err, usage)
+	return exitUsage
+}
+
+func parseBatch(args []string) (requests, responses string, latency int, err error) {
+	flags := flag.NewFlagSet("batch", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&requests, "requests", "", "")
+	flags.StringVar(&responses, "responses", "", "")
+	flags.IntVar(&latency, "latency", 0, "")
+	if err := flags.Parse(args); err != nil {
+		return "", "", 0, fmt.Errorf("batch: %w", err)
+	}
+	switch {
+	case flags.NArg() > 0:
+		err = fmt.Errorf("batch: unexpected argument %q", flags.Arg(0))
+	case requests == "" || responses == "":
+		err = errors.New("batch needs --requests and --responses")
+	case latency < 0:
+		err = fmt.Errorf("batch: --latency %d: expected a number of requests", latency)
+	}
+	return requests, responses, latency, err
+}

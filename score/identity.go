@@ -1,0 +1,89 @@
+package score
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"slices"
+)
+
+const idLimit = 100 // characters of an id header
+
+// identity is the three ids of a request, as its answer carries them.
+type identity struct {
+	request string // x-request-id
+	legacy  string // x-ms-request-id
+	client  string // x-ms-client-request-id
+}
+
+// identify takes the ids from a request's headers or makes them up:
+// x-request-id is echoed or new; x-ms-client-request-id is echoed, else what
+// x-ms-request-id said; x-ms-request-id is echoed, else the client's, else
+// x-request-id. An id over 100 characters is an error, answered with 431.
+func identify(h http.Header) (identity, error) {
+	var id identity
+	id.request = h.Get("X-Request-Id")
+	if id.request == "" {
+		id.request = newUUID()
+	}
+	if len(id.request) > idLimit {
+		return identity{}, errors.New("x-request-id must not exceed 100 characters")
+	}
+	legacy, client := h.Get("X-Ms-Request-Id"), h.Get("X-Ms-Client-Request-Id")
+	if client == "" {
+		client = legacy
+	}
+	if legacy == "" {
+		legacy = client
+	}
+	if legacy == "" {
+		legacy = id.request
+	}
+	if len(legacy) > idLimit || len(client) > idLimit {
+		return id, errors.New("x-ms-request-id and x-ms-client-request-id must not exceed 100 characters")
+	}
+	id.legacy, id.client = legacy, client
+	return id, nil
+}
+
+func (id identity) set(h http.Header) {
+	put := func(name, value string) {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	put("X-Request-Id", id.request)
+	put("X-Ms-Request-Id", id.legacy)
+	put("X-Ms-Client-Request-Id", id.client)
+}
+
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	text := hex.EncodeToString(b[:])
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+}
+
+// cors adds what a browser needs to let a page of an allowed origin read the
+// answer.
+func (f *Front) cors(w http.ResponseWriter, r *http.Request) {
+	if len(f.c.CORSOrigins) == 0 {
+		return
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin") // also when it does not match: a cache must tell them apart
+	origin := r.Header.Get("Origin")
+	if origin == "" || !slices.Contains(f.c.CORSOrigins, origin) && !slices.Contains(f.c.CORSOrigins, "*") {
+		return
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+		h.Set("Access-Control-Allow-Methods", "GET, POST")
+		if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" {
+			h.Set("Access-Control-Allow-Headers", wanted)
+		}
+	}
+}
