@@ -270,23 +270,30 @@ def run(raw_data):
 	})
 
 	t.Run("Stop answers what is under way, Kill reaches what the model started", func(t *testing.T) {
-		w, _ := start(t, "import time\ndef init(): pass\ndef run(raw_data):\n    time.sleep(0.3); return 1\n")
+		gate := filepath.Join(t.TempDir(), "open")
+		w, log := start(t, "import os, time\ndef init(): pass\ndef run(raw_data):\n    print('running')\n    while not os.path.exists(raw_data): time.sleep(0.005)\n    return 1\n")
 		answered := make(chan error, 1)
 		go func() {
-			_, err := w.Score(context.Background(), Request{})
+			_, err := w.Score(context.Background(), Request{Body: []byte(gate)})
 			answered <- err
 		}()
-		for pending := 0; pending == 0; { // until it is on its way
-			w.mu.Lock()
-			pending = len(w.pending)
-			w.mu.Unlock()
+		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "running"); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("run() did not begin")
+			}
 		}
-		w.writing.Lock() // and written
-		w.writing.Unlock()
-		w.Stop(limit(t, 5*time.Second))
-		if err := <-answered; err != nil && !errors.Is(err, ErrNotSent) {
+		stopped := make(chan struct{})
+		go func() { w.Stop(limit(t, 10*time.Second)); close(stopped) }()
+		for w.Healthy() { // until it takes no more
+			time.Sleep(time.Millisecond)
+		}
+		if err := os.WriteFile(gate, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answered; err != nil {
 			t.Errorf("the request under way: %v", err)
 		}
+		<-stopped
 
 		w, _ = start(t, "import subprocess\ndef init(): pass\ndef run(raw_data): return subprocess.Popen(['sleep', '60']).pid\n")
 		r, err := post(t, w, "")

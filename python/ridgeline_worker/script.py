@@ -64,14 +64,18 @@ def examine(module: ModuleType, entry: str) -> Script:
         wanted = 'an argument other than "request_headers"' if parameters else "an argument for input data"
         raise ContractError(f"run() needs to accept {wanted}.")
     if _rawhttp():
-        raise ContractError("run() is decorated with @rawhttp, which this scorer cannot serve yet. "
-                            "Take the body as a string: def run(raw_data).")
+        raise ContractError(
+            "run() is decorated with @rawhttp, which this scorer cannot serve yet. "
+            "Take the body as a string: def run(raw_data)."
+        )
     by_name = _schema_decorated(run)
     if not by_name and any(p.default is p.empty for p in others[1:]):
         names = ", ".join(p.name for p in others)
-        raise ContractError(f"run({names}) takes more than one argument, but only the first is filled in "
-                            "with the request's body. Give the others defaults, or decorate run() with "
-                            "@input_schema.")
+        raise ContractError(
+            f"run({names}) takes more than one argument, but only the first is filled in "
+            "with the request's body. Give the others defaults, or decorate run() with "
+            "@input_schema."
+        )
     return Script(module.init, run, others, len(others) < len(parameters), by_name)
 
 
