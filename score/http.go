@@ -144,9 +144,11 @@ func (f *Front) handleScore(w http.ResponseWriter, r *http.Request) {
 			o = f.score(r.Context(), request)
 		}
 	}
-	if r.Context().Err() == nil { // else nobody is there to read it
-		answer(w, o)
+	if r.Context().Err() != nil { // nobody is there to read an answer, and nothing is wrong here
+		f.c.Log.Debug("client left", "method", r.Method, "path", r.URL.Path, "request_id", ids.request)
+		return
 	}
+	answer(w, o)
 	if o.Status >= 400 || f.c.LogRequests {
 		f.logRequest(r, ids, o, time.Since(began))
 	}
