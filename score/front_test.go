@@ -141,6 +141,7 @@ func TestScore_concurrently(t *testing.T) {
 }
 
 func TestScore_hang(t *testing.T) {
+	t.Parallel()
 	s := serve(t, `
 import time
 def init(): pass
@@ -162,6 +163,7 @@ def run(raw_data):
 }
 
 func TestScore_death(t *testing.T) {
+	t.Parallel()
 	s := serve(t, `
 import os
 def init(): pass
@@ -205,6 +207,7 @@ def run(raw_data):
 }
 
 func TestScore_queue(t *testing.T) {
+	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "open")
 	s := serve(t, `
 import os, time
@@ -258,6 +261,7 @@ def run(raw_data):
 }
 
 func TestReady(t *testing.T) {
+	t.Parallel()
 	t.Run("only once init has returned", func(t *testing.T) {
 		gate := filepath.Join(t.TempDir(), "open")
 		c, _ := config(t, fmt.Sprintf("import os, time\ndef init():\n    while not os.path.exists(%q): time.sleep(0.005)\ndef run(x): return 1\n", gate))

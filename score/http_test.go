@@ -25,6 +25,7 @@ def run(raw_data):
 `
 
 func TestContract(t *testing.T) {
+	t.Parallel()
 	s := serve(t, contractScript, func(c *Config) { c.BodyLimit = 1000; c.Version = "ridgeline/test" })
 	const (
 		script   = "An unexpected error occurred in scoring script. Check the logs for more info."
@@ -105,6 +106,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestIDs(t *testing.T) {
+	t.Parallel()
 	s := serve(t, echo)
 	const made = "made"
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
@@ -170,6 +172,7 @@ func TestRequestHeaders(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
+	t.Parallel()
 	s := serve(t, echo, func(c *Config) { c.CORSOrigins = []string{"https://a.example", "https://b.example"} })
 	for origin, want := range map[string]string{"https://a.example": "https://a.example", "https://b.example": "https://b.example", "https://evil.example": "", "": ""} {
 		var header []string

@@ -39,6 +39,7 @@ func waitReady(t *testing.T, base string) {
 // Clients that behave as a router does (a new connection goes to a copy that
 // is ready; an open one is used until it is told to close) lose no request.
 func TestServe_drain(t *testing.T) {
+	t.Parallel()
 	type copyOf struct {
 		base string
 		stop func()
@@ -130,6 +131,7 @@ func TestServe_drain(t *testing.T) {
 }
 
 func TestServe_request_under_way_is_answered(t *testing.T) {
+	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "open")
 	c, log := config(t, "import os, time\ndef init(): pass\ndef run(raw_data):\n    print('running')\n    while not os.path.exists(raw_data): time.sleep(0.005)\n    return 1\n")
 	c.DrainDelay = 10 * time.Millisecond
@@ -175,6 +177,7 @@ func TestServe_request_under_way_is_answered(t *testing.T) {
 }
 
 func TestServe_init_fails(t *testing.T) {
+	t.Parallel()
 	c, log := config(t, "def init():\n    raise ValueError('no model')\ndef run(x): pass\n")
 	c.Listen = "127.0.0.1:0"
 	var start *worker.StartError
@@ -258,6 +261,7 @@ func TestConfigFromEnv(t *testing.T) {
 }
 
 func TestBatch(t *testing.T) {
+	t.Parallel()
 	script := `
 import os
 def init(): pass
