@@ -81,3 +81,20 @@ func (s *Store) Pipelines(ctx context.Context, project ridgeline.ProjectName) ([
 	}
 	return all, nil
 }
+
+// PipelineByEnvironment returns the newest pipeline published with the locked
+// environment of that hash: whoever has to make the environment again finds
+// the lock there.
+func (s *Store) PipelineByEnvironment(ctx context.Context, environment string) (ridgeline.Pipeline, error) {
+	var f filter
+	f.and("p.environment = ?", environment)
+	query, args := f.sql(selectPipelines, "p.created DESC", 1)
+	p, err := scanPipeline(s.q().QueryRow(ctx, query, args...))
+	switch {
+	case absent(err):
+		return p, ridgeline.Errorf(ridgeline.NotFound, "no pipeline was published with environment %s", environment)
+	case err != nil:
+		return p, fmt.Errorf("read the pipeline with environment %s: %w", environment, err)
+	}
+	return p, nil
+}
