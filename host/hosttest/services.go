@@ -1,0 +1,332 @@
+package hosttest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/host"
+)
+
+// Images names three images as the host under test knows them. Each runs a
+// program that does what Scorer does when told good, broken or never.
+type Images struct {
+	Good   string
+	Broken string // writes "cannot load the model" and exits
+	Never  string // listens and never gets ready
+}
+
+// Scorer is the program in the images. It listens where RIDGELINE_LISTEN says,
+// answers as a scorer does, and on SIGTERM finishes the requests it holds.
+// Beside the health routes it has /pid, /env?name=N and /slow?ms=N, which says
+// "slow" in the log before it waits.
+func Scorer(kind string) int {
+	if kind == "broken" {
+		fmt.Fprintln(os.Stderr, "ModuleNotFoundError: cannot load the model")
+		return 3
+	}
+	path, ok := strings.CutPrefix(os.Getenv("RIDGELINE_LISTEN"), "unix://")
+	network := "unix"
+	if !ok {
+		network, path = "tcp", strings.TrimPrefix(os.Getenv("RIDGELINE_LISTEN"), "http://")
+	}
+	l, err := net.Listen(network, path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz/live", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if kind == "never" {
+			http.Error(w, "init() has not returned", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("GET /pid", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) })
+	mux.HandleFunc("GET /env", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, os.Getenv(r.FormValue("name"))) })
+	mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("slow")
+		ms, _ := strconv.Atoi(r.FormValue("ms"))
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+		fmt.Fprint(w, "at last")
+	})
+	srv := &http.Server{Handler: mux}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Println("listening")
+	go srv.Serve(l)
+	<-stop
+	srv.Shutdown(context.Background())
+	fmt.Println("drained")
+	return 0
+}
+
+// Services tests a host that keeps services. newHost is as for Tasks; what
+// must be running for Apply to be carried out is running when it returns.
+func Services(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, func(t *testing.T) host.Services, Images)
+	}{
+		{"gets_ready_and_answers", testReady},
+		{"broken_says_why_and_is_tried_again", testBroken},
+		{"never_ready_is_not_ready", testNever},
+		{"scales", testScale},
+		{"a_crashed_copy_comes_back", testCrash},
+		{"a_later_host_finds_the_copies", testServiceRestart},
+		{"remove_lets_requests_finish", testDrain},
+		{"unknown_is_nothing", testUnknownService},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, newHost, images)
+		})
+	}
+}
+
+func apply(t *testing.T, h host.Services, w host.Workload) {
+	t.Helper()
+	if err := h.Apply(t.Context(), w); err != nil {
+		t.Fatalf("Apply(%s): %v", w.ID, err)
+	}
+	t.Cleanup(func() { h.Remove(context.Background(), w.ID) })
+}
+
+func observe(t *testing.T, h host.Services, id ridgeline.DeploymentID) host.Observed {
+	t.Helper()
+	o, err := h.Observe(t.Context(), id)
+	if err != nil {
+		t.Fatalf("Observe(%s): %v", id, err)
+	}
+	return o
+}
+
+func untilReady(t *testing.T, h host.Services, id ridgeline.DeploymentID, copies int) host.Observed {
+	t.Helper()
+	var o host.Observed
+	until(t, fmt.Sprintf("%s has %d ready copies", id, copies), func() bool {
+		o = observe(t, h, id)
+		return o.Ready() == copies && len(o.Copies) == copies
+	})
+	return o
+}
+
+// get asks the program of a copy.
+func get(ctx context.Context, c host.Copy, path string) (string, error) {
+	transport := &http.Transport{DisableKeepAlives: true}
+	base := c.Address
+	if socket, ok := strings.CutPrefix(c.Address, "unix://"); ok {
+		base = "http://unix"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
+func mustGet(t *testing.T, c host.Copy, path string) string {
+	t.Helper()
+	s, err := get(t.Context(), c, path)
+	if err != nil {
+		t.Fatalf("GET %s%s: %v", c.Address, path, err)
+	}
+	return s
+}
+
+func testReady(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	h := newHost(t)
+	w := host.Workload{ID: "d-ready", Image: images.Good, Replicas: 1, Env: []string{"COLOUR=grün", "TWICE=1", "TWICE=2"}}
+	apply(t, h, w)
+	c := untilReady(t, h, w.ID, 1).Copies[0]
+	pid := mustGet(t, c, "/pid")
+	for name, want := range map[string]string{"COLOUR": "grün", "TWICE": "2", "HOME": ""} {
+		if got := mustGet(t, c, "/env?name="+name); got != want {
+			t.Errorf("the copy sees %s=%q, want %q", name, got, want)
+		}
+	}
+	apply(t, h, w) // the same again: no effect
+	if ids, err := h.Workloads(t.Context()); err != nil || !slices.Equal(ids, []ridgeline.DeploymentID{w.ID}) {
+		t.Errorf("Workloads: %v, %v", ids, err)
+	}
+	log, err := h.Log(t.Context(), w.ID, 1000)
+	if err != nil || !strings.Contains(string(log), "listening\n") {
+		t.Errorf("Log: %q, %v", log, err)
+	}
+	if log, err := h.Log(t.Context(), w.ID, 5); err != nil || string(log) != "ning\n" {
+		t.Errorf("the last 5 bytes of the log: %q, %v", log, err)
+	}
+	after := untilReady(t, h, w.ID, 1).Copies[0]
+	if got := mustGet(t, after, "/pid"); got != pid || after.Restarts != 0 {
+		t.Errorf("after the same Apply: process %s with %d restarts, before %s", got, after.Restarts, pid)
+	}
+}
+
+func testBroken(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	h := newHost(t)
+	apply(t, h, host.Workload{ID: "d-broken", Image: images.Broken, Replicas: 1})
+	until(t, "the broken copy was started again and says why", func() bool {
+		o := observe(t, h, "d-broken")
+		return len(o.Copies) == 1 && !o.Copies[0].Ready && o.Copies[0].Restarts > 1 && strings.Contains(o.Copies[0].Message, "cannot load the model")
+	})
+	if err := h.Remove(t.Context(), "d-broken"); err != nil {
+		t.Error(err)
+	}
+}
+
+func testNever(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	h := newHost(t)
+	apply(t, h, host.Workload{ID: "d-never", Image: images.Never, Replicas: 1})
+	until(t, "the copy listens", func() bool {
+		log, err := h.Log(t.Context(), "d-never", 1000)
+		return err == nil && strings.Contains(string(log), "listening")
+	})
+	if o := observe(t, h, "d-never"); o.Ready() != 0 || len(o.Copies) != 1 || o.Copies[0].Message == "" {
+		t.Errorf("a copy whose init() has not returned: %+v", o)
+	}
+}
+
+func testScale(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	h := newHost(t)
+	w := host.Workload{ID: "d-scale", Image: images.Good, Replicas: 2}
+	apply(t, h, w)
+	o := untilReady(t, h, w.ID, 2)
+	pid := mustGet(t, o.Copies[0], "/pid")
+	other := mustGet(t, o.Copies[1], "/pid")
+	if o.Copies[0].Address == o.Copies[1].Address || pid == other {
+		t.Errorf("two copies at %s and %s are %s and %s", o.Copies[0].Address, o.Copies[1].Address, pid, other)
+	}
+	w.Replicas = 3
+	apply(t, h, w)
+	if got := mustGet(t, untilReady(t, h, w.ID, 3).Copies[0], "/pid"); got != pid {
+		t.Errorf("with a third copy the first became %s, was %s", got, pid)
+	}
+	w.Replicas = 1
+	apply(t, h, w)
+	if got := mustGet(t, untilReady(t, h, w.ID, 1).Copies[0], "/pid"); got != pid {
+		t.Errorf("with one copy left the first became %s, was %s", got, pid)
+	}
+	until(t, "the second copy is gone", func() bool { return !alive(other) })
+	w.Replicas = 0
+	apply(t, h, w)
+	until(t, "no copy is left", func() bool { return !alive(pid) && len(observe(t, h, w.ID).Copies) == 0 })
+}
+
+func testCrash(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	h := newHost(t)
+	apply(t, h, host.Workload{ID: "d-crash", Image: images.Good, Replicas: 1})
+	pid := mustGet(t, untilReady(t, h, "d-crash", 1).Copies[0], "/pid")
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
+		t.Skipf("the copies do not run on this machine: %v", err)
+	}
+	until(t, "another copy answers", func() bool {
+		o := observe(t, h, "d-crash")
+		if o.Ready() == 0 {
+			return false
+		}
+		now, err := get(t.Context(), o.Copies[0], "/pid")
+		return err == nil && now != pid && o.Copies[0].Restarts == 1
+	})
+}
+
+func testServiceRestart(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	w := host.Workload{ID: "d-restart", Image: images.Good, Replicas: 1}
+	first := newHost(t)
+	apply(t, first, w)
+	pid := mustGet(t, untilReady(t, first, w.ID, 1).Copies[0], "/pid")
+	second := newHost(t)
+	apply(t, second, w)
+	c := untilReady(t, second, w.ID, 1).Copies[0]
+	if got := mustGet(t, c, "/pid"); got != pid || c.Restarts != 0 {
+		t.Errorf("the next host has process %s with %d restarts, the first had %s", got, c.Restarts, pid)
+	}
+	if err := second.Remove(t.Context(), w.ID); err != nil {
+		t.Fatal(err)
+	}
+	if alive(pid) {
+		t.Errorf("after Remove process %s still runs", pid)
+	}
+}
+
+func testDrain(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	h := newHost(t)
+	apply(t, h, host.Workload{ID: "d-drain", Image: images.Good, Replicas: 1})
+	c := untilReady(t, h, "d-drain", 1).Copies[0]
+	pid := mustGet(t, c, "/pid")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if got, err := get(context.Background(), c, "/slow?ms=400"); err != nil || got != "at last" {
+			t.Errorf("the request that was under way: %q, %v", got, err)
+		}
+	})
+	until(t, "the request is under way", func() bool {
+		log, err := h.Log(t.Context(), "d-drain", 1000)
+		return err == nil && strings.Contains(string(log), "slow")
+	})
+	for range 2 { // twice is harmless
+		if err := h.Remove(t.Context(), "d-drain"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	if alive(pid) {
+		t.Errorf("after Remove process %s still runs", pid)
+	}
+	if _, err := get(t.Context(), c, "/pid"); err == nil {
+		t.Errorf("after Remove %s still answers", c.Address)
+	}
+	if socket, ok := strings.CutPrefix(c.Address, "unix://"); ok {
+		if _, err := os.Lstat(socket); err == nil {
+			t.Errorf("after Remove %s is still there", socket)
+		}
+	}
+	if o := observe(t, h, "d-drain"); len(o.Copies) != 0 {
+		t.Errorf("after Remove: %+v", o)
+	}
+	if ids, err := h.Workloads(t.Context()); err != nil || len(ids) != 0 {
+		t.Errorf("Workloads: %v, %v", ids, err)
+	}
+}
+
+func testUnknownService(t *testing.T, newHost func(t *testing.T) host.Services, _ Images) {
+	h := newHost(t)
+	for _, id := range []ridgeline.DeploymentID{"d-nobody", "", "../x"} {
+		if o, err := h.Observe(t.Context(), id); err != nil || len(o.Copies) != 0 {
+			t.Errorf("Observe(%q): %+v, %v", id, o, err)
+		}
+		if log, err := h.Log(t.Context(), id, 100); err != nil || len(log) != 0 {
+			t.Errorf("Log(%q): %q, %v", id, log, err)
+		}
+		if err := h.Remove(t.Context(), id); err != nil {
+			t.Errorf("Remove(%q): %v", id, err)
+		}
+	}
+	if err := h.Apply(t.Context(), host.Workload{ID: "../x", Image: "any", Replicas: 1}); err == nil {
+		t.Error("Apply took the id ../x")
+	}
+}

@@ -1,0 +1,409 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/host"
+)
+
+const (
+	taskVariable   = "RIDGELINE_TASK"
+	keyVariable    = "RIDGELINE_TASK_KEY"
+	listenVariable = "RIDGELINE_LISTEN"
+)
+
+// linger is how long what a command left behind may take to go by itself.
+// Python's resource tracker, for one, cleans up just after its parent.
+const linger = 50 * time.Millisecond
+
+// command is one run of a spec's command, watched to the end of everything it
+// started.
+type command struct {
+	spec   spec
+	group  *cgroup
+	pid    int
+	exited chan syscall.WaitStatus // of the command itself
+	gone   chan struct{}           // nothing it started is left
+	peak   int64
+	reason host.EndReason
+	status *syscall.WaitStatus
+}
+
+// run runs the spec's command once and returns when nothing of it is left and
+// all it wrote is in the log. A value on stop ends it politely.
+func run(sp spec, log *logbook, stop <-chan os.Signal) end {
+	c := &command{spec: sp, exited: make(chan syscall.WaitStatus, 1), gone: make(chan struct{})}
+	c.group = newCgroup(sp.Key, sp.Resources)
+	defer c.group.remove()
+	before := oomKills()
+	e := end{Phase: host.Ended, Started: time.Now()}
+	used := childUsage()
+
+	out, err := c.start(log)
+	if err != nil {
+		e.Reason, e.Message, e.Ended = host.NotStarted, err.Error(), time.Now()
+		return e
+	}
+	c.watch(stop)
+	out()
+	e.Ended = time.Now()
+	e.Usage = usage(used, childUsage(), c.peak)
+	e.Usage.WallSeconds = e.Ended.Sub(e.Started).Seconds()
+	c.judge(&e, before)
+	return e
+}
+
+// start starts the command. The function it returns waits until all that was
+// written is in the log; it may be called when everything is dead.
+func (c *command) start(log *logbook) (drain func(), err error) {
+	env := environment(c.spec)
+	path, err := lookPath(c.spec.Command, c.spec.Dir, env)
+	if err != nil {
+		return nil, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	var fd [2]int
+	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	unix.SetNonblock(fd[0], true) // the command's own end stays blocking
+	r, w := os.NewFile(uintptr(fd[0]), "output"), os.NewFile(uintptr(fd[1]), "output")
+
+	begun := make(chan error)
+	go c.parent(path, env, []*os.File{null, w, w}, begun)
+	err = <-begun
+	w.Close()
+	if err != nil {
+		r.Close()
+		return nil, c.explain(path, err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := r.Read(buf)
+			log.Write(buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return func() {
+		// A stranger may hold the pipe open, so there may be no end of file; but
+		// what the dead have written is in the pipe by now.
+		r.SetReadDeadline(time.Unix(1, 0))
+		<-read
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := unix.Read(fd[0], buf)
+			if err == unix.EINTR {
+				continue
+			}
+			if n <= 0 {
+				break
+			}
+			log.Write(buf[:n])
+		}
+		r.Close()
+	}, nil
+}
+
+// parent is the goroutine whose thread is the command's parent in the eyes of
+// the kernel: it must not end before the command does (PR_SET_PDEATHSIG), and
+// as child subreaper it inherits and reaps whatever the command leaves behind.
+func (c *command) parent(path string, env []string, files []*os.File, begun chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	leave, err := c.group.enter(attr)
+	if err != nil {
+		begun <- fmt.Errorf("enter the control group: %w", err)
+		return
+	}
+	fds := make([]uintptr, len(files))
+	for i, f := range files {
+		fds[i] = f.Fd()
+	}
+	c.pid, err = syscall.ForkExec(path, c.spec.Command, &syscall.ProcAttr{Dir: c.spec.Dir, Env: env, Files: fds, Sys: attr})
+	leave()
+	if err == nil && !c.spec.Service {
+		// When the whole machine runs out of memory, better a step that can be
+		// repeated than the server.
+		os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", c.pid), []byte("500"), 0)
+	}
+	begun <- err
+	if err != nil {
+		return
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil: // ECHILD: nothing is left
+			close(c.gone)
+			return
+		case pid == c.pid:
+			c.exited <- status
+		}
+	}
+}
+
+// watch follows the command until nothing of it is left.
+func (c *command) watch(stop <-chan os.Signal) {
+	next := time.NewTimer(0) // of what is to be done to those who are left
+	next.Stop()
+	var timeout <-chan time.Time
+	if c.spec.Timeout > 0 {
+		t := time.NewTimer(c.spec.Timeout)
+		defer t.Stop()
+		timeout = t.C
+	}
+	watching := !c.group.limitsMemory() && c.spec.Resources.Memory > 0
+	pause := 20 * time.Millisecond
+	sample := time.NewTimer(pause)
+	defer sample.Stop()
+
+	var todo syscall.Signal // what next will send
+	ask := func(reason host.EndReason, sig syscall.Signal) {
+		// A task that ended by itself keeps its end while its leftovers go.
+		if c.reason == "" && (c.status == nil || c.spec.Service) {
+			c.reason = reason
+			todo = sig
+			next.Reset(0)
+		}
+	}
+	again := 10 * time.Millisecond
+	for {
+		select {
+		case <-c.gone:
+			if c.status == nil {
+				s := <-c.exited
+				c.status = &s
+			}
+			return
+		case s := <-c.exited:
+			c.status = &s
+			if todo == 0 {
+				todo = syscall.SIGTERM
+				next.Reset(linger)
+			} else if c.spec.Service {
+				next.Reset(linger) // it had the signal alone; now for those it left
+			}
+		case <-stop:
+			ask(host.Killed, syscall.SIGTERM)
+		case <-timeout:
+			ask(host.TimedOut, syscall.SIGTERM)
+		case <-next.C:
+			c.signal(todo)
+			if todo == syscall.SIGTERM {
+				next.Reset(c.spec.Grace)
+				todo = syscall.SIGKILL
+			} else {
+				next.Reset(again)
+				again = min(again*2, time.Second)
+			}
+		case <-sample.C:
+			begin := time.Now()
+			rss := c.sample(watching)
+			c.peak = max(c.peak, rss)
+			if watching && rss > c.spec.Resources.Memory || c.group.oomKills() > 0 {
+				ask(host.OutOfMemory, syscall.SIGKILL)
+			}
+			// Looking may take at most a hundredth of one processor, a twentieth
+			// where it is all that guards the memory.
+			limit, share := time.Second, time.Duration(100)
+			if watching {
+				limit, share = 100*time.Millisecond, 20
+			}
+			pause = min(pause*2, limit)
+			sample.Reset(max(pause, share*time.Since(begin)))
+		}
+	}
+}
+
+// signal sends sig to all that the command started. A service is asked to stop
+// through its first process alone, which may need the others to finish what it
+// holds.
+func (c *command) signal(sig syscall.Signal) {
+	if c.status == nil {
+		if c.spec.Service && sig == syscall.SIGTERM {
+			syscall.Kill(c.pid, sig)
+			return
+		}
+		syscall.Kill(-c.pid, sig)
+	}
+	tree, err := below(os.Getpid())
+	if err != nil {
+		return
+	}
+	for _, p := range tree {
+		if !p.zombie && (p.pid != c.pid || c.status != nil) {
+			syscall.Kill(p.pid, sig)
+		}
+	}
+}
+
+// sample measures the resident memory of all that the command started. Pages
+// that several of them share count several times; exact looks closer, but only
+// if the sum is over the limit.
+func (c *command) sample(exact bool) int64 {
+	tree, err := below(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	var sum int64
+	for _, p := range tree {
+		sum += p.rss
+	}
+	if !exact || len(tree) < 2 || sum <= c.spec.Resources.Memory {
+		return sum
+	}
+	var fair int64
+	for _, p := range tree {
+		n, ok := proportional(p.pid)
+		if !ok {
+			n = p.rss
+		}
+		fair += n
+	}
+	return fair
+}
+
+// judge says how it ended. oomBefore is the machine's count of kills for want
+// of memory before the command began.
+func (c *command) judge(e *end, oomBefore int64) {
+	s := *c.status
+	if s.Signaled() {
+		e.ExitCode = 128 + int(s.Signal())
+	} else {
+		e.ExitCode = s.ExitStatus()
+	}
+	limit := size(c.spec.Resources.Memory)
+	e.Reason = c.reason
+	switch {
+	case c.reason == host.Killed:
+		e.Message = "killed on request"
+	case c.reason == host.TimedOut:
+		e.Message = fmt.Sprintf("did not end within its timeout of %v and was stopped; raise the timeout or do less", c.spec.Timeout)
+	case c.reason == host.OutOfMemory || c.group.oomKills() > 0 && e.ExitCode != 0:
+		e.Reason = host.OutOfMemory
+		e.Message = fmt.Sprintf("used more than its memory limit of %s and was killed; raise the limit or use less", limit)
+	case s.Signaled() && s.Signal() == syscall.SIGKILL && oomBefore >= 0 && oomKills() > oomBefore:
+		e.Reason = host.OutOfMemory
+		e.Message = "killed by the kernel: the machine had no memory left; give it a limit, a larger machine, or run less at once"
+	default:
+		e.Reason = host.Exited
+		switch {
+		case s.Signaled():
+			e.Message = fmt.Sprintf("ended by signal %d (%v)", int(s.Signal()), s.Signal())
+		case e.ExitCode != 0:
+			e.Message = fmt.Sprintf("exited with code %d", e.ExitCode)
+		}
+	}
+	if e.Reason != host.Exited {
+		e.ExitCode = 0
+	}
+}
+
+// environment is what the spec says, then our marks; of a name given twice the
+// last counts.
+func environment(sp spec) []string {
+	all := append([]string{}, sp.Env...)
+	all = append(all, taskVariable+"="+sp.Name, keyVariable+"="+sp.Key)
+	if sp.Socket != "" {
+		all = append(all, listenVariable+"=unix://"+sp.Socket)
+	}
+	at := make(map[string]int, len(all))
+	env := all[:0:0]
+	for _, v := range all {
+		name, _, _ := strings.Cut(v, "=")
+		if i, ok := at[name]; ok {
+			env[i] = v
+			continue
+		}
+		at[name] = len(env)
+		env = append(env, v)
+	}
+	return env
+}
+
+// lookPath finds the program by the PATH that the command itself will see.
+func lookPath(command []string, dir string, env []string) (string, error) {
+	if len(command) == 0 || command[0] == "" {
+		return "", errors.New("there is no command to run")
+	}
+	name := command[0]
+	if strings.Contains(name, "/") {
+		return name, nil // the kernel resolves it from dir
+	}
+	path := "/usr/local/bin:/usr/bin:/bin"
+	for _, v := range env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			path = p
+		}
+	}
+	for _, d := range filepath.SplitList(path) {
+		full := filepath.Join(d, name)
+		if !filepath.IsAbs(full) {
+			full = filepath.Join(dir, full)
+		}
+		if st, err := os.Stat(full); err == nil && !st.IsDir() && st.Mode()&0o111 != 0 {
+			return full, nil
+		}
+	}
+	return "", fmt.Errorf("command %q not found on PATH=%s; name it by its path or add its folder", name, path)
+}
+
+// explain says in words why the kernel refused to start the command.
+func (c *command) explain(path string, err error) error {
+	if st, e := os.Stat(c.spec.Dir); c.spec.Dir != "" && (e != nil || !st.IsDir()) {
+		return fmt.Errorf("working folder %s: not a folder that can be entered (%w)", c.spec.Dir, err)
+	}
+	full := path
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(c.spec.Dir, full)
+	}
+	if _, e := os.Stat(full); e == nil && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("command %s is there, but the interpreter in its first line (or its loader) is not", path)
+	}
+	return fmt.Errorf("command %s could not be started: %w", path, err)
+}
+
+func childUsage() syscall.Rusage {
+	var u syscall.Rusage
+	syscall.Getrusage(unix.RUSAGE_CHILDREN, &u)
+	return u
+}
+
+// usage is the difference between two getrusage(2) of all that was reaped, and
+// the larger of the memory sampled and the kernel's own high-water mark.
+func usage(before, after syscall.Rusage, peak int64) ridgeline.Usage {
+	cpu := func(u syscall.Rusage) float64 {
+		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	// A process inherits the mark of the one that forked it: up to our own size
+	// it says nothing of the command.
+	var self syscall.Rusage
+	syscall.Getrusage(unix.RUSAGE_SELF, &self)
+	if mark := after.Maxrss << 10; after.Maxrss > self.Maxrss || peak == 0 {
+		peak = max(peak, mark)
+	}
+	return ridgeline.Usage{CPUSeconds: cpu(after) - cpu(before), PeakMemory: peak}
+}

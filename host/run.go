@@ -1,0 +1,151 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// chunk is how much of a log goes to the sink at a time.
+const chunk = 256 << 10
+
+// A LogSink keeps the logs of tasks for good.
+type LogSink interface {
+	// Append adds p to the log of name, whose size is offset before.
+	Append(ctx context.Context, name string, offset int64, p []byte) error
+	// Size is how much of the log of name is there; 0 when nothing is.
+	Size(ctx context.Context, name string) (int64, error)
+}
+
+// Follow says what to look at while a task runs.
+type Follow struct {
+	Logs      LogSink                                 // where the log goes; nil for nowhere
+	Cancelled func(ctx context.Context) (bool, error) // whether somebody wants the task to end; nil for never
+	Poll      time.Duration                           // how often both are looked at; 0 means 1 s
+}
+
+// Run takes a task to its end: it ensures it, ships its log as it comes and
+// kills it when it is cancelled. Called again after a crash it goes on where
+// the log's sink was. The caller decides about a task that is Lost, and
+// removes it when its end is written down.
+//
+// When ctx is done it returns ctx.Err() and leaves the task alone. A log that
+// could not be shipped whole is an error beside the end that the task came to;
+// Run again ships the rest. A task that was cancelled before anybody ensured
+// it is not started and reported as Ended and Killed.
+func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) {
+	if f.Poll <= 0 {
+		f.Poll = time.Second
+	}
+	cancelled := func() bool {
+		if f.Cancelled == nil {
+			return false
+		}
+		yes, err := f.Cancelled(ctx)
+		return yes && err == nil // who cannot be asked now is asked again
+	}
+	if cancelled() {
+		st, err := tasks.Observe(ctx, t.Name)
+		if err != nil {
+			return TaskState{}, err
+		}
+		if st.Phase == Absent {
+			now := time.Now()
+			return TaskState{Phase: Ended, Reason: Killed, Message: "cancelled before it began", Started: now, Ended: now}, nil
+		}
+	}
+	if err := tasks.Ensure(ctx, t); err != nil {
+		return TaskState{}, fmt.Errorf("start task %s: %w", t.Name, err)
+	}
+
+	type result struct {
+		state TaskState
+		err   error
+	}
+	ended := make(chan result, 1)
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		st, err := tasks.Wait(watch, t.Name)
+		ended <- result{st, err}
+	}()
+	ship := shipper{tasks: tasks, name: t.Name, sink: f.Logs, offset: -1}
+	var killing chan error // a kill may take its grace; the log goes on meanwhile
+	tick := time.NewTicker(f.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return TaskState{}, ctx.Err()
+		case r := <-ended:
+			if r.err != nil {
+				return TaskState{}, fmt.Errorf("wait for task %s: %w", t.Name, r.err)
+			}
+			err := ship.all(ctx)
+			if err != nil && ctx.Err() == nil {
+				err = ship.all(ctx) // once more: there is no later round to make up for it
+			}
+			if ctx.Err() != nil {
+				return TaskState{}, ctx.Err()
+			}
+			return r.state, err
+		case <-killing: // an error shows as a task that goes on: ask again
+			killing = nil
+		case <-tick.C:
+			ship.all(ctx) // what does not go now goes with the next round
+			if killing == nil && cancelled() {
+				killing = make(chan error, 1)
+				go func(done chan<- error) { done <- tasks.Kill(watch, t.Name) }(killing)
+			}
+		}
+	}
+}
+
+// shipper copies a task's log to its sink.
+type shipper struct {
+	tasks  Tasks
+	name   string
+	sink   LogSink
+	offset int64 // -1: ask the sink
+}
+
+// all ships what there is now.
+func (s *shipper) all(ctx context.Context) (err error) {
+	if s.sink == nil {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			s.offset = -1 // who knows how much of it arrived
+			err = fmt.Errorf("ship the log of task %s: %w", s.name, err)
+		}
+	}()
+	if s.offset < 0 {
+		if s.offset, err = s.sink.Size(ctx, s.name); err != nil {
+			return err
+		}
+	}
+	log, err := s.tasks.Log(ctx, s.name, s.offset)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	buf := make([]byte, chunk)
+	for {
+		n, err := io.ReadFull(log, buf)
+		if n > 0 {
+			if err := s.sink.Append(ctx, s.name, s.offset, buf[:n]); err != nil {
+				return err
+			}
+			s.offset += int64(n)
+		}
+		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
