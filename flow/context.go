@@ -40,6 +40,7 @@ func (e *Engine) run(ctx dbos.Context, in input) (struct{}, error) {
 	case errors.Is(err, errNoHandler):
 		return struct{}{}, c.park(err)
 	case err != nil:
+		e.log.Error("a flow failed", "flow", c.flow, "code", ridgeline.CodeOf(err), "error", err)
 		return struct{}{}, newFailure(err)
 	}
 	return struct{}{}, nil

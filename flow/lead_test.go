@@ -62,7 +62,9 @@ func takesOver(t *testing.T, follower *child, database string, since time.Time, 
 }
 
 func TestLead_TakesOver(t *testing.T) {
+	t.Parallel()
 	t.Run("from a killed leader", func(t *testing.T) {
+		t.Parallel()
 		leader, follower, database, release := two(t)
 		since := time.Now()
 		leader.signal(t, syscall.SIGKILL)
@@ -70,6 +72,7 @@ func TestLead_TakesOver(t *testing.T) {
 	})
 
 	t.Run("from a stopped leader", func(t *testing.T) {
+		t.Parallel()
 		leader, follower, database, release := two(t)
 		since := time.Now()
 		leader.signal(t, syscall.SIGTERM)
@@ -78,6 +81,7 @@ func TestLead_TakesOver(t *testing.T) {
 	})
 
 	t.Run("when the lock's connection breaks, and the old leader exits at once", func(t *testing.T) {
+		t.Parallel()
 		leader, follower, database, release := two(t)
 		conn, err := pgx.Connect(t.Context(), database)
 		if err != nil {
@@ -98,6 +102,7 @@ func TestLead_TakesOver(t *testing.T) {
 	})
 
 	t.Run("from a frozen leader, which exits when it wakes", func(t *testing.T) {
+		t.Parallel()
 		leader, follower, database, release := two(t)
 		since := time.Now()
 		leader.signal(t, syscall.SIGSTOP)

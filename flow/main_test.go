@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,8 +39,10 @@ func TestMain(m *testing.M) {
 	os.Exit(pgtest.Main(m))
 }
 
-// serve runs flows of kind "work" until SIGTERM. It tells each event in a line
-// on stdout, and starts the flow "one".
+const many = 150
+
+// serve runs flows of kind "work" until SIGTERM: one and, when there is a file
+// many in the folder, 1 to 150 as well. It tells each event in a line on stdout.
 func serve(database, folder string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -66,6 +69,14 @@ func serve(database, folder string) error {
 	if err := e.Start(ctx, "work", "one"); err != nil {
 		return err
 	}
+	if exists(filepath.Join(folder, "many")) {
+		for i := range many {
+			if err := e.Start(ctx, "work", strconv.Itoa(i+1)); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Println("started")
 	<-ctx.Done()
 	if err := e.Shutdown(10 * time.Second); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -215,6 +216,7 @@ func TestTx_WaitsForItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	e, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
