@@ -13,6 +13,9 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
+	"api":               {"auth", "blob", "build", "pipeline", "release", "store"},
+	"auth":              {},
+	"bench/loop":        {},
 	"blob":              {},
 	"build":             {"blob", "data", "flow", "host", "project", "pyenv", "store"},
 	"cmd/ridgeline":     anything,
@@ -34,6 +37,7 @@ var arrows = map[string][]string{
 	"registry":          {},
 	"release":           {"blob", "flow", "host", "project", "store"},
 	"score":             {"worker"},
+	"server":            {"api", "auth", "host"},
 	"store":             {},
 	"worker":            {"python"},
 }
@@ -53,10 +57,14 @@ var doors = map[string][]string{
 	"github.com/duckdb/duckdb-go":              {"data"},
 	"github.com/google/go-containerregistry":   {"image"},
 	"github.com/jackc/pgx/v5":                  {"flow", "internal/pgtest", "store"},
+	"github.com/klauspost/compress":            {"image"},
+	"github.com/prometheus/client_golang":      {"server"},
+	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
 	"go.yaml.in/yaml":                          {"data", "project"},
 	"gocloud.dev":                              {"blob"},
 	"golang.org/x/sys":                         everywhere,
+	"golang.org/x/term":                        {"cmd/ridgeline"},
 	"gonum.org/v1/gonum":                       {"gate"},
 	"modernc.org/sqlite":                       {"store"},
 }
