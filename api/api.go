@@ -1,0 +1,115 @@
+// Package api is Ridgeline's JSON dialect over HTTP, described by OpenAPI 3.1,
+// and its Go client, which is all the command line speaks.
+//
+// It decides nothing: builds, runs and releases are started in their own
+// packages, and what may be seen of them is read from the store.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/build"
+	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/release"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+// An API answers below /api/v1/. All fields are needed.
+type API struct {
+	Store        *store.Store
+	Blob         *blob.Store
+	Builds       *build.Builder
+	Runs         *pipeline.Runner
+	Releases     *release.Releaser
+	Auth         *auth.Authenticator
+	Ready        func(ctx context.Context, e ridgeline.Endpoint) (int, error) // copies of its live deployment that answer
+	BaseURL      string                                                       // such as http://127.0.0.1:8470
+	RegistryHost string                                                       // such as 127.0.0.1:8470
+	Version      string
+	Temp         string // where a pushed archive is unpacked before it is kept
+	Log          *slog.Logger
+}
+
+// MaxPush is the largest source archive taken, in bytes.
+const MaxPush = 2 << 30
+
+// Handler returns the routes.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Ridgeline", a.Version)
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/api/v1/openapi", "", "/api/v1/schemas"
+	config.Info.Description = "The MLOps loop: builds, runs, models, releases and endpoints."
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	config.Security = []map[string][]string{{"token": {}}}
+	api := humago.New(mux, config)
+	a.builds(api)
+	a.runs(api)
+	a.models(api)
+	a.releases(api)
+	a.endpoints(api)
+	a.tokens(api)
+	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
+	return mux
+}
+
+// body is an answer with nothing but a body.
+type body[T any] struct {
+	Body T
+}
+
+// route adds an operation that a caller with the role may use. Errors are
+// spelled in RFC 9457's form; the cause of an internal one goes to the log.
+func route[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Role, handle func(ctx context.Context, in *I) (O, error)) {
+	op.Path = "/api/v1" + op.Path
+	op.Description = "Needs the role " + string(need) + "."
+	huma.Register(api, op, func(ctx context.Context, in *I) (*body[O], error) {
+		who := auth.From(ctx)
+		if !who.Role.Allows(need) {
+			return nil, huma.Error403Forbidden(who.Name + " is a " + string(who.Role) + "; this needs a " + string(need))
+		}
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.problem(op, err)
+		}
+		return &body[O]{Body: out}, nil
+	})
+}
+
+// statuses is the HTTP spelling of the error codes.
+var statuses = map[ridgeline.Code]int{
+	ridgeline.Invalid:     http.StatusUnprocessableEntity,
+	ridgeline.NotFound:    http.StatusNotFound,
+	ridgeline.Conflict:    http.StatusConflict,
+	ridgeline.Denied:      http.StatusForbidden,
+	ridgeline.Unavailable: http.StatusServiceUnavailable,
+	ridgeline.Internal:    http.StatusInternalServerError,
+}
+
+// Status is the HTTP status that answers an error of the code.
+func Status(code ridgeline.Code) int { return statuses[code] }
+
+func (a *API) problem(op huma.Operation, err error) error {
+	code := ridgeline.CodeOf(err)
+	if code == ridgeline.Internal {
+		a.Log.Error("api", "operation", op.OperationID, "error", err)
+		return huma.NewError(Status(code), "an unexpected error occurred; the server's log has it")
+	}
+	return huma.NewError(Status(code), err.Error())
+}
+
+// list is an answer that is never null.
+func list[T, V any](rows []T, view func(T) V) []V {
+	out := make([]V, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, view(row))
+	}
+	return out
+}

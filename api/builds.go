@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+// pushInput is a source archive and what is known of its commit. The archive
+// is read from the connection, never held in memory.
+type pushInput struct {
+	Project string `path:"project"`
+	Hash    string `query:"commit" required:"true" doc:"git commit, 40 hex digits"`
+	Branch  string `query:"branch"`
+	Message string `query:"message" maxLength:"1000"`
+	Author  string `query:"author" maxLength:"200"`
+	Dirty   bool   `query:"dirty" doc:"the working tree differed from the commit"`
+	archive io.Reader
+}
+
+// Resolve keeps hold of the request's body.
+func (p *pushInput) Resolve(ctx huma.Context) []error {
+	p.archive = ctx.BodyReader()
+	return nil
+}
+
+type byID struct {
+	ID string `path:"id"`
+}
+
+type listing struct {
+	Project string `query:"project"`
+	Limit   int    `query:"limit" default:"50" minimum:"1" maximum:"1000"`
+}
+
+func (a *API) builds(api huma.API) {
+	route(a, api, huma.Operation{
+		OperationID: "push", Method: http.MethodPost, Path: "/projects/{project}/builds",
+		Summary: "Hand over a commit as a tar archive and start its build", Tags: []string{"builds"}, DefaultStatus: http.StatusAccepted,
+		MaxBodyBytes: -1, BodyReadTimeout: -1,
+	}, ridgeline.Writer, a.push)
+	route(a, api, huma.Operation{OperationID: "list-builds", Method: http.MethodGet, Path: "/builds", Summary: "Builds, newest first", Tags: []string{"builds"}},
+		ridgeline.Viewer, func(ctx context.Context, in *listing) ([]Build, error) {
+			rows, err := a.Store.Builds(ctx, store.BuildFilter{Project: ridgeline.ProjectName(in.Project), Limit: in.Limit})
+			return list(rows, viewBuild), err
+		})
+	route(a, api, huma.Operation{OperationID: "show-build", Method: http.MethodGet, Path: "/builds/{id}", Summary: "One build", Tags: []string{"builds"}},
+		ridgeline.Viewer, func(ctx context.Context, in *byID) (Build, error) {
+			row, err := a.Store.Build(ctx, ridgeline.BuildID(in.ID))
+			return viewBuild(row), err
+		})
+	route(a, api, huma.Operation{OperationID: "cancel-build", Method: http.MethodPost, Path: "/builds/{id}/cancel", Summary: "Cancel a build", Tags: []string{"builds"}},
+		ridgeline.Writer, func(ctx context.Context, in *byID) (Build, error) {
+			if err := a.Store.RequestBuildCancel(ctx, ridgeline.BuildID(in.ID)); err != nil {
+				return Build{}, err
+			}
+			row, err := a.Store.Build(ctx, ridgeline.BuildID(in.ID))
+			return viewBuild(row), err
+		})
+	route(a, api, huma.Operation{OperationID: "list-datasets", Method: http.MethodGet, Path: "/projects/{project}/data", Summary: "Versions of a project's datasets", Tags: []string{"data"}},
+		ridgeline.Viewer, func(ctx context.Context, in *struct {
+			Project string `path:"project"`
+			Name    string `query:"name"`
+		}) ([]Dataset, error) {
+			rows, err := a.Store.DatasetVersions(ctx, ridgeline.ProjectName(in.Project), in.Name)
+			return list(rows, func(d ridgeline.DatasetVersion) Dataset {
+				return Dataset{Project: string(d.Project), Name: d.Name, Version: d.Version, Digest: d.Digest, Size: d.Size, Rows: d.Rows, Columns: d.Columns, Created: d.Created}
+			}), err
+		})
+}
+
+// push keeps the archive as a tree and submits its build. The archive comes
+// from outside: it is unpacked safely and packed anew, so that the same files
+// always get the same digest.
+func (a *API) push(ctx context.Context, in *pushInput) (Build, error) {
+	if len(in.Hash) != 40 {
+		return Build{}, ridgeline.Errorf(ridgeline.Invalid, "commit %q is not a git commit of 40 hex digits", in.Hash)
+	}
+	dir, err := os.MkdirTemp(a.Temp, "push-")
+	if err != nil {
+		return Build{}, err
+	}
+	defer os.RemoveAll(dir)
+	tree := filepath.Join(dir, "tree")
+	limited := &io.LimitedReader{R: in.archive, N: MaxPush + 1}
+	if err := blob.Unarchive(limited, tree); err != nil {
+		if limited.N <= 0 {
+			return Build{}, ridgeline.Errorf(ridgeline.Invalid, "the commit is over %d MiB: keep data out of git and name it by a path", MaxPush>>20)
+		}
+		return Build{}, ridgeline.Errorf(ridgeline.Invalid, "the source archive cannot be read: %v", err)
+	}
+	digest, _, err := a.Blob.PutTree(ctx, tree)
+	if err != nil {
+		return Build{}, err
+	}
+	commit := ridgeline.Commit{
+		Project: ridgeline.ProjectName(in.Project), Hash: in.Hash, Tree: digest, Branch: in.Branch, Message: in.Message,
+		Author: in.Author, Dirty: in.Dirty, Created: time.Now().UTC(),
+	}
+	if in.Dirty {
+		commit.Hash += "-dirty-" + digest[:8]
+	}
+	row, err := a.Builds.Submit(ctx, commit, auth.From(ctx).Name)
+	return viewBuild(row), err
+}
+
+// log answers with what a task has written from ?offset= on, or its last
+// ?tail= bytes, as text.
+func (a *API) log(w http.ResponseWriter, r *http.Request) {
+	task := r.PathValue("task")
+	number := func(name string) int64 {
+		n, err := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
+		if err != nil || n < 0 {
+			return 0
+		}
+		return n
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if tail := number("tail"); tail > 0 {
+		text, err := a.Blob.Logs().Tail(r.Context(), task, tail)
+		if err != nil {
+			http.Error(w, "the log cannot be read", http.StatusInternalServerError)
+			a.Log.Error("read log", "task", task, "error", err)
+			return
+		}
+		_, _ = w.Write(text)
+		return
+	}
+	text, err := a.Blob.Logs().Open(r.Context(), task, number("offset"))
+	if err != nil {
+		http.Error(w, "the log cannot be read", http.StatusInternalServerError)
+		a.Log.Error("read log", "task", task, "error", err)
+		return
+	}
+	defer text.Close()
+	_, _ = io.Copy(w, text)
+}

@@ -1,0 +1,172 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/release"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+type releaseInput struct {
+	Name string `path:"name"`
+	Body struct {
+		Version     int    `json:"version,omitempty" minimum:"0" doc:"0 or absent: the champion"`
+		Environment string `json:"environment,omitempty" doc:"one environment only"`
+	} `required:"false"`
+}
+
+type environmentInput struct {
+	Project     string `path:"project"`
+	Environment string `path:"environment"`
+}
+
+func (a *API) releases(api huma.API) {
+	tags := []string{"releases"}
+	route(a, api, huma.Operation{
+		OperationID: "release", Method: http.MethodPost, Path: "/models/{name}/releases",
+		Summary: "Release a registered version", Tags: tags, DefaultStatus: http.StatusAccepted,
+	}, ridgeline.Writer, func(ctx context.Context, in *releaseInput) (Release, error) {
+		row, err := a.Releases.Submit(ctx, release.Request{
+			Model: ridgeline.ModelName(in.Name), Version: in.Body.Version, Environment: in.Body.Environment, Cause: "api", Caller: auth.From(ctx).Name,
+		})
+		return a.viewRelease(row), err
+	})
+	route(a, api, huma.Operation{OperationID: "list-releases", Method: http.MethodGet, Path: "/releases", Summary: "Releases, newest first", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, in *listing) ([]Release, error) {
+			rows, err := a.Store.Releases(ctx, store.ReleaseFilter{Project: ridgeline.ProjectName(in.Project), Limit: in.Limit})
+			return list(rows, a.viewRelease), err
+		})
+	show := func(ctx context.Context, id string) (Release, error) {
+		row, err := a.Store.Release(ctx, ridgeline.ReleaseID(id))
+		return a.viewRelease(row), err
+	}
+	route(a, api, huma.Operation{OperationID: "show-release", Method: http.MethodGet, Path: "/releases/{id}", Summary: "One release", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, in *byID) (Release, error) { return show(ctx, in.ID) })
+	route(a, api, huma.Operation{OperationID: "approve-release", Method: http.MethodPost, Path: "/releases/{id}/approve", Summary: "Let a waiting release go on", Tags: tags},
+		ridgeline.Writer, func(ctx context.Context, in *byID) (Release, error) {
+			if err := a.Releases.Approve(ctx, ridgeline.ReleaseID(in.ID), auth.From(ctx).Name); err != nil {
+				return Release{}, err
+			}
+			return show(ctx, in.ID)
+		})
+	route(a, api, huma.Operation{OperationID: "reject-release", Method: http.MethodPost, Path: "/releases/{id}/reject", Summary: "End a release; what is live stays live", Tags: tags},
+		ridgeline.Writer, func(ctx context.Context, in *byID) (Release, error) {
+			if err := a.Releases.Reject(ctx, ridgeline.ReleaseID(in.ID)); err != nil {
+				return Release{}, err
+			}
+			return show(ctx, in.ID)
+		})
+	route(a, api, huma.Operation{
+		OperationID: "rollback", Method: http.MethodPost, Path: "/projects/{project}/environments/{environment}/rollback",
+		Summary: "Release the version that was live before", Tags: tags, DefaultStatus: http.StatusAccepted,
+	}, ridgeline.Writer, func(ctx context.Context, in *environmentInput) (Release, error) {
+		row, err := a.Releases.Rollback(ctx, ridgeline.ProjectName(in.Project), in.Environment, auth.From(ctx).Name)
+		return a.viewRelease(row), err
+	})
+}
+
+func (a *API) endpoints(api huma.API) {
+	tags := []string{"endpoints"}
+	route(a, api, huma.Operation{OperationID: "list-endpoints", Method: http.MethodGet, Path: "/endpoints", Summary: "Live endpoints, with their keys for those who may write", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, in *listing) ([]Endpoint, error) {
+			rows, err := a.Store.Endpoints(ctx, ridgeline.ProjectName(in.Project))
+			if err != nil {
+				return nil, err
+			}
+			out := make([]Endpoint, 0, len(rows))
+			for _, row := range rows {
+				e, err := a.endpoint(ctx, row)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, e)
+			}
+			return out, nil
+		})
+	route(a, api, huma.Operation{
+		OperationID: "rotate-key", Method: http.MethodPost, Path: "/endpoints/{project}/{environment}/keys/{which}/rotate",
+		Summary: "Replace one of an endpoint's keys; the old one stops working", Tags: tags,
+	}, ridgeline.Writer, func(ctx context.Context, in *struct {
+		environmentInput
+		Which string `path:"which" enum:"primary,secondary"`
+	}) (Endpoint, error) {
+		p := ridgeline.ProjectName(in.Project)
+		row, err := a.Store.RotateKey(ctx, p, in.Environment, in.Which)
+		if err != nil {
+			return Endpoint{}, err
+		}
+		return a.endpoint(ctx, row)
+	})
+}
+
+func (a *API) endpoint(ctx context.Context, row ridgeline.Endpoint) (Endpoint, error) {
+	e := Endpoint{
+		Project: string(row.Project), Environment: row.Environment,
+		URL: a.BaseURL + "/endpoints/" + string(row.Project) + "/" + row.Environment + "/score",
+	}
+	if auth.From(ctx).Role.Allows(ridgeline.Writer) {
+		e.PrimaryKey, e.SecondaryKey = a.Auth.EndpointKey(row, auth.Primary), a.Auth.EndpointKey(row, auth.Secondary)
+	}
+	if row.Live == "" {
+		return e, nil
+	}
+	d, err := a.Store.Deployment(ctx, row.Live)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	ready, err := a.Ready(ctx, row)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	e.Model, e.Version, e.Image, e.Ready, e.Replicas = string(d.Model), d.Version, a.image(d.Image), ready > 0, ready
+	return e, nil
+}
+
+type tokenInput struct {
+	Body struct {
+		Name string  `json:"name" minLength:"1" maxLength:"60"`
+		Role string  `json:"role" enum:"viewer,writer,admin"`
+		Days float64 `json:"days,omitempty" minimum:"0" doc:"valid for so many days; 0 or absent: for ever"`
+	}
+}
+
+func (a *API) tokens(api huma.API) {
+	tags := []string{"tokens"}
+	route(a, api, huma.Operation{
+		OperationID: "create-token", Method: http.MethodPost, Path: "/tokens",
+		Summary: "Make a token; its secret is shown this once", Tags: tags, DefaultStatus: http.StatusCreated,
+	}, ridgeline.Admin, func(ctx context.Context, in *tokenInput) (Token, error) {
+		now := time.Now().UTC()
+		id, err := ridgeline.NewID("t", now, rand.Read)
+		if err != nil {
+			return Token{}, err
+		}
+		secret := auth.NewSecret()
+		t := ridgeline.Token{ID: ridgeline.TokenID(id), Name: in.Body.Name, Role: ridgeline.Role(in.Body.Role), Hash: auth.Hash(secret), Created: now}
+		if in.Body.Days > 0 {
+			t.Expires = now.Add(time.Duration(in.Body.Days * 24 * float64(time.Hour)))
+		}
+		if err := a.Store.CreateToken(ctx, t); err != nil {
+			return Token{}, err
+		}
+		out := viewToken(t)
+		out.Secret = secret
+		return out, nil
+	})
+	route(a, api, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/tokens", Summary: "Tokens, without their secrets", Tags: tags},
+		ridgeline.Admin, func(ctx context.Context, _ *struct{}) ([]Token, error) {
+			rows, err := a.Store.Tokens(ctx)
+			return list(rows, viewToken), err
+		})
+	route(a, api, huma.Operation{OperationID: "revoke-token", Method: http.MethodPost, Path: "/tokens/{id}/revoke", Summary: "Make a token invalid", Tags: tags},
+		ridgeline.Admin, func(ctx context.Context, in *byID) (struct{}, error) {
+			return struct{}{}, a.Store.RevokeToken(ctx, ridgeline.TokenID(in.ID), time.Now().UTC())
+		})
+}

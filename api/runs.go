@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+type trainInput struct {
+	Project string `path:"project"`
+	Body    struct {
+		Params map[string]string `json:"params,omitempty"`
+		Cause  string            `json:"cause,omitempty" maxLength:"200" doc:"why, for people; default rest"`
+	} `required:"false"`
+}
+
+func (a *API) runs(api huma.API) {
+	tags := []string{"runs"}
+	route(a, api, huma.Operation{
+		OperationID: "train", Method: http.MethodPost, Path: "/projects/{project}/runs",
+		Summary: "Start the project's published pipeline", Tags: tags, DefaultStatus: http.StatusAccepted,
+	}, ridgeline.Writer, func(ctx context.Context, in *trainInput) (Run, error) {
+		cause := in.Body.Cause
+		if cause == "" {
+			cause = "rest"
+		}
+		row, err := a.Runs.Submit(ctx, pipeline.Request{
+			Project: ridgeline.ProjectName(in.Project), Params: in.Body.Params, Cause: cause, Caller: auth.From(ctx).Name,
+		})
+		return viewRun(row, nil, time.Now()), err
+	})
+	route(a, api, huma.Operation{OperationID: "list-runs", Method: http.MethodGet, Path: "/runs", Summary: "Runs, newest first", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, in *struct {
+			listing
+			Status string `query:"status" enum:"queued,running,waiting,succeeded,failed,cancelled"`
+			Before string `query:"before" doc:"a run's id: only older ones"`
+		}) ([]Run, error) {
+			rows, err := a.Store.Runs(ctx, store.RunFilter{
+				Project: ridgeline.ProjectName(in.Project), Status: ridgeline.Status(in.Status), Limit: in.Limit, Before: ridgeline.RunID(in.Before),
+			})
+			return list(rows, func(r ridgeline.Run) Run { return viewRun(r, nil, time.Now()) }), err
+		})
+	route(a, api, huma.Operation{OperationID: "show-run", Method: http.MethodGet, Path: "/runs/{id}", Summary: "One run with its steps", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, in *byID) (Run, error) { return a.run(ctx, in.ID) })
+	route(a, api, huma.Operation{OperationID: "cancel-run", Method: http.MethodPost, Path: "/runs/{id}/cancel", Summary: "Cancel a run", Tags: tags},
+		ridgeline.Writer, func(ctx context.Context, in *byID) (Run, error) {
+			if err := a.Store.RequestCancel(ctx, ridgeline.RunID(in.ID)); err != nil {
+				return Run{}, err
+			}
+			return a.run(ctx, in.ID)
+		})
+	route(a, api, huma.Operation{OperationID: "show-gate", Method: http.MethodGet, Path: "/runs/{id}/gate", Summary: "The gate's report on a run's model", Tags: tags},
+		ridgeline.Viewer, a.gate)
+}
+
+func (a *API) run(ctx context.Context, id string) (Run, error) {
+	row, err := a.Store.Run(ctx, ridgeline.RunID(id))
+	if err != nil {
+		return Run{}, err
+	}
+	steps, err := a.Store.Steps(ctx, row.ID)
+	return viewRun(row, steps, time.Now()), err
+}
+
+func (a *API) gate(ctx context.Context, in *byID) (any, error) {
+	row, err := a.Store.Run(ctx, ridgeline.RunID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	if row.Version == 0 {
+		return nil, ridgeline.Errorf(ridgeline.NotFound, "run %s has no gate report: it is %s", row.ID, row.Status)
+	}
+	v, err := a.Store.ModelVersion(ctx, row.Model, row.Version)
+	if err != nil {
+		return nil, err
+	}
+	var report any
+	return report, json.Unmarshal(v.Report, &report)
+}
+
+func (a *API) models(api huma.API) {
+	tags := []string{"models"}
+	versions := func(ctx context.Context, name string) ([]ModelVersion, error) {
+		rows, err := a.Store.ModelVersions(ctx, ridgeline.ModelName(name))
+		return list(rows, a.viewVersion), err
+	}
+	route(a, api, huma.Operation{OperationID: "list-models", Method: http.MethodGet, Path: "/models", Summary: "Every version of every model, newest first", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, _ *struct{}) ([]ModelVersion, error) { return versions(ctx, "") })
+	route(a, api, huma.Operation{OperationID: "list-versions", Method: http.MethodGet, Path: "/models/{name}/versions", Summary: "A model's versions, newest first", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, in *struct {
+			Name string `path:"name"`
+		}) ([]ModelVersion, error) {
+			rows, err := versions(ctx, in.Name)
+			if err == nil && len(rows) == 0 {
+				err = ridgeline.Errorf(ridgeline.NotFound, "no model %q: ridgeline models lists those there are", in.Name)
+			}
+			return rows, err
+		})
+	route(a, api, huma.Operation{OperationID: "show-version", Method: http.MethodGet, Path: "/models/{name}/versions/{version}", Summary: "One version with its lineage", Tags: tags},
+		ridgeline.Viewer, func(ctx context.Context, in *struct {
+			Name    string `path:"name"`
+			Version int    `path:"version" minimum:"1"`
+		}) (ModelVersion, error) {
+			v, err := a.Store.ModelVersion(ctx, ridgeline.ModelName(in.Name), in.Version)
+			return a.viewVersion(v), err
+		})
+}

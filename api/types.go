@@ -1,0 +1,227 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+)
+
+// The bodies of the API. The fields that DESIGN names are fixed: scripts read
+// them from --json.
+
+// Check is one thing a build looked at.
+type Check struct {
+	Name    string  `json:"name"`
+	Kind    string  `json:"kind" enum:"environment,quality,tests,coverage,data"`
+	Status  string  `json:"status"`
+	Message string  `json:"message" doc:"the figure when green, the cause when red"`
+	Log     string  `json:"log,omitempty" doc:"task whose log has the rest, for /api/v1/logs/{task}"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Build is one commit's passage through its checks.
+type Build struct {
+	Build    string     `json:"build"`
+	Project  string     `json:"project"`
+	Commit   string     `json:"commit"`
+	Branch   string     `json:"branch,omitempty"`
+	Status   string     `json:"status"`
+	Pipeline int        `json:"pipeline" doc:"version it published; 0 when none"`
+	Run      string     `json:"run,omitempty" doc:"run it started"`
+	Reason   string     `json:"reason,omitempty"`
+	Checks   []Check    `json:"checks"`
+	Created  time.Time  `json:"created"`
+	Ended    *time.Time `json:"ended,omitempty"`
+}
+
+// Step is one part of a run.
+type Step struct {
+	Name     string  `json:"name"`
+	Status   string  `json:"status"`
+	Cached   bool    `json:"cached"`
+	Attempts int     `json:"attempts"`
+	Seconds  float64 `json:"seconds"`
+	Message  string  `json:"message,omitempty"`
+	Log      string  `json:"log,omitempty" doc:"task whose log it is, for /api/v1/logs/{task}"`
+	CPU      float64 `json:"cpu_seconds,omitempty"`
+	Memory   int64   `json:"peak_memory_bytes,omitempty"`
+}
+
+// Run is one passage through a published pipeline.
+type Run struct {
+	ID       string            `json:"id"`
+	Project  string            `json:"project"`
+	Pipeline int               `json:"pipeline"`
+	Cause    string            `json:"cause"`
+	Caller   string            `json:"caller,omitempty"`
+	Params   map[string]string `json:"params,omitempty"`
+	Status   string            `json:"status"`
+	Verdict  string            `json:"verdict"`
+	Model    string            `json:"model,omitempty"`
+	Version  int               `json:"version,omitempty"`
+	Release  string            `json:"release,omitempty"`
+	Reason   string            `json:"reason,omitempty"`
+	Created  time.Time         `json:"created"`
+	Started  *time.Time        `json:"started"`
+	Ended    *time.Time        `json:"ended"`
+	Steps    []Step            `json:"steps,omitempty"`
+}
+
+// ModelVersion is a model that reached the gate.
+type ModelVersion struct {
+	Name        string             `json:"name"`
+	Version     int                `json:"version"`
+	Champion    bool               `json:"champion"`
+	Verdict     string             `json:"verdict"`
+	Run         string             `json:"run"`
+	Commit      string             `json:"commit"`
+	Image       string             `json:"image"`
+	Created     time.Time          `json:"created"`
+	Project     string             `json:"project"`
+	Pipeline    int                `json:"pipeline"`
+	Environment string             `json:"environment" doc:"hash of the locked environment"`
+	Data        map[string]string  `json:"data" doc:"dataset to sha256"`
+	Params      map[string]string  `json:"params,omitempty"`
+	Metrics     map[string]float64 `json:"metrics"`
+	Artifact    string             `json:"artifact" doc:"sha256 of the model folder's archive"`
+	Size        int64              `json:"size"`
+}
+
+// ReleaseEnvironment is a release's passage through one environment.
+type ReleaseEnvironment struct {
+	Name       string `json:"name"`
+	Status     string `json:"status"`
+	Image      string `json:"image"`
+	Message    string `json:"message"`
+	Deployment string `json:"deployment,omitempty"`
+}
+
+// Release carries a version through its environments.
+type Release struct {
+	ID           string               `json:"id"`
+	Project      string               `json:"project"`
+	Model        string               `json:"model"`
+	Version      int                  `json:"version"`
+	Status       string               `json:"status"`
+	Cause        string               `json:"cause"`
+	Reason       string               `json:"reason,omitempty"`
+	Environments []ReleaseEnvironment `json:"environments"`
+	Created      time.Time            `json:"created"`
+	Ended        *time.Time           `json:"ended,omitempty"`
+}
+
+// Endpoint is the stable address of a project's environment.
+type Endpoint struct {
+	Project      string `json:"project"`
+	Environment  string `json:"environment"`
+	URL          string `json:"url"`
+	Model        string `json:"model,omitempty"`
+	Version      int    `json:"version"`
+	Image        string `json:"image"`
+	Ready        bool   `json:"ready"`
+	Replicas     int    `json:"replicas"`
+	PrimaryKey   string `json:"primary_key,omitempty" doc:"only for those who may write"`
+	SecondaryKey string `json:"secondary_key,omitempty" doc:"only for those who may write"`
+}
+
+// Token lets a principal in. Secret is there once, when it is made.
+type Token struct {
+	ID      string     `json:"id"`
+	Name    string     `json:"name"`
+	Role    string     `json:"role"`
+	Created time.Time  `json:"created"`
+	Expires *time.Time `json:"expires,omitempty"`
+	Revoked *time.Time `json:"revoked,omitempty"`
+	Secret  string     `json:"secret,omitempty"`
+}
+
+// Dataset is one content of a dataset.
+type Dataset struct {
+	Project string             `json:"project"`
+	Name    string             `json:"name"`
+	Version int                `json:"version"`
+	Digest  string             `json:"digest"`
+	Size    int64              `json:"size"`
+	Rows    int64              `json:"rows"`
+	Columns []ridgeline.Column `json:"columns"`
+	Created time.Time          `json:"created"`
+}
+
+// Report is a gate's report, as package gate writes it.
+type Report = json.RawMessage
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func viewBuild(b ridgeline.Build) Build {
+	out := Build{
+		Build: string(b.ID), Project: string(b.Project), Commit: b.Commit.Hash, Branch: b.Commit.Branch, Status: string(b.Status),
+		Pipeline: b.Pipeline, Run: string(b.Run), Reason: b.Reason, Created: b.Created, Ended: optional(b.Ended), Checks: []Check{},
+	}
+	for _, c := range b.Checks {
+		out.Checks = append(out.Checks, Check{
+			Name: c.Name, Kind: string(c.Kind), Status: string(c.Status), Message: c.Message, Log: c.Task, Seconds: c.Seconds,
+		})
+	}
+	return out
+}
+
+func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
+	out := Run{
+		ID: string(r.ID), Project: string(r.Project), Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller, Params: r.Params,
+		Status: string(r.Status), Verdict: string(r.Verdict), Model: string(r.Model), Version: r.Version, Release: string(r.Release),
+		Reason: r.Reason, Created: r.Created, Started: optional(r.Started), Ended: optional(r.Ended),
+	}
+	for _, s := range steps {
+		step := Step{
+			Name: s.Name, Status: string(s.Status), Cached: s.Cached, Attempts: len(s.Attempts),
+			Seconds: s.Seconds(now), Message: s.Message,
+		}
+		for _, a := range s.Attempts {
+			step.Log = a.Task
+			step.CPU += a.Usage.CPUSeconds
+			step.Memory = max(step.Memory, a.Usage.PeakMemory)
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	return out
+}
+
+func (a *API) viewVersion(v ridgeline.ModelVersion) ModelVersion {
+	return ModelVersion{
+		Name: string(v.Model), Version: v.Version, Champion: v.Champion, Verdict: string(v.Verdict), Run: string(v.Run), Commit: v.Commit,
+		Image: a.image(v.Image), Created: v.Created, Project: string(v.Project), Pipeline: v.Pipeline, Environment: v.Environment,
+		Data: v.Data, Params: v.Params, Metrics: v.Metrics, Artifact: v.Artifact, Size: v.Size,
+	}
+}
+
+func (a *API) viewRelease(r ridgeline.Release) Release {
+	out := Release{
+		ID: string(r.ID), Project: string(r.Project), Model: string(r.Model), Version: r.Version, Status: string(r.Status),
+		Cause: r.Cause, Reason: r.Reason, Created: r.Created, Ended: optional(r.Ended), Environments: []ReleaseEnvironment{},
+	}
+	for _, e := range r.Environments {
+		out.Environments = append(out.Environments, ReleaseEnvironment{
+			Name: e.Name, Status: string(e.Status), Image: a.image(e.Image), Message: e.Message, Deployment: string(e.Deployment),
+		})
+	}
+	return out
+}
+
+// image makes the stored name of an image one that a registry client on this
+// machine can pull.
+func (a *API) image(stored string) string {
+	if stored == "" {
+		return ""
+	}
+	return a.RegistryHost + "/" + stored
+}
+
+func viewToken(t ridgeline.Token) Token {
+	return Token{ID: string(t.ID), Name: t.Name, Role: string(t.Role), Created: t.Created, Expires: optional(t.Expires), Revoked: optional(t.Revoked)}
+}

@@ -1,0 +1,160 @@
+// Package auth says who a caller is: it turns a bearer secret into a
+// principal, and a project's environment into its endpoint keys.
+//
+// What a role may do is the role's own rule; where a request comes from is
+// the server's business.
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+)
+
+// Tokens is where tokens are kept.
+type Tokens interface {
+	TokenByHash(ctx context.Context, hash string) (ridgeline.Token, error)
+}
+
+// A Principal is who a request comes from.
+type Principal struct {
+	Name string
+	Role ridgeline.Role
+}
+
+// An Authenticator knows the server's own secrets.
+type Authenticator struct {
+	admin  string // hash of the admin token
+	secret []byte // from which endpoint keys are derived
+	tokens Tokens
+}
+
+// Secret is the start of every token, so that scanners recognise one that
+// leaked.
+const Secret = "rl_"
+
+// New loads the admin token and the key secret from dir, where it makes them
+// at the first start (mode 0600). An admin token given as given replaces the
+// one on file.
+func New(dir, given string, tokens Tokens) (*Authenticator, error) {
+	token, err := keep(filepath.Join(dir, "token"), given)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := keep(filepath.Join(dir, "secret"), "")
+	if err != nil {
+		return nil, err
+	}
+	return &Authenticator{admin: Hash(token), secret: []byte(secret), tokens: tokens}, nil
+}
+
+// keep reads a secret file, or writes it when it is absent or given differs.
+func keep(path, given string) (string, error) {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	text := strings.TrimSpace(string(old))
+	if text != "" && (given == "" || given == text) {
+		return text, nil
+	}
+	if given == "" {
+		given = NewSecret()
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(given+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write %s: %w", path, err)
+	}
+	return given, os.Rename(tmp, path)
+}
+
+// NewSecret makes a token's secret: 160 random bits.
+func NewSecret() string {
+	var b [20]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand
+	return Secret + encode(b[:])
+}
+
+// Hash is what is stored of a secret.
+func Hash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+func encode(b []byte) string {
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+}
+
+// Principal finds whom a bearer secret belongs to.
+func (a *Authenticator) Principal(ctx context.Context, secret string, now time.Time) (Principal, error) {
+	hash := Hash(secret)
+	if subtle.ConstantTimeCompare([]byte(hash), []byte(a.admin)) == 1 {
+		return Principal{Name: "admin", Role: ridgeline.Admin}, nil
+	}
+	t, err := a.tokens.TokenByHash(ctx, hash)
+	switch {
+	case ridgeline.CodeOf(err) == ridgeline.NotFound:
+		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "this token is not known here: use the one in the server's state folder, or one made by ridgeline token create")
+	case err != nil:
+		return Principal{}, err
+	case !t.Revoked.IsZero():
+		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "token %q was revoked", t.Name)
+	case !t.Expires.IsZero() && now.After(t.Expires):
+		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "token %q expired on %s", t.Name, t.Expires.Format(time.DateOnly))
+	}
+	return Principal{Name: t.Name, Role: t.Role}, nil
+}
+
+// Which of an endpoint's two keys is meant.
+const (
+	Primary   = "primary"
+	Secondary = "secondary"
+)
+
+// EndpointKey derives a key of an endpoint: HMAC-SHA256 under the server's
+// secret over its name, which key, and how often it was rotated.
+func (a *Authenticator) EndpointKey(e ridgeline.Endpoint, which string) string {
+	generation := e.PrimaryGeneration
+	if which == Secondary {
+		generation = e.SecondaryGeneration
+	}
+	mac := hmac.New(sha256.New, a.secret)
+	fmt.Fprintf(mac, "endpoint key\x00%s\x00%s\x00%s\x00%d", e.Project, e.Environment, which, generation)
+	return encode(mac.Sum(nil)[:20])
+}
+
+// OpensEndpoint reports whether the key is one of the endpoint's two.
+func (a *Authenticator) OpensEndpoint(e ridgeline.Endpoint, key string) bool {
+	ok := 0
+	for _, which := range []string{Primary, Secondary} {
+		ok |= subtle.ConstantTimeCompare([]byte(key), []byte(a.EndpointKey(e, which)))
+	}
+	return ok == 1
+}
+
+type principalKey struct{}
+
+// With returns a context that carries the caller.
+func With(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// From returns the caller; the zero Principal, which may do nothing, when
+// there is none.
+func From(ctx context.Context) Principal {
+	p, _ := ctx.Value(principalKey{}).(Principal)
+	return p
+}

@@ -1,0 +1,206 @@
+// Package build takes a commit through its checks (environment, code quality,
+// unit tests and coverage, data) and publishes a pipeline when they are green.
+//
+// How a check's command runs is the host's business, what a dataset holds is
+// data's, and what happens to a published pipeline is pipeline's.
+package build
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/pyenv"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+// Kind is the name under which flow knows a build.
+const Kind = "build"
+
+// A Builder runs builds. All fields are needed.
+type Builder struct {
+	Store   *store.Store
+	Blob    *blob.Store
+	Start   func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
+	Tasks   host.Tasks
+	Python  *pyenv.Manager
+	Library *data.Library
+	Dir     string // working folders, one per build, removed at its end
+	Log     *slog.Logger
+	Started func(ctx context.Context, run ridgeline.RunID) error // starts the run that a green build asks for
+}
+
+// Submit records a build of the commit, whose tree must be in the blob store,
+// and starts it.
+func (b *Builder) Submit(ctx context.Context, c ridgeline.Commit, caller string) (ridgeline.Build, error) {
+	if err := ridgeline.CheckName("project", string(c.Project)); err != nil {
+		return ridgeline.Build{}, err
+	}
+	now := time.Now().UTC()
+	id, err := ridgeline.NewID("b", now, rand.Read)
+	if err != nil {
+		return ridgeline.Build{}, err
+	}
+	out := ridgeline.Build{ID: ridgeline.BuildID(id), Project: c.Project, Commit: c, Status: ridgeline.Queued, Caller: caller, Created: now}
+	err = b.Store.InTx(ctx, func(tx *store.Store) error {
+		if _, err := tx.EnsureProject(ctx, c.Project, now); err != nil {
+			return err
+		}
+		return tx.CreateBuild(ctx, out)
+	})
+	if err != nil {
+		return ridgeline.Build{}, err
+	}
+	return out, b.Start(ctx, Kind, id)
+}
+
+// published is what the last step of a green build leaves.
+type published struct {
+	Pipeline int
+	Run      ridgeline.RunID
+}
+
+// Run is the flow of one build.
+func (b *Builder) Run(c *flow.Context, id string) error {
+	build := ridgeline.BuildID(id)
+	w, err := flow.Tx(c, "start", func(ctx context.Context, q sqlq.Querier) (work, error) {
+		s := b.Store.With(q)
+		if err := s.StartBuild(ctx, build, time.Now().UTC()); err != nil {
+			return work{}, err
+		}
+		row, err := s.Build(ctx, build)
+		return work{ID: build, Commit: row.Commit, Dir: filepath.Join(b.Dir, id)}, err
+	})
+	if err != nil {
+		return err
+	}
+	reason, err := b.checks(c, &w)
+	if flow.Interrupted(err) {
+		return err
+	}
+	if err != nil {
+		reason = err.Error()
+	}
+	_, err = flow.Tx(c, "finish", func(ctx context.Context, q sqlq.Querier) (published, error) {
+		s := b.Store.With(q)
+		row, err := s.Build(ctx, build)
+		if err != nil {
+			return published{}, err
+		}
+		if reason != "" {
+			status := ridgeline.Failed
+			if row.CancelRequested {
+				status, reason = ridgeline.Cancelled, "cancelled"
+			}
+			return published{}, s.FinishBuild(ctx, build, status, reason, time.Now().UTC())
+		}
+		return b.publish(ctx, s, row, w)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = flow.Step(c, "hand over", func(ctx context.Context) (struct{}, error) {
+		row, err := b.Store.Build(ctx, build)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if row.Run != "" {
+			if err := b.Started(ctx, row.Run); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, b.clean(ctx, w)
+	})
+	return err
+}
+
+// publish makes the pipeline and, where pushing starts it, its run; all in the
+// transaction that ends the build.
+func (b *Builder) publish(ctx context.Context, s *store.Store, row ridgeline.Build, w work) (published, error) {
+	now := time.Now().UTC()
+	p, err := s.PublishPipeline(ctx, ridgeline.Pipeline{
+		Project: row.Project, Build: row.ID, Commit: row.Commit,
+		Environment: w.Lock.Hash, Lock: w.Lock.Text, Python: w.Lock.Python, Created: now,
+	})
+	if err != nil {
+		return published{}, err
+	}
+	out := published{Pipeline: p.Version}
+	if w.OnPush {
+		id, err := ridgeline.NewID("r", now, rand.Read)
+		if err != nil {
+			return published{}, err
+		}
+		out.Run = ridgeline.RunID(id)
+		err = s.CreateRun(ctx, ridgeline.Run{
+			ID: out.Run, Project: row.Project, Pipeline: p.Version, Cause: "push " + string(row.ID), Caller: row.Caller,
+			Status: ridgeline.Queued, Created: now,
+		})
+		if err != nil {
+			return published{}, err
+		}
+		if err := s.SetBuildRun(ctx, row.ID, out.Run); err != nil {
+			return published{}, err
+		}
+	}
+	return out, s.FinishBuild(ctx, row.ID, ridgeline.Succeeded, "", now)
+}
+
+// work is what one build carries from step to step.
+type work struct {
+	ID     ridgeline.BuildID
+	Commit ridgeline.Commit
+	Dir    string
+	Lock   pyenv.Lock
+	OnPush bool
+}
+
+func (w work) source() string { return filepath.Join(w.Dir, "src") }
+
+// config checks the commit out, if a step before has not, and reads its
+// configuration.
+func (b *Builder) config(ctx context.Context, w work) (project.Config, error) {
+	if err := b.Blob.GetTree(ctx, w.Commit.Tree, w.source()); err != nil {
+		return project.Config{}, fmt.Errorf("check out %s: %w", w.Commit.Short(), err)
+	}
+	cfg, err := project.Load(w.source())
+	if err != nil {
+		return project.Config{}, err
+	}
+	if cfg.Project != w.Commit.Project {
+		return project.Config{}, ridgeline.Errorf(ridgeline.Invalid,
+			"ridgeline.yaml says project %q, but this was pushed as project %q", cfg.Project, w.Commit.Project)
+	}
+	return cfg, nil
+}
+
+// clean removes what the build needed while it ran; its logs are in the blob
+// store.
+func (b *Builder) clean(ctx context.Context, w work) error {
+	names, err := b.Tasks.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, taskPrefix(w.ID)) {
+			if err := b.Tasks.Remove(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(w.Dir)
+}
+
+func taskPrefix(id ridgeline.BuildID) string { return "build-" + string(id) + "-" }

@@ -1,0 +1,311 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/pyenv"
+)
+
+// checks runs everything the commit has to pass and returns why it did not,
+// or nothing. Every check is run even when another is red, so that one push
+// shows all there is to mend.
+func (b *Builder) checks(c *flow.Context, w *work) (string, error) {
+	env, err := flow.Step(c, "environment", func(ctx context.Context) (prepared, error) {
+		return b.prepare(ctx, *w)
+	})
+	if err != nil || env.Reason != "" {
+		return env.Reason, err
+	}
+	w.Lock, w.OnPush = env.Lock, env.OnPush
+	groups, errs := flow.Parallel(c, "check", len(env.Groups), func(ctx context.Context, i int) ([]ridgeline.Check, error) {
+		return b.group(ctx, *w, env.Groups[i])
+	})
+	var red []string
+	for i, checks := range groups {
+		if flow.Interrupted(errs[i]) {
+			return "", errs[i]
+		}
+		if errs[i] != nil {
+			red = append(red, fmt.Sprintf("%s: %v", env.Groups[i], errs[i]))
+		}
+		for _, check := range checks {
+			if check.Status != ridgeline.Succeeded {
+				red = append(red, check.Name+": "+firstLine(check.Message))
+			}
+		}
+	}
+	return strings.Join(red, "; "), nil
+}
+
+// prepared is the outcome of the environment step. A Reason means that the
+// commit cannot be built as it is.
+type prepared struct {
+	Reason string
+	Lock   pyenv.Lock
+	OnPush bool
+	Groups []ridgeline.CheckKind // the groups of checks this project has
+}
+
+// prepare reads the configuration and installs the environment.
+func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
+	check := ridgeline.Check{Name: "environment", Kind: ridgeline.CheckEnvironment, Status: ridgeline.Running}
+	started := time.Now()
+	report := func(line string) {
+		check.Message, check.Seconds = line, time.Since(started).Seconds()
+		// Progress only: the step's own end is what must not be lost.
+		if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
+			b.Log.Debug("save progress", "build", w.ID, "error", err)
+		}
+	}
+	red := func(err error) (prepared, error) {
+		if ctx.Err() != nil {
+			return prepared{}, ctx.Err()
+		}
+		if ridgeline.CodeOf(err) == ridgeline.Internal {
+			b.Log.Error("prepare build", "build", w.ID, "error", err)
+		}
+		check.Status, check.Message, check.Seconds = ridgeline.Failed, err.Error(), time.Since(started).Seconds()
+		return prepared{Reason: err.Error()}, b.Store.SaveCheck(ctx, w.ID, check)
+	}
+	report("reading ridgeline.yaml")
+	cfg, err := b.config(ctx, w)
+	if err != nil {
+		return red(err)
+	}
+	out := prepared{OnPush: cfg.Pipeline.On.Push}
+	if out.Lock, err = b.Python.Lock(ctx, w.source(), cfg.Python, report); err != nil {
+		return red(err)
+	}
+	env, err := b.Python.Ensure(ctx, out.Lock, report)
+	if err != nil {
+		return red(err)
+	}
+	if cfg.Build.Quality != "" {
+		out.Groups = append(out.Groups, ridgeline.CheckQuality)
+	}
+	if cfg.Build.Tests != "" {
+		out.Groups = append(out.Groups, ridgeline.CheckTests)
+	}
+	if len(cfg.Data) > 0 {
+		out.Groups = append(out.Groups, ridgeline.CheckData)
+	}
+	check.Status, check.Seconds = ridgeline.Succeeded, time.Since(started).Seconds()
+	check.Message = fmt.Sprintf("Python %s, %s, environment %s", out.Lock.Python, cfg.Python, env.Hash[:12])
+	return out, b.Store.SaveCheck(ctx, w.ID, check)
+}
+
+// group runs the checks of one kind and saves each.
+func (b *Builder) group(ctx context.Context, w work, kind ridgeline.CheckKind) ([]ridgeline.Check, error) {
+	cfg, err := b.config(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	env, err := b.Python.Ensure(ctx, w.Lock, nil)
+	if err != nil {
+		return nil, err
+	}
+	var checks []ridgeline.Check
+	switch kind {
+	case ridgeline.CheckQuality:
+		checks, err = b.command(ctx, w, cfg, env, "quality", kind, cfg.Build.Quality)
+	case ridgeline.CheckTests:
+		checks, err = b.tests(ctx, w, cfg, env)
+	case ridgeline.CheckData:
+		checks, err = b.data(ctx, w, cfg)
+	}
+	if err != nil {
+		return checks, err
+	}
+	for _, check := range checks {
+		if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
+			return nil, err
+		}
+	}
+	return checks, nil
+}
+
+// command runs one shell command of the project in its environment, on the
+// checkout, and judges it by its exit code.
+func (b *Builder) command(ctx context.Context, w work, cfg project.Config, env pyenv.Env, name string, kind ridgeline.CheckKind, command string) ([]ridgeline.Check, error) {
+	task := taskPrefix(w.ID) + name
+	check := ridgeline.Check{Name: name, Kind: kind, Status: ridgeline.Running, Message: command, Task: task}
+	if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
+		return nil, err
+	}
+	home := filepath.Join(w.Dir, "home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, err
+	}
+	state, err := host.Run(ctx, b.Tasks, host.Task{
+		Name: task, Command: []string{"/bin/sh", "-c", command}, Dir: w.source(), Env: env.Vars(home), Timeout: cfg.Build.Timeout,
+	}, host.Follow{Logs: b.Blob.Logs(), Cancelled: func(ctx context.Context) (bool, error) {
+		row, err := b.Store.Build(ctx, w.ID)
+		return row.CancelRequested, err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	check.Seconds = state.Usage.WallSeconds
+	switch {
+	case state.Phase == host.Ended && state.Reason == host.Exited && state.ExitCode == 0:
+		check.Status, check.Message = ridgeline.Succeeded, command
+	case state.Phase == host.Ended && state.Reason == host.Killed:
+		check.Status, check.Message = ridgeline.Cancelled, "cancelled"
+	default:
+		check.Status = ridgeline.Failed
+		check.Message = command + ": " + state.Message
+		if tail, err := b.Blob.Logs().Tail(ctx, task, 4096); err == nil {
+			check.Message += "\n" + strings.TrimSpace(lastLines(string(tail), 12))
+		}
+	}
+	return []ridgeline.Check{check}, nil
+}
+
+// tests runs the unit tests and reads what they report beside their exit code.
+func (b *Builder) tests(ctx context.Context, w work, cfg project.Config, env pyenv.Env) ([]ridgeline.Check, error) {
+	checks, err := b.command(ctx, w, cfg, env, "tests", ridgeline.CheckTests, cfg.Build.Tests)
+	if err != nil || checks[0].Status == ridgeline.Cancelled {
+		return checks, err
+	}
+	if suite, err := readJUnit(filepath.Join(w.source(), junitPath(cfg.Build.Tests))); err == nil {
+		log := checks[0].Message
+		checks[0].Message = suite.summary()
+		if checks[0].Status == ridgeline.Failed && len(suite.Failures) == 0 {
+			checks[0].Message += "; " + log
+		}
+	}
+	if cfg.Build.Coverage <= 0 {
+		return checks, nil
+	}
+	check := ridgeline.Check{Name: "coverage", Kind: ridgeline.CheckCoverage, Status: ridgeline.Succeeded}
+	percent, err := readCoverage(filepath.Join(w.source(), coveragePath(cfg.Build.Tests)))
+	switch {
+	case err != nil:
+		check.Status = ridgeline.Failed
+		check.Message = fmt.Sprintf("no coverage report: %v; let build.tests write one (pytest --cov=PACKAGE --cov-report=xml)", err)
+	case percent < cfg.Build.Coverage:
+		check.Status = ridgeline.Failed
+		check.Message = fmt.Sprintf("%.1f %% of lines are covered, build.coverage asks for %g %%", percent, cfg.Build.Coverage)
+	default:
+		check.Message = fmt.Sprintf("%.1f %% of lines (at least %g %%)", percent, cfg.Build.Coverage)
+	}
+	return append(checks, check), nil
+}
+
+// data describes, checks and splits every dataset, and records its version.
+func (b *Builder) data(ctx context.Context, w work, cfg project.Config) ([]ridgeline.Check, error) {
+	checks := make([]ridgeline.Check, 0, len(cfg.Data))
+	for _, d := range cfg.Data {
+		started := time.Now()
+		check := ridgeline.Check{Name: "data " + d.Name, Kind: ridgeline.CheckData, Status: ridgeline.Running}
+		if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
+			return nil, err
+		}
+		message, err := b.dataset(ctx, w, d)
+		check.Seconds = time.Since(started).Seconds()
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			check.Status, check.Message = ridgeline.Failed, err.Error()
+		default:
+			check.Status, check.Message = ridgeline.Succeeded, message
+		}
+		checks = append(checks, check)
+	}
+	return checks, nil
+}
+
+func (b *Builder) dataset(ctx context.Context, w work, d project.Dataset) (string, error) {
+	path := d.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(w.source(), path)
+	}
+	findings := 0
+	if d.Checks != "" {
+		text, err := os.ReadFile(filepath.Join(w.source(), d.Checks))
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", d.Checks, err)
+		}
+		n, err := checkData(ctx, path, d, text)
+		if err != nil {
+			return "", err
+		}
+		findings = n
+	}
+	content, err := b.Library.Content(ctx, path, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
+	if err != nil {
+		return "", err
+	}
+	if d.Target != "" && !hasColumn(content.Columns, d.Target) {
+		return "", ridgeline.Errorf(ridgeline.Invalid, "target %q is not a column of %s: it has %s", d.Target, d.Path, columnNames(content.Columns))
+	}
+	v, err := b.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{
+		Project: w.Commit.Project, Name: d.Name, Digest: content.Digest, Size: content.Size,
+		Rows: content.Rows, Columns: content.Columns, Created: time.Now().UTC(),
+	})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("version %d: %d rows, %d columns, %d rules hold; %d rows to train on, %d held out",
+		v.Version, v.Rows, len(v.Columns), findings, content.Sides.TrainRows, content.Sides.HoldoutRows), nil
+}
+
+// checkData returns how many rules hold, or an error that names each that
+// does not.
+func checkData(ctx context.Context, path string, d project.Dataset, checks []byte) (int, error) {
+	db, err := data.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	findings, err := db.Check(ctx, path, checks, d.Checks)
+	if err != nil {
+		return 0, err
+	}
+	var broken []string
+	for _, f := range findings {
+		if f.OK {
+			continue
+		}
+		line := fmt.Sprintf("%s: expected %s, found %s", f.Rule, f.Expected, f.Found)
+		if f.Column != "" {
+			line = fmt.Sprintf("column %q, %s", f.Column, line)
+		}
+		if len(f.Rows) > 0 {
+			line += " (" + strings.Join(f.Rows, "; ") + ")"
+		}
+		broken = append(broken, line)
+	}
+	if len(broken) > 0 {
+		return 0, ridgeline.Errorf(ridgeline.Invalid, "%s\n(%s against %s)", strings.Join(broken, "\n"), d.Path, d.Checks)
+	}
+	return len(findings), nil
+}
+
+func hasColumn(columns []ridgeline.Column, name string) bool {
+	for _, c := range columns {
+		if c.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func columnNames(columns []ridgeline.Column) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	return strings.Join(names, ", ")
+}

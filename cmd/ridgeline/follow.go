@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/api"
+)
+
+// A follower watches work on the server until it ends.
+type follower struct {
+	client *api.Client
+	board  *board
+}
+
+// poll reads until done says so: often at first, because most things are
+// quick, then four times a second. A server that is away for a while (an
+// upgrade, a crash) is waited for.
+func poll[T any](ctx context.Context, read func() (T, error), show func(T) (done bool)) (T, error) {
+	started, away := time.Now(), time.Time{}
+	for {
+		v, err := read()
+		switch {
+		case err == nil:
+			away = time.Time{}
+			if show(v) {
+				return v, nil
+			}
+		case ctx.Err() != nil:
+			return v, ctx.Err()
+		case ridgeline.CodeOf(err) != ridgeline.Unavailable:
+			return v, err
+		case away.IsZero():
+			away = time.Now()
+		case time.Since(away) > 2*time.Minute:
+			return v, err
+		}
+		pause := 250 * time.Millisecond
+		if age := time.Since(started); age < time.Second {
+			pause = 5 * time.Millisecond
+		} else if age < 10*time.Second {
+			pause = 100 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return v, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// detail is what a line says beside its status: while it runs, the newest
+// line its task has written.
+func (f *follower) detail(ctx context.Context, status, task, message string) string {
+	if status != "running" || task == "" || f.board.width == 0 {
+		return message
+	}
+	text, err := f.client.Tail(ctx, task, 400)
+	if err != nil || len(strings.TrimSpace(string(text))) == 0 {
+		return message
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+func (f *follower) build(ctx context.Context, id string) (api.Build, error) {
+	f.board.begin("build " + id)
+	return poll(ctx, func() (api.Build, error) { return api.Get[api.Build](ctx, f.client, "/api/v1/builds/"+id) },
+		func(b api.Build) bool {
+			var lines []line
+			for _, c := range b.Checks {
+				lines = append(lines, line{c.Name, c.Status, c.Seconds, f.detail(ctx, c.Status, c.Log, c.Message)})
+			}
+			f.board.show(lines)
+			return ended(b.Status)
+		})
+}
+
+func (f *follower) run(ctx context.Context, id string) (api.Run, error) {
+	f.board.begin("run " + id)
+	return poll(ctx, func() (api.Run, error) { return api.Get[api.Run](ctx, f.client, "/api/v1/runs/"+id) },
+		func(r api.Run) bool {
+			var lines []line
+			for _, s := range r.Steps {
+				lines = append(lines, line{s.Name, s.Status, s.Seconds, f.detail(ctx, s.Status, s.Log, s.Message)})
+			}
+			f.board.show(lines)
+			return ended(r.Status)
+		})
+}
+
+func (f *follower) release(ctx context.Context, id string) (api.Release, error) {
+	f.board.begin("release " + id)
+	return poll(ctx, func() (api.Release, error) { return api.Get[api.Release](ctx, f.client, "/api/v1/releases/"+id) },
+		func(r api.Release) bool {
+			var lines []line
+			for _, e := range r.Environments {
+				lines = append(lines, line{name: e.Name, status: e.Status, detail: e.Message})
+			}
+			f.board.show(lines)
+			return ended(r.Status)
+		})
+}
+
+// outcome is where a run, and what it started, came to.
+type outcome struct {
+	Run     api.Run
+	Release *api.Release
+}
+
+// runToEnd follows a run and the release it may make.
+func (f *follower) runToEnd(ctx context.Context, id string) (outcome, error) {
+	var out outcome
+	var err error
+	if out.Run, err = f.run(ctx, id); err != nil {
+		return out, err
+	}
+	if out.Run.Release == "" {
+		return out, nil
+	}
+	rel, err := f.release(ctx, out.Run.Release)
+	out.Release = &rel
+	return out, err
+}
+
+// failed says why the outcome is not a success; a rejected model is one.
+func (o outcome) failed() error {
+	if o.Run.Status != "succeeded" {
+		return fmt.Errorf("run %s %s: %s\nnext: ridgeline logs %s", o.Run.ID, o.Run.Status, o.Run.Reason, o.Run.ID)
+	}
+	if o.Release != nil && o.Release.Status != "succeeded" {
+		return fmt.Errorf("release %s of %s version %d %s: %s\nwhat was live before still is; next: ridgeline release %s:%d once it is mended",
+			o.Release.ID, o.Release.Model, o.Release.Version, o.Release.Status, o.Release.Reason, o.Release.Model, o.Release.Version)
+	}
+	return nil
+}
+
+// verdict tells the end of a run in a line or two.
+func (o outcome) verdict() string {
+	if o.Run.Verdict == "" {
+		return fmt.Sprintf("run %s %s", o.Run.ID, o.Run.Status)
+	}
+	text := fmt.Sprintf("%s version %d: %s", o.Run.Model, o.Run.Version, o.Run.Verdict)
+	if o.Run.Reason != "" {
+		text += " — " + o.Run.Reason
+	}
+	if o.Release != nil && o.Release.Status == "succeeded" {
+		var names []string
+		for _, e := range o.Release.Environments {
+			names = append(names, e.Name)
+		}
+		text += fmt.Sprintf("\nlive in %s (release %s)", strings.Join(names, " and "), o.Release.ID)
+	}
+	return text
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ridgeline-mlops/ridgeline/api"
+	"github.com/ridgeline-mlops/ridgeline/gate"
+)
+
+func (c *cli) models() *cobra.Command {
+	return &cobra.Command{
+		Use: "models", Short: "List every version of every model, newest first",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return get(cmd.Context(), c, "/api/v1/models", c.versions)
+		},
+	}
+}
+
+func (c *cli) versions(list []api.ModelVersion) error {
+	var rows [][]string
+	for _, v := range list {
+		champion := ""
+		if v.Champion {
+			champion = "champion"
+		}
+		rows = append(rows, []string{v.Name, strconv.Itoa(v.Version), champion, v.Verdict, v.Run, clip(v.Commit, 12), ago(v.Created)})
+	}
+	return table(c.out, []string{"MODEL", "VERSION", "CHAMPION", "VERDICT", "RUN", "COMMIT", "CREATED"}, rows)
+}
+
+func (c *cli) model() *cobra.Command {
+	return &cobra.Command{
+		Use: "model NAME[:VERSION]", Short: "Show a model's versions, or one version with its lineage", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, version, err := nameVersion(args[0])
+			if err != nil {
+				return err
+			}
+			path := "/api/v1/models/" + url.PathEscape(name) + "/versions"
+			if version == 0 {
+				return get(cmd.Context(), c, path, c.versions)
+			}
+			return get(cmd.Context(), c, path+"/"+strconv.Itoa(version), func(v api.ModelVersion) error {
+				fmt.Fprintf(c.out, "%s version %d: %s", v.Name, v.Version, v.Verdict)
+				if v.Champion {
+					fmt.Fprint(c.out, ", champion")
+				}
+				fmt.Fprintf(c.out, "\n  run          %s\n  commit       %s\n  pipeline     %d\n  environment  %s\n  image        %s\n  artifact     sha256:%s (%d bytes)\n",
+					v.Run, v.Commit, v.Pipeline, v.Environment, v.Image, v.Artifact, v.Size)
+				for _, name := range slices.Sorted(maps.Keys(v.Data)) {
+					fmt.Fprintf(c.out, "  data         %s sha256:%s\n", name, v.Data[name])
+				}
+				for _, name := range slices.Sorted(maps.Keys(v.Params)) {
+					fmt.Fprintf(c.out, "  parameter    %s=%s\n", name, v.Params[name])
+				}
+				for _, name := range slices.Sorted(maps.Keys(v.Metrics)) {
+					fmt.Fprintf(c.out, "  metric       %s %.6g\n", name, v.Metrics[name])
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// nameVersion reads NAME or NAME:VERSION.
+func nameVersion(text string) (name string, version int, err error) {
+	name, number, has := strings.Cut(text, ":")
+	if !has {
+		return name, 0, nil
+	}
+	version, err = strconv.Atoi(strings.TrimPrefix(number, "v"))
+	if err != nil || version < 1 {
+		return "", 0, usage("%q: expected NAME or NAME:VERSION, such as diabetes:2", text)
+	}
+	return name, version, nil
+}
+
+func (c *cli) gate() *cobra.Command {
+	return &cobra.Command{
+		Use: "gate RUN", Short: "Show how the gate judged a run's model", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return get(cmd.Context(), c, "/api/v1/runs/"+url.PathEscape(args[0])+"/gate", func(raw json.RawMessage) error {
+				var report gate.Report
+				if err := json.Unmarshal(raw, &report); err != nil {
+					return err
+				}
+				fmt.Fprint(c.out, gate.Text(report))
+				return nil
+			})
+		},
+	}
+}
+
+func (c *cli) data() *cobra.Command {
+	cmd := &cobra.Command{Use: "data", Short: "Datasets"}
+	var name string
+	list := &cobra.Command{
+		Use: "list", Short: "List the versions of the project's datasets",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := projectHere(name)
+			if err != nil {
+				return err
+			}
+			return get(cmd.Context(), c, "/api/v1/projects/"+url.PathEscape(p)+"/data", func(list []api.Dataset) error {
+				var rows [][]string
+				for _, d := range list {
+					rows = append(rows, []string{d.Name, strconv.Itoa(d.Version), strconv.FormatInt(d.Rows, 10), strconv.Itoa(len(d.Columns)), clip(d.Digest, 13), ago(d.Created)})
+				}
+				return table(c.out, []string{"DATASET", "VERSION", "ROWS", "COLUMNS", "SHA256", "CREATED"}, rows)
+			})
+		},
+	}
+	list.Flags().StringVar(&name, "project", "", "the project, when this folder is not its own")
+	cmd.AddCommand(list)
+	return cmd
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ridgeline-mlops/ridgeline/api"
+)
+
+func (c *cli) release() *cobra.Command {
+	var environment string
+	cmd := &cobra.Command{
+		Use: "release NAME[:VERSION]", Short: "Release a version (default: the champion) to its environments, and follow it", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, version, err := nameVersion(args[0])
+			if err != nil {
+				return err
+			}
+			return c.followRelease(cmd.Context(), "/api/v1/models/"+url.PathEscape(name)+"/releases", map[string]any{"version": version, "environment": environment})
+		},
+	}
+	cmd.Flags().StringVar(&environment, "environment", "", "only this environment")
+	return cmd
+}
+
+func (c *cli) rollback() *cobra.Command {
+	return &cobra.Command{
+		Use: "rollback PROJECT ENVIRONMENT", Short: "Go back to the version that was live before", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.followRelease(cmd.Context(), "/api/v1/projects/"+url.PathEscape(args[0])+"/environments/"+url.PathEscape(args[1])+"/rollback", nil)
+		},
+	}
+}
+
+// followRelease asks for a release and follows it to its end.
+func (c *cli) followRelease(ctx context.Context, path string, in any) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	started, err := api.Post[api.Release](ctx, client, path, in)
+	if err != nil {
+		return err
+	}
+	f := &follower{client, newBoard(c.err, c.json)}
+	rel, err := f.release(ctx, started.ID)
+	if err != nil {
+		return c.interrupted(err, "ridgeline releases")
+	}
+	if c.json {
+		if err := c.print(rel); err != nil {
+			return err
+		}
+	}
+	if rel.Status != "succeeded" {
+		return fmt.Errorf("release %s %s: %s\nwhat was live before still is", rel.ID, rel.Status, rel.Reason)
+	}
+	if !c.json {
+		fmt.Fprintf(c.out, "%s version %d is live in %s\n", rel.Model, rel.Version, environments(rel))
+	}
+	return nil
+}
+
+func environments(r api.Release) string {
+	var names []string
+	for _, e := range r.Environments {
+		names = append(names, e.Name)
+	}
+	return strings.Join(names, " and ")
+}
+
+func (c *cli) releases() *cobra.Command {
+	var name string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "releases", Short: "List releases, newest first",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path := query("/api/v1/releases", "project", name, "limit", strconv.Itoa(limit))
+			return get(cmd.Context(), c, path, func(list []api.Release) error {
+				var rows [][]string
+				for _, r := range list {
+					var lanes []string
+					for _, e := range r.Environments {
+						lanes = append(lanes, e.Name+" "+e.Status)
+					}
+					rows = append(rows, []string{r.ID, fmt.Sprintf("%s:%d", r.Model, r.Version), r.Cause, r.Status, strings.Join(lanes, ", "), ago(r.Created)})
+				}
+				return table(c.out, []string{"RELEASE", "MODEL", "CAUSE", "STATUS", "ENVIRONMENTS", "CREATED"}, rows)
+			})
+		},
+	}
+	listFlags(cmd, &name, &limit)
+	return cmd
+}
+
+func (c *cli) approve() *cobra.Command {
+	return c.answer("approve", "Let a release that waits for approval go on")
+}
+
+func (c *cli) reject() *cobra.Command {
+	return c.answer("reject", "End a release that has not ended; what is live stays live")
+}
+
+func (c *cli) answer(verb, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " ID", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return post(cmd.Context(), c, "/api/v1/releases/"+url.PathEscape(args[0])+"/"+verb, nil, func(r api.Release) error {
+				fmt.Fprintf(c.out, "release %s of %s version %d: done\n", r.ID, r.Model, r.Version)
+				return nil
+			})
+		},
+	}
+}

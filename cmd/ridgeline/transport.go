@@ -1,0 +1,87 @@
+package main
+
+import (
+	"io"
+	"net/http"
+)
+
+// RoundTrip implements http.RoundTripper. The answer's body is streamed while
+// the handler still writes it.
+func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
+	in := req.Clone(req.Context())
+	in.RequestURI = req.URL.RequestURI()
+	if in.Host == "" {
+		in.Host = req.URL.Host
+	}
+	in.RemoteAddr = "127.0.0.1:0"
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	reader, writer := io.Pipe()
+	w := &pipedResponse{header: http.Header{}, body: writer, ready: make(chan struct{})}
+	go func() {
+		defer in.Body.Close()
+		defer func() {
+			if v := recover(); v != nil {
+				writer.CloseWithError(io.ErrUnexpectedEOF)
+			}
+			w.WriteHeader(http.StatusOK)
+			writer.Close()
+		}()
+		t.handler.ServeHTTP(w, in)
+	}()
+	select {
+	case <-w.ready:
+	case <-req.Context().Done():
+		reader.CloseWithError(req.Context().Err())
+		return nil, req.Context().Err()
+	}
+	res := &http.Response{
+		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.sent, Body: reader, Request: req, ContentLength: -1,
+	}
+	if req.Method == http.MethodHead || w.status == http.StatusNoContent {
+		reader.Close()
+		res.Body = http.NoBody
+	}
+	if n := w.sent.Get("Content-Length"); n != "" {
+		res.ContentLength = parseLength(n)
+	}
+	return res, nil
+}
+
+func parseLength(text string) int64 {
+	var n int64
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n
+}
+
+// pipedResponse is the handler's side of an in-process answer.
+type pipedResponse struct {
+	header http.Header
+	sent   http.Header // a copy, from the moment the status is out
+	body   *io.PipeWriter
+	status int
+	ready  chan struct{}
+}
+
+func (w *pipedResponse) Header() http.Header { return w.header }
+
+func (w *pipedResponse) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status, w.sent = status, w.header.Clone()
+		close(w.ready)
+	}
+}
+
+func (w *pipedResponse) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}
+
+func (w *pipedResponse) Flush() {}

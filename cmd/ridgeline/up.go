@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ridgeline-mlops/ridgeline/server"
+)
+
+// defaultListen is loopback: who wants more says so.
+const defaultListen = "127.0.0.1:8470"
+
+func (c *cli) up() *cobra.Command {
+	var o serverOptions
+	var level string
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run the server, until interrupted",
+		Long: `Up runs the server: API, registry, endpoints, and the loop itself. Its state is in --dir, where
+it writes its address (url) and, at the first start, the admin token (token, mode 0600; or the
+value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes on where it was.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := c.stateDir()
+			if err != nil {
+				return err
+			}
+			o.Dir = dir
+			var l slog.Level
+			if err := l.UnmarshalText([]byte(level)); err != nil {
+				return usage("--log-level %q: use debug, info, warn or error", level)
+			}
+			o.Log = slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: l}))
+			return c.serve(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Listen, "listen", defaultListen, "address to listen on; only this machine reaches a loopback address")
+	flags.StringVar(&o.Database, "database", os.Getenv("RIDGELINE_DATABASE"), "postgres://… (RIDGELINE_DATABASE); default: SQLite in the state folder")
+	flags.IntVar(&o.Slots, "slots", 0, "tasks run at once; more wait in order (default: number of CPUs)")
+	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func (c *cli) serve(ctx context.Context, o serverOptions) error {
+	n, err := start(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "ridgeline is up at %s (state in %s)\n", n.url, o.Dir)
+	if !server.Loopback(n.listener.Addr().String()) {
+		fmt.Fprintln(c.err, "ridgeline: other machines can reach this address; put TLS in front of it, since tokens and keys travel in the clear otherwise")
+	}
+	<-ctx.Done()
+	fmt.Fprintln(c.err, "stopping; what runs goes on and is found again by the next ridgeline up")
+	n.shutdown(false)
+	return nil
+}

@@ -1,0 +1,430 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/api"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/build"
+	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/host/process"
+	"github.com/ridgeline-mlops/ridgeline/image"
+	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/pyenv"
+	"github.com/ridgeline-mlops/ridgeline/python"
+	"github.com/ridgeline-mlops/ridgeline/registry"
+	"github.com/ridgeline-mlops/ridgeline/release"
+	"github.com/ridgeline-mlops/ridgeline/server"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+//go:embed all:embedded
+var embedded embed.FS
+
+// serverOptions are what `up` and `demo` are told.
+type serverOptions struct {
+	Dir      string // state folder
+	Listen   string // host:port
+	Database string // postgres://…; empty for SQLite in Dir
+	Slots    int    // tasks at once; 0 for the number of CPUs
+	Log      *slog.Logger
+}
+
+var errAddress = errors.New("the address cannot be used")
+
+// A node is one running server: all the parts, wired.
+type node struct {
+	options  serverOptions
+	lock     *os.File
+	store    *store.Store
+	engine   atomic.Pointer[flow.Engine] // nil until this server leads
+	host     *process.Host
+	images   *image.Builder
+	builds   *build.Builder
+	runs     *pipeline.Runner
+	releases *release.Releaser
+	server   *server.Server
+	listener net.Listener
+	url      string
+	cancel   context.CancelFunc
+	loops    sync.WaitGroup
+}
+
+// start opens everything below the state folder and serves. What an earlier
+// server left unfinished goes on.
+func start(ctx context.Context, o serverOptions) (n *node, err error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	n = &node{options: o}
+	defer func() {
+		if err != nil {
+			n.release()
+		}
+	}()
+	if n.lock, err = lockDir(o.Dir); err != nil {
+		return nil, err
+	}
+	if n.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return nil, fmt.Errorf("%w: %w; name another address with --listen (port 0 takes a free one)", errAddress, err)
+	}
+	n.url = "http://" + n.listener.Addr().String()
+	database := o.Database
+	if database == "" {
+		database = "sqlite:" + n.path("ridgeline.db")
+	}
+	if n.store, err = store.Open(ctx, database, o.Log); err != nil {
+		return nil, err
+	}
+	if err := n.wire(ctx); err != nil {
+		return nil, err
+	}
+	loops, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	n.goLoop(func() {
+		if err := n.host.Run(loops); err != nil {
+			o.Log.Error("the process host stopped", "error", err)
+		}
+	})
+	if n.store.Postgres() == nil {
+		if err := n.lead(ctx, loops, nil); err != nil {
+			return nil, err
+		}
+	} else {
+		n.goLoop(func() { n.await(loops) })
+	}
+	n.goLoop(func() {
+		if err := n.server.Serve(n.listener); err != nil {
+			o.Log.Error("the server stopped", "error", err)
+		}
+	})
+	return n, writeFile(n.path("url"), n.url+"\n")
+}
+
+func (n *node) path(parts ...string) string {
+	return filepath.Join(append([]string{n.options.Dir}, parts...)...)
+}
+
+func (n *node) goLoop(f func()) {
+	n.loops.Add(1)
+	go func() {
+		defer n.loops.Done()
+		f()
+	}()
+}
+
+// wire makes the parts and hands them to each other.
+func (n *node) wire(ctx context.Context) error {
+	log := n.options.Log
+	blobs, err := blob.Open(ctx, n.path("blob"))
+	if err != nil {
+		return err
+	}
+	runtime, err := unpackRuntime(n.path("runtime"))
+	if err != nil {
+		return err
+	}
+	// Nothing under tmp and the working folders is older than this process but
+	// what a running flow will ask for again, and that is not under tmp.
+	if err := os.RemoveAll(n.path("tmp")); err != nil {
+		return err
+	}
+	for _, dir := range []string{"tmp", "work", "trees", "data"} {
+		if err := os.MkdirAll(n.path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	envs, err := pyenv.New(pyenv.Options{Dir: n.path("python"), Log: log})
+	if err != nil {
+		return err
+	}
+	if n.images, err = image.NewBuilder(image.Options{Dir: n.path("layers"), Log: log}); err != nil {
+		return err
+	}
+	if err := registry.Sweep(n.path("registry")); err != nil {
+		return err
+	}
+	oci, err := registry.New(n.path("registry"), log)
+	if err != nil {
+		return err
+	}
+	target := pipeline.Registry{Address: n.listener.Addr().String(), Transport: inProcess{oci}}
+	local := &localImages{images: n.images, target: target, envs: envs, store: n.store, dir: n.path("unpacked")}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	n.host, err = process.New(process.Options{
+		Dir: n.path("host"), Supervisor: []string{self, "supervise"}, Slots: n.options.Slots, Prepare: local.prepare, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	access, err := auth.New(n.options.Dir, os.Getenv("RIDGELINE_ADMIN_TOKEN"), n.store)
+	if err != nil {
+		return err
+	}
+	library := &data.Library{Dir: n.path("data")}
+	services := n.host.Services()
+	gateway := server.NewGateway(n.store, services, access, log)
+	n.releases = &release.Releaser{
+		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: gateway, Trees: n.path("trees"), Log: log,
+	}
+	n.runs = &pipeline.Runner{
+		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Library: library, Images: n.images,
+		Registry: target, Runtime: runtime, Dir: n.path("work"), Trees: n.path("trees"), Log: log,
+		Packed: func(ctx context.Context, image string) ([]string, []string, error) {
+			l, err := local.prepare(ctx, image)
+			return l.Command[:min(1, len(l.Command))], l.Env, err
+		},
+		Released: func(ctx context.Context, id ridgeline.ReleaseID) error { return n.start(ctx, release.Kind, string(id)) },
+	}
+	n.builds = &build.Builder{
+		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Library: library, Dir: n.path("work"), Log: log,
+		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
+	}
+	surface := &api.API{
+		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases, Auth: access, Ready: gateway.Ready,
+		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
+	}
+	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Gateway: gateway, Log: log})
+	return nil
+}
+
+// start sees to it that a flow runs. A server that does not lead leaves it to
+// the one that does, which looks for unfinished work every second.
+func (n *node) start(ctx context.Context, kind, id string) error {
+	engine := n.engine.Load()
+	if engine == nil {
+		return nil
+	}
+	if err := engine.Start(ctx, kind, id); ridgeline.CodeOf(err) != ridgeline.Unavailable {
+		return err
+	}
+	return nil
+}
+
+// await waits, on PostgreSQL, until this server may run flows.
+func (n *node) await(ctx context.Context) {
+	for ctx.Err() == nil {
+		leader, err := flow.Lead(ctx, n.options.Database, n.options.Log)
+		if err == nil {
+			err = n.lead(ctx, ctx, leader)
+		}
+		if err != nil && ctx.Err() == nil {
+			n.options.Log.Error("become the leading server", "error", err)
+			sleep(ctx, 5*time.Second)
+			continue
+		}
+		return
+	}
+}
+
+// lead runs flows from here on: what was interrupted goes on, what was only
+// asked for begins, and what should be live is.
+func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
+	engine, err := flow.New(ctx, flow.Options{SQLite: n.store.SQLite(), Postgres: n.store.Postgres(), Leader: leader, Log: n.options.Log})
+	if err != nil {
+		return err
+	}
+	engine.Handle(build.Kind, n.builds.Run)
+	engine.Handle(pipeline.Kind, n.runs.Run)
+	engine.Handle(release.Kind, n.releases.Run)
+	n.engine.Store(engine)
+	if err := engine.Launch(ctx); err != nil {
+		return err
+	}
+	n.goLoop(func() {
+		for {
+			if err := n.sweep(loops, engine); err != nil && loops.Err() == nil {
+				n.options.Log.Error("look for unfinished work", "error", err)
+			}
+			if sleep(loops, time.Second); loops.Err() != nil {
+				return
+			}
+		}
+	})
+	n.goLoop(func() {
+		for loops.Err() == nil {
+			if err := n.releases.Reconcile(loops); err != nil && loops.Err() == nil {
+				n.options.Log.Error("reconcile deployments", "error", err)
+			}
+			sleep(loops, 10*time.Second)
+		}
+	})
+	n.goLoop(func() {
+		for loops.Err() == nil {
+			if _, err := engine.Retain(loops, time.Now().Add(-7*24*time.Hour)); err != nil && loops.Err() == nil {
+				n.options.Log.Error("forget ended flows", "error", err)
+			}
+			sleep(loops, time.Hour)
+		}
+	})
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// shutdown stops serving, leaves running tasks to their supervisors, and
+// takes the services down.
+func (n *node) shutdown(keepServices bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	_ = os.Remove(n.path("url"))
+	if err := n.server.Shutdown(ctx); err != nil {
+		n.options.Log.Warn("requests were cut off", "error", err)
+	}
+	n.cancel()
+	if engine := n.engine.Load(); engine != nil {
+		if err := engine.Shutdown(10 * time.Second); err != nil {
+			n.options.Log.Warn("work was left for the next start", "error", err)
+		}
+	}
+	if !keepServices {
+		if err := n.host.StopServices(ctx); err != nil {
+			n.options.Log.Warn("stop services", "error", err)
+		}
+	}
+	n.loops.Wait()
+	n.release()
+}
+
+// release lets go of what start has opened.
+func (n *node) release() {
+	if n.cancel != nil {
+		n.cancel()
+	}
+	if n.listener != nil {
+		n.listener.Close()
+	}
+	if n.images != nil {
+		_ = n.images.Close()
+	}
+	if n.store != nil {
+		_ = n.store.Close()
+	}
+	if n.lock != nil {
+		n.lock.Close()
+	}
+}
+
+// lockDir makes sure that one server at a time uses a state folder.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the state folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ridgeline.Errorf(ridgeline.Conflict, "another server uses %s: stop it, or name another folder with --dir", dir)
+		}
+		return nil, fmt.Errorf("lock the state folder: %w", err)
+	}
+	return f, nil
+}
+
+func writeFile(path, text string) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// unpackRuntime lays out the embedded scorer and worker in folders named by
+// their content.
+func unpackRuntime(dir string) (pipeline.Runtime, error) {
+	binary, err := fs.ReadFile(embedded, "embedded/scorer")
+	if err != nil {
+		return pipeline.Runtime{}, ridgeline.Errorf(ridgeline.Invalid, "this ridgeline was built without its scorer: build it with make build")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return pipeline.Runtime{}, err
+	}
+	sum := sha256.Sum256(binary)
+	scorer := filepath.Join(dir, "scorer-"+hex.EncodeToString(sum[:8]))
+	if !exists(scorer) {
+		if err := os.WriteFile(scorer+".new", binary, 0o700); err != nil {
+			return pipeline.Runtime{}, err
+		}
+		if err := os.Rename(scorer+".new", scorer); err != nil {
+			return pipeline.Runtime{}, err
+		}
+	}
+	worker, err := python.Unpack(dir)
+	return pipeline.Runtime{Scorer: scorer, Worker: worker}, err
+}
+
+// localImages makes images runnable on this machine: their scorer, application
+// and model layers as folders, their dependency layer as the environment of
+// the same lock.
+type localImages struct {
+	images *image.Builder
+	target pipeline.Registry
+	envs   *pyenv.Manager
+	store  *store.Store
+	dir    string
+}
+
+func (l *localImages) prepare(ctx context.Context, name string) (process.Local, error) {
+	kinds := []string{image.KindScorer, image.KindApplication, image.KindModel}
+	u, err := l.images.Unpack(ctx, l.target.Address+"/"+name, nil, true, l.target.Transport, l.dir, kinds)
+	if err != nil {
+		return process.Local{}, err
+	}
+	hash := u.Labels["io.ridgeline.environment"]
+	p, err := l.store.PipelineByEnvironment(ctx, hash)
+	if err != nil {
+		return process.Local{}, fmt.Errorf("environment of image %s: %w", name, err)
+	}
+	env, err := l.envs.Ensure(ctx, pyenv.Lock{Hash: p.Environment, Text: p.Lock, Python: p.Python}, nil)
+	if err != nil {
+		return process.Local{}, err
+	}
+	// The image's own variables, with its paths moved to where it was unpacked;
+	// what belongs to its dependency layer is the environment's here.
+	vars := env.Vars(filepath.Join(u.Root, "nonexistent"))
+	for _, v := range u.Env {
+		key, value, _ := strings.Cut(v, "=")
+		switch key {
+		case "PATH", "PYTHONPATH", "RIDGELINE_LISTEN", "RIDGELINE_PYTHON", "HOME":
+			continue
+		}
+		if strings.HasPrefix(value, image.AppPath) || strings.HasPrefix(value, "/opt/ridgeline") {
+			value = filepath.Join(u.Root, value)
+		}
+		vars = append(vars, key+"="+value)
+	}
+	vars = append(vars, "RIDGELINE_PYTHON="+env.Python)
+	return process.Local{
+		Command: []string{filepath.Join(u.Root, image.ScorerPath), "serve"}, Dir: filepath.Join(u.Root, image.AppPath), Env: vars,
+	}, nil
+}
+
+// inProcess sends a registry client's requests straight to the handler.
+type inProcess struct{ handler http.Handler }

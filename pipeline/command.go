@@ -1,0 +1,120 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/gate"
+	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/project"
+)
+
+// byCommand lets the project's own evaluate command judge one model: the
+// challenger's code in that model's own environment, with the model's folder
+// in RIDGELINE_MODEL.
+func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (evaluation, error) {
+	at := slices.IndexFunc(p.Config.Pipeline.Steps, func(s project.Step) bool { return s.Name == evaluate })
+	step := p.Config.Pipeline.Steps[at]
+	dir := filepath.Join(p.Dir, "evaluate-"+s.Name)
+	env, err := r.Python.Ensure(ctx, lockOf(s.Lock), nil)
+	if err != nil {
+		return evaluation{}, err
+	}
+	vars, err := r.stepEnv(ctx, p, plan, env, dir)
+	if err != nil {
+		return evaluation{}, err
+	}
+	model, source := filepath.Join(dir, "model"), filepath.Join(dir, "src")
+	if err := r.Blob.GetTree(ctx, s.Model, model); err != nil {
+		return evaluation{}, fmt.Errorf("fetch the model: %w", err)
+	}
+	if err := r.Blob.GetTree(ctx, p.Pipeline.Commit.Tree, source); err != nil {
+		return evaluation{}, fmt.Errorf("check out %s: %w", p.Pipeline.Commit.Short(), err)
+	}
+	var state host.TaskState
+	var task string
+	for attempt := 1; attempt <= 1+step.Retries; attempt++ {
+		task = ridgeline.TaskName(p.Run.ID, "evaluate-"+s.Name, attempt)
+		state, err = host.Run(ctx, r.Tasks, host.Task{
+			Name: task, Command: []string{"/bin/sh", "-c", step.Run}, Dir: source, Timeout: step.Timeout,
+			Env: append(vars, "RIDGELINE_MODEL="+model), Resources: host.Resources{CPU: step.CPU, Memory: step.Memory},
+		}, r.follow(p.Run.ID))
+		if err != nil {
+			return evaluation{}, err
+		}
+		if state.Phase == host.Ended && (state.ExitCode == 0 || state.Reason == host.Killed) {
+			break
+		}
+	}
+	if out := r.failure(ctx, state, "evaluate", task); out.Reason != "" {
+		return evaluation{Reason: "was not judged. " + out.Reason}, nil
+	}
+	return readRows(ctx, filepath.Join(dir, "out"), p.Config.Pipeline.Gate.Metric, p.Config.Pipeline.Gate.Slices)
+}
+
+// readRows reads what an evaluate command left: rows.csv or rows.parquet with
+// loss, or y and prediction, and slice columns; else metrics.json.
+func readRows(ctx context.Context, out, metric string, sliceColumns []string) (evaluation, error) {
+	for _, name := range []string{"rows.csv", "rows.parquet"} {
+		path := filepath.Join(out, name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		return rowScores(ctx, path, sliceColumns)
+	}
+	metrics, err := readMetrics(filepath.Join(out, "metrics.json"))
+	if err != nil {
+		return evaluation{Reason: "was judged unclearly: " + err.Error()}, nil
+	}
+	value, ok := metrics[metric]
+	if !ok {
+		return evaluation{Reason: fmt.Sprintf("was not judged: the evaluate command left neither rows.csv, rows.parquet nor %q in metrics.json", metric)}, nil
+	}
+	return evaluation{Scores: gate.Scores{Has: true, Point: &value}}, nil
+}
+
+func rowScores(ctx context.Context, path string, sliceColumns []string) (evaluation, error) {
+	db, err := data.Open()
+	if err != nil {
+		return evaluation{}, err
+	}
+	defer db.Close()
+	table, err := db.Read(ctx, path, 0)
+	if err != nil {
+		return evaluation{Reason: "was judged unclearly: " + err.Error()}, nil
+	}
+	out := evaluation{Scores: gate.Scores{Has: true}, Slices: map[string][]string{}}
+	labels := map[string]float64{}
+	column := map[string][]float64{}
+	for i, c := range table.Columns {
+		for j, row := range table.Rows {
+			switch {
+			case c.Name == "loss" || c.Name == "y" || c.Name == "prediction":
+				v, ok := number(row[i], labels)
+				if !ok {
+					return evaluation{Reason: fmt.Sprintf("was judged unclearly: row %d of %s has no %s", j+1, filepath.Base(path), c.Name)}, nil
+				}
+				column[c.Name] = append(column[c.Name], v)
+			case slices.Contains(sliceColumns, c.Name):
+				out.Slices[c.Name] = append(out.Slices[c.Name], text(row[i]))
+			}
+		}
+	}
+	out.Scores.Losses, out.Scores.Y, out.Scores.Prediction = column["loss"], column["y"], column["prediction"]
+	if out.Scores.Losses == nil && (out.Scores.Y == nil || out.Scores.Prediction == nil) {
+		return evaluation{Reason: fmt.Sprintf("was not judged: %s needs a column loss, or the columns y and prediction", filepath.Base(path))}, nil
+	}
+	for _, name := range sliceColumns {
+		if out.Slices[name] == nil {
+			return evaluation{Reason: fmt.Sprintf("was not judged: %s lacks the slice column %q", filepath.Base(path), name)}, nil
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,395 @@
+package pipeline
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/gate"
+	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/project"
+)
+
+// scores is what challenger and champion made of the challenger's holdout.
+type scores struct {
+	Reason     string // why there are none
+	Challenger gate.Scores
+	Champion   gate.Scores
+	Slices     map[string][]string
+	P95        time.Duration // of one-row requests to the challenger; 0 when not measured
+}
+
+// side is one of the two models in an evaluation.
+type side struct {
+	Name  string // challenger or champion: part of the task's name
+	Image string
+	Model string // digest of the model folder as a tree
+	Lock  ridgeline.Pipeline
+}
+
+// evaluate lets both models answer the same rows: through their own scorers,
+// or by the project's own evaluate command.
+func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenger, model string, champion *ridgeline.ModelVersion) (scores, error) {
+	sides := []side{{Name: "challenger", Image: cand.Image, Model: model, Lock: p.Pipeline}}
+	if champion != nil {
+		pipe, err := flow.Step(c, "champion's pipeline", func(ctx context.Context) (ridgeline.Pipeline, error) {
+			return r.Store.Pipeline(ctx, champion.Project, champion.Pipeline)
+		})
+		if err != nil {
+			return scores{}, err
+		}
+		sides = append(sides, side{Name: "champion", Image: champion.Image, Model: champion.Artifact, Lock: pipe})
+	}
+	_, err := flow.Step(c, "evaluate", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, ridgeline.Running, ""), nil)
+	})
+	if err != nil {
+		return scores{}, err
+	}
+	judge := r.throughScorer
+	if hasStep(p.Config, evaluate) {
+		judge = r.byCommand
+	}
+	results, errs := flow.Parallel(c, "evaluate", len(sides), func(ctx context.Context, i int) (evaluation, error) {
+		return judge(ctx, p, plan, sides[i])
+	})
+	out := scores{}
+	for i, e := range results {
+		if errs[i] != nil {
+			return scores{}, fmt.Errorf("evaluate the %s: %w", sides[i].Name, errs[i])
+		}
+		if e.Reason != "" {
+			out.Reason = fmt.Sprintf("evaluate: the %s %s", sides[i].Name, e.Reason)
+			break
+		}
+	}
+	status, message := ridgeline.Failed, out.Reason
+	if out.Reason == "" {
+		status = ridgeline.Succeeded
+		out.Challenger, out.Slices, out.P95 = results[0].Scores, results[0].Slices, results[0].P95
+		message = fmt.Sprintf("challenger answered %d rows", results[0].rows())
+		if champion != nil {
+			out.Champion = results[1].Scores
+			message = fmt.Sprintf("challenger and champion (version %d) answered the same %d rows", champion.Version, results[0].rows())
+		}
+		if out.P95 > 0 {
+			message += fmt.Sprintf(", p95 %.1f ms", float64(out.P95.Microseconds())/1000)
+		}
+	}
+	_, err = flow.Step(c, "evaluated", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, status, message), nil)
+	})
+	return out, err
+}
+
+// evaluation is what one model made of the holdout.
+type evaluation struct {
+	Reason string // why there is none, as the end of a sentence about the model
+	Scores gate.Scores
+	Slices map[string][]string
+	P95    time.Duration
+}
+
+func (e evaluation) rows() int { return max(len(e.Scores.Y), len(e.Scores.Losses)) }
+
+// How the holdout is put to a scorer: in batches for the predictions, and the
+// first rows once more one by one for the latency a client would see.
+const (
+	batchRows   = 256
+	latencyRows = 100
+)
+
+// throughScorer lets a model answer the holdout from its packed form: its own
+// environment, code and score.py, as it would serve.
+func (r *Runner) throughScorer(ctx context.Context, p *passage, plan plan, s side) (evaluation, error) {
+	d, ok := judged(p.Config)
+	if !ok {
+		return evaluation{Reason: "cannot be judged: no dataset in ridgeline.yaml has a target; name it (data.NAME.target), or write a step evaluate"}, nil
+	}
+	holdout, err := readHoldout(ctx, plan.Data[d.Name].Holdout, d, p.Config.Pipeline.Gate.Slices)
+	if err != nil {
+		return evaluation{}, err
+	}
+	argv, env, err := r.Packed(ctx, s.Image)
+	if err != nil {
+		return evaluation{}, fmt.Errorf("unpack %s: %w", s.Image, err)
+	}
+	dir := filepath.Join(p.Dir, "evaluate-"+s.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return evaluation{}, err
+	}
+	requests, responses := filepath.Join(dir, "requests.jsonl"), filepath.Join(dir, "responses.jsonl")
+	batches, err := holdout.write(requests, p.Config.Release.Request)
+	if err != nil {
+		return evaluation{}, err
+	}
+	task := ridgeline.TaskName(p.Run.ID, "evaluate-"+s.Name, 1)
+	state, err := host.Run(ctx, r.Tasks, host.Task{
+		Name: task, Command: append(slices.Clone(argv), "batch", "--requests", requests, "--responses", responses),
+		Dir: dir, Env: env, Timeout: time.Hour,
+	}, r.follow(p.Run.ID))
+	if err != nil {
+		return evaluation{}, err
+	}
+	if out := r.failure(ctx, state, "its scorer", task); out.Reason != "" {
+		return evaluation{Reason: "did not answer. " + out.Reason}, nil
+	}
+	return holdout.scored(responses, batches)
+}
+
+// holdout is the rows that judge, apart into what a request shows and what
+// the answer is compared with.
+type holdout struct {
+	features []ridgeline.Column
+	rows     [][]any
+	target   []any
+	slices   map[string][]string
+}
+
+// judged is the dataset whose holdout judges models: the first with a target.
+func judged(cfg project.Config) (dataset project.Dataset, ok bool) {
+	for _, d := range cfg.Data {
+		if d.Target != "" {
+			return d, true
+		}
+	}
+	return project.Dataset{}, false
+}
+
+func readHoldout(ctx context.Context, path string, d project.Dataset, sliceColumns []string) (holdout, error) {
+	db, err := data.Open()
+	if err != nil {
+		return holdout{}, err
+	}
+	defer db.Close()
+	table, err := db.Read(ctx, path, 0)
+	if err != nil {
+		return holdout{}, fmt.Errorf("read the holdout of %q: %w", d.Name, err)
+	}
+	h := holdout{slices: map[string][]string{}, rows: make([][]any, len(table.Rows))}
+	found := map[string]bool{}
+	for i, column := range table.Columns {
+		found[column.Name] = true
+		hidden := column.Name == d.Target || slices.Contains(d.Holdout.Key, column.Name)
+		if !hidden {
+			h.features = append(h.features, column)
+		}
+		for j, row := range table.Rows {
+			if column.Name == d.Target {
+				h.target = append(h.target, row[i])
+			}
+			if !hidden {
+				h.rows[j] = append(h.rows[j], row[i])
+			}
+			if slices.Contains(sliceColumns, column.Name) {
+				h.slices[column.Name] = append(h.slices[column.Name], text(row[i]))
+			}
+		}
+	}
+	for _, name := range append([]string{d.Target}, sliceColumns...) {
+		if !found[name] {
+			return holdout{}, ridgeline.Errorf(ridgeline.Invalid, "column %q, named in ridgeline.yaml, is not in dataset %q", name, d.Name)
+		}
+	}
+	return h, nil
+}
+
+// write writes the requests, batches first, and returns how many of them are
+// batches.
+func (h holdout) write(path, format string) (int, error) {
+	var buf bytes.Buffer
+	batches := 0
+	add := func(rows [][]any) error {
+		body, err := requestBody(format, h.features, rows)
+		if err != nil {
+			return err
+		}
+		buf.Write(body)
+		return buf.WriteByte('\n')
+	}
+	for rows := range slices.Chunk(h.rows, batchRows) {
+		if err := add(rows); err != nil {
+			return 0, err
+		}
+		batches++
+	}
+	for _, row := range h.rows[:min(len(h.rows), latencyRows)] {
+		if err := add([][]any{row}); err != nil {
+			return 0, err
+		}
+	}
+	return batches, os.WriteFile(path, buf.Bytes(), 0o600)
+}
+
+// requestBody spells rows as release.request says a request looks.
+func requestBody(format string, columns []ridgeline.Column, rows [][]any) ([]byte, error) {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	switch format {
+	case "dataframe_split":
+		return json.Marshal(map[string]any{format: map[string]any{"columns": names, "data": rows}})
+	case "dataframe_records":
+		records := make([]map[string]any, len(rows))
+		for i, row := range rows {
+			records[i] = map[string]any{}
+			for j, v := range row {
+				records[i][names[j]] = v
+			}
+		}
+		return json.Marshal(map[string]any{format: records})
+	default: // data, inputs
+		return json.Marshal(map[string]any{format: rows})
+	}
+}
+
+// scored reads the answers and sets them beside the truth.
+func (h holdout) scored(path string, batches int) (evaluation, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return evaluation{}, err
+	}
+	defer f.Close()
+	type response struct {
+		Status int             `json:"status"`
+		Body   json.RawMessage `json:"body"`
+		MS     float64         `json:"ms"`
+	}
+	var predictions []any
+	var latencies []float64
+	lines := bufio.NewReader(f)
+	for n := 0; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if len(line) == 0 {
+			break
+		}
+		var res response
+		if jsonErr := json.Unmarshal(line, &res); jsonErr != nil {
+			return evaluation{}, fmt.Errorf("answer %d: %w", n+1, jsonErr)
+		}
+		if res.Status != 200 {
+			return evaluation{Reason: fmt.Sprintf("answered a batch of the holdout with status %d: %s", res.Status, clip(string(res.Body), 300))}, nil
+		}
+		if n >= batches {
+			latencies = append(latencies, res.MS)
+			continue
+		}
+		got, reason := answers(res.Body)
+		if reason != "" {
+			return evaluation{Reason: reason}, nil
+		}
+		predictions = append(predictions, got...)
+		if err != nil {
+			break
+		}
+	}
+	if len(predictions) != len(h.target) {
+		return evaluation{Reason: fmt.Sprintf("gave %d predictions for %d rows", len(predictions), len(h.target))}, nil
+	}
+	out := evaluation{Slices: h.slices, P95: p95(latencies)}
+	out.Scores = gate.Scores{Has: true, Y: make([]float64, len(h.target)), Prediction: make([]float64, len(h.target))}
+	labels := map[string]float64{}
+	for i := range h.target {
+		var ok [2]bool
+		out.Scores.Y[i], ok[0] = number(h.target[i], labels)
+		out.Scores.Prediction[i], ok[1] = number(predictions[i], labels)
+		if !ok[0] {
+			return evaluation{Reason: fmt.Sprintf("cannot be judged: row %d of the holdout has no target", i+1)}, nil
+		}
+		if !ok[1] {
+			return evaluation{Reason: fmt.Sprintf("answered row %d with %v, which is neither a number nor a label", i+1, predictions[i])}, nil
+		}
+	}
+	return out, nil
+}
+
+// answers finds the predictions in an answer: a list, or an object whose
+// result, predictions or outputs is one.
+func answers(body []byte) (list []any, reason string) {
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		return nil, "gave an answer that is not JSON: " + clip(string(body), 300)
+	}
+	if s, ok := v.(string); ok { // json.dumps by the script itself
+		if err := json.Unmarshal([]byte(s), &v); err != nil {
+			return nil, "gave a string: " + clip(s, 300)
+		}
+	}
+	if object, ok := v.(map[string]any); ok {
+		for _, key := range []string{"result", "predictions", "outputs"} {
+			if inner, ok := object[key].([]any); ok {
+				return inner, ""
+			}
+		}
+		return nil, "gave no list under result, predictions or outputs: " + clip(string(body), 300)
+	}
+	if list, ok := v.([]any); ok {
+		return list, ""
+	}
+	return nil, "gave no list of predictions: " + clip(string(body), 300)
+}
+
+// number reads a prediction or a target as a number; a label gets one of its
+// own. A list of one element stands for that element.
+func number(v any, labels map[string]float64) (float64, bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, true
+	case int64:
+		return float64(v), true
+	case bool:
+		if v {
+			return 1, true
+		}
+		return 0, true
+	case string:
+		n, ok := labels[v]
+		if !ok {
+			n = float64(len(labels))
+			labels[v] = n
+		}
+		return n, true
+	case []any:
+		if len(v) == 1 {
+			return number(v[0], labels)
+		}
+	}
+	return math.NaN(), false
+}
+
+// p95 is the nearest-rank 95th percentile of milliseconds.
+func p95(ms []float64) time.Duration {
+	if len(ms) == 0 {
+		return 0
+	}
+	slices.Sort(ms)
+	rank := int(math.Ceil(0.95*float64(len(ms)))) - 1
+	return time.Duration(ms[rank] * float64(time.Millisecond))
+}
+
+func text(v any) string {
+	if v == nil {
+		return "(missing)"
+	}
+	return fmt.Sprint(v)
+}
+
+func clip(s string, n int) string {
+	s = strings.TrimSpace(s)
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}

@@ -1,0 +1,270 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/gate"
+	"github.com/ridgeline-mlops/ridgeline/image"
+	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+// challenger is the trained model on its way through the gate.
+type challenger struct {
+	Model   ridgeline.ModelName
+	Version int
+	Image   string // repository@sha256:…
+	Size    int64  // bytes of the model folder
+}
+
+// judge takes a trained model from its files to a verdict in the registry.
+func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) (ending, error) {
+	cand := challenger{Model: p.Config.Model, Size: trained.Size}
+	var err error
+	cand.Version, err = flow.Tx(c, "reserve", func(ctx context.Context, q sqlq.Querier) (int, error) {
+		return r.Store.With(q).ReserveVersion(ctx, cand.Model, p.Run.ID)
+	})
+	if err != nil {
+		return ending{}, err
+	}
+	cand.Image, err = flow.Step(c, pack, func(ctx context.Context) (string, error) {
+		return r.pack(ctx, p, plan, cand, trained.Model)
+	})
+	if err != nil {
+		return ending{}, err
+	}
+	champion, err := flow.Step(c, "champion", func(ctx context.Context) (*ridgeline.ModelVersion, error) {
+		if err := r.turn(ctx, p.Run); err != nil {
+			return nil, err
+		}
+		v, ok, err := r.Store.Champion(ctx, cand.Model)
+		if err != nil || !ok {
+			return nil, err
+		}
+		return &v, nil
+	})
+	if err != nil {
+		return ending{}, err
+	}
+	scores, err := r.evaluate(c, p, plan, cand, trained.Model, champion)
+	if err != nil || scores.Reason != "" {
+		return ending{ridgeline.Failed, scores.Reason}, err
+	}
+	report, err := flow.Step(c, decide, func(ctx context.Context) (gate.Report, error) {
+		return r.decide(ctx, p, cand, champion, scores)
+	})
+	if err != nil {
+		return ending{}, err
+	}
+	return r.register(c, p, plan, cand, trained, scores, report)
+}
+
+// stepRow is the row of a built-in step; built-in steps stand behind the
+// user's own.
+func (p *passage) stepRow(name string, status ridgeline.Status, message string) ridgeline.Step {
+	position := 0
+	for _, s := range p.Config.Pipeline.Steps {
+		if s.Name != evaluate {
+			position++
+		}
+	}
+	order := map[string]int{pack: 0, evaluate: 1, decide: 2, register: 3}
+	row := ridgeline.Step{Run: p.Run.ID, Name: name, Position: position + order[name], Status: status, Message: message}
+	now := time.Now().UTC()
+	row.Started = now
+	if status.Terminal() {
+		row.Ended = now
+	}
+	return row
+}
+
+// pack builds the image and pushes it. Twice the same is once.
+func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenger, model string) (string, error) {
+	if err := r.mark(ctx, p.stepRow(pack, ridgeline.Running, ""), nil); err != nil {
+		return "", err
+	}
+	app, err := r.application(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(p.Dir, "model")
+	if err := r.Blob.GetTree(ctx, model, folder); err != nil {
+		return "", fmt.Errorf("fetch the model: %w", err)
+	}
+	env, err := r.Python.Ensure(ctx, lockOf(p.Pipeline), nil)
+	if err != nil {
+		return "", err
+	}
+	// The environment's own interpreter, behind its link: the image must have
+	// the Python that its packages were installed for.
+	base, err := filepath.EvalSymlinks(env.Python)
+	if err != nil {
+		return "", fmt.Errorf("find the environment's interpreter: %w", err)
+	}
+	labels := map[string]string{
+		"org.opencontainers.image.title":    string(cand.Model),
+		"org.opencontainers.image.version":  strconv.Itoa(cand.Version),
+		"org.opencontainers.image.revision": p.Pipeline.Commit.Hash,
+		"io.ridgeline.project":              string(p.Run.Project),
+		"io.ridgeline.environment":          p.Pipeline.Environment,
+		"io.ridgeline.model.sha256":         model,
+	}
+	for name, d := range plan.Data {
+		labels["io.ridgeline.data."+name+".sha256"] = d.Digest
+	}
+	started := time.Now()
+	img, err := r.Images.Build(ctx, image.Spec{
+		Base: image.Base{Interpreter: base}, Scorer: r.Runtime.Scorer, Worker: dirFS(r.Runtime.Worker),
+		SitePackages: env.SitePackages, Environment: env.Hash, Python: p.Pipeline.Python,
+		App: app, Model: folder, ModelName: string(cand.Model), Version: cand.Version,
+		Score: p.Config.Release.Score, Labels: labels,
+	})
+	if err != nil {
+		return "", fmt.Errorf("build the image: %w", err)
+	}
+	// The digest names the image from here on; the version becomes a tag once
+	// it is registered.
+	ref := fmt.Sprintf("%s/%s:candidate-%d", r.Registry.Address, cand.Model, cand.Version)
+	pushed, err := r.Images.Push(ctx, img, ref, nil, true, r.Registry.Transport)
+	if err != nil {
+		return "", fmt.Errorf("push the image: %w", err)
+	}
+	message := fmt.Sprintf("%s: %s pushed (%d of %d blobs), %.2f s",
+		short(pushed.Digest), bytesText(pushed.Bytes), pushed.Blobs, len(img.Layers())+1, time.Since(started).Seconds())
+	return string(cand.Model) + "@" + pushed.Digest, r.mark(ctx, p.stepRow(pack, ridgeline.Succeeded, message), nil)
+}
+
+// decide puts the scores before the gate.
+func (r *Runner) decide(ctx context.Context, p *passage, cand challenger, champion *ridgeline.ModelVersion, s scores) (gate.Report, error) {
+	if err := r.mark(ctx, p.stepRow(decide, ridgeline.Running, ""), nil); err != nil {
+		return gate.Report{}, err
+	}
+	g := p.Config.Pipeline.Gate
+	in := gate.Input{
+		Metric: g.Metric, Better: g.Better, MinEffect: g.MinEffect.Value, Relative: g.MinEffect.Relative,
+		Alpha: g.Alpha, Seed: seed(p.Run.ID), Slices: s.Slices,
+		Challenger: s.Challenger, Champion: s.Champion,
+		Limits:   gate.Limits{P95: g.P95, Size: g.Size},
+		Measured: gate.Measured{P95: s.P95, Size: cand.Size},
+	}
+	report, err := gate.Decide(in)
+	if err != nil {
+		return gate.Report{}, err
+	}
+	message := string(report.Verdict)
+	if len(report.Reasons) > 0 {
+		message += ": " + report.Reasons[0]
+	}
+	status := ridgeline.Succeeded
+	if report.Verdict == ridgeline.GateError {
+		status = ridgeline.Failed
+	}
+	return report, r.mark(ctx, p.stepRow(decide, status, message), nil)
+}
+
+// register records the version with its verdict and, when it is promoted and
+// has somewhere to go, its release: one transaction, once per run.
+func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenger, trained outcome, s scores, report gate.Report) (ending, error) {
+	reason := ""
+	if len(report.Reasons) > 0 {
+		reason = report.Reasons[0]
+	}
+	if report.Verdict == ridgeline.GateError {
+		_, err := flow.Tx(c, register, func(ctx context.Context, q sqlq.Querier) (struct{}, error) {
+			return struct{}{}, r.Store.With(q).RecordVerdict(ctx, p.Run.ID, report.Verdict, cand.Model, 0)
+		})
+		return ending{ridgeline.Failed, "gate: " + reason}, err
+	}
+	_, err := flow.Tx(c, register, func(ctx context.Context, q sqlq.Querier) (struct{}, error) {
+		tx := r.Store.With(q)
+		now := time.Now().UTC()
+		text, err := json.Marshal(report)
+		if err != nil {
+			return struct{}{}, err
+		}
+		v := ridgeline.ModelVersion{
+			Model: cand.Model, Version: cand.Version, Project: p.Run.Project, Run: p.Run.ID, Pipeline: p.Pipeline.Version,
+			Commit: p.Pipeline.Commit.Hash, Environment: p.Pipeline.Environment, Data: map[string]string{}, Params: p.Run.Params,
+			Metrics: map[string]float64{}, Artifact: trained.Model, Size: cand.Size, Image: cand.Image,
+			Verdict: report.Verdict, Report: text, Created: now,
+		}
+		for name, d := range plan.Data {
+			v.Data[name] = d.Digest
+		}
+		for name, value := range trained.Metrics {
+			v.Metrics["train."+name] = value
+		}
+		if report.Challenger != nil {
+			v.Metrics[report.Metric] = *report.Challenger
+		}
+		if s.P95 > 0 {
+			v.Metrics["p95_ms"] = float64(s.P95.Microseconds()) / 1000
+		}
+		if err := tx.RegisterVersion(ctx, v); err != nil {
+			return struct{}{}, err
+		}
+		if err := tx.RecordVerdict(ctx, p.Run.ID, report.Verdict, cand.Model, cand.Version); err != nil {
+			return struct{}{}, err
+		}
+		message := fmt.Sprintf("%s version %d, %s", cand.Model, cand.Version, report.Verdict)
+		if err := tx.SaveStep(ctx, p.stepRow(register, ridgeline.Succeeded, message)); err != nil {
+			return struct{}{}, err
+		}
+		if report.Verdict != ridgeline.Promoted || len(p.Config.Release.Environments) == 0 {
+			return struct{}{}, nil
+		}
+		id, err := ridgeline.NewID("l", now, rand.Read)
+		if err != nil {
+			return struct{}{}, err
+		}
+		release := ridgeline.Release{
+			ID: ridgeline.ReleaseID(id), Project: p.Run.Project, Model: cand.Model, Version: cand.Version, Status: ridgeline.Queued,
+			Cause: "run " + string(p.Run.ID), Caller: p.Run.Caller, Created: now,
+		}
+		for _, e := range p.Config.Release.Environments {
+			release.Environments = append(release.Environments, ridgeline.ReleaseEnvironment{Name: e.Name, Status: ridgeline.Queued, Image: cand.Image})
+		}
+		if err := tx.CreateRelease(ctx, release); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, tx.SetRunRelease(ctx, p.Run.ID, release.ID)
+	})
+	if err != nil {
+		return ending{}, err
+	}
+	_, err = flow.Step(c, "tag", func(ctx context.Context) (struct{}, error) {
+		ref := r.Registry.Address + "/" + cand.Image
+		return struct{}{}, r.Images.Tag(ctx, ref, strconv.Itoa(cand.Version), nil, true, r.Registry.Transport)
+	})
+	return ending{ridgeline.Succeeded, reason}, err
+}
+
+// turn waits for the project's older runs to end: two challengers judged at
+// once against one champion could both be promoted, the worse one last.
+func (r *Runner) turn(ctx context.Context, run ridgeline.Run) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		open, err := r.Store.Runs(ctx, store.RunFilter{Project: run.Project, Unfinished: true})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(open, func(o ridgeline.Run) bool { return o.ID < run.ID }) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

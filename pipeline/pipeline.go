@@ -1,0 +1,321 @@
+// Package pipeline drives a run of a published pipeline to its end: the
+// user's own steps, then pack, evaluate, gate and register.
+//
+// What a verdict is made of is gate's, how an image is laid out is image's,
+// and what happens to a promoted version afterwards is release's.
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/image"
+	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/pyenv"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+// Kind is the name under which flow knows a run.
+const Kind = "run"
+
+// A Runner drives runs. All fields are needed.
+type Runner struct {
+	Store    *store.Store
+	Blob     *blob.Store
+	Start    func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
+	Tasks    host.Tasks
+	Python   *pyenv.Manager
+	Library  *data.Library
+	Images   *image.Builder
+	Registry Registry
+	Runtime  Runtime
+	Dir      string // working folders, one per run, removed at its end
+	Trees    string // checkouts by tree digest, shared and never written again
+	Log      *slog.Logger
+	// Packed makes an image runnable on this machine: its scorer's argv, without
+	// subcommand, and the environment variables it needs.
+	Packed func(ctx context.Context, image string) (argv, env []string, err error)
+	// Released starts the release that a promotion made.
+	Released func(ctx context.Context, id ridgeline.ReleaseID) error
+}
+
+// Registry is where packed images are pushed to.
+type Registry struct {
+	Address   string // host:port
+	Transport http.RoundTripper
+}
+
+// Runtime is what an image needs beside the project: the scorer binary and
+// the folder that holds the Python worker.
+type Runtime struct {
+	Scorer string
+	Worker string
+}
+
+// Request asks for a run.
+type Request struct {
+	Project ridgeline.ProjectName
+	Params  map[string]string
+	Cause   string
+	Caller  string
+}
+
+var paramRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// Submit records a run of the project's newest pipeline and starts it.
+func (r *Runner) Submit(ctx context.Context, q Request) (ridgeline.Run, error) {
+	for name := range q.Params {
+		if !paramRE.MatchString(name) {
+			return ridgeline.Run{}, ridgeline.Errorf(ridgeline.Invalid, "parameter %q: use letters, digits and underscores, starting with a letter", name)
+		}
+	}
+	p, err := r.Store.Pipeline(ctx, q.Project, 0)
+	if ridgeline.CodeOf(err) == ridgeline.NotFound {
+		return ridgeline.Run{}, ridgeline.Errorf(ridgeline.NotFound, "project %q has no published pipeline: push a commit whose build is green (ridgeline push)", q.Project)
+	}
+	if err != nil {
+		return ridgeline.Run{}, err
+	}
+	now := time.Now().UTC()
+	id, err := ridgeline.NewID("r", now, rand.Read)
+	if err != nil {
+		return ridgeline.Run{}, err
+	}
+	run := ridgeline.Run{
+		ID: ridgeline.RunID(id), Project: q.Project, Pipeline: p.Version, Cause: q.Cause, Caller: q.Caller,
+		Params: q.Params, Status: ridgeline.Queued, Created: now,
+	}
+	if err := r.Store.CreateRun(ctx, run); err != nil {
+		return ridgeline.Run{}, err
+	}
+	return run, r.Start(ctx, Kind, id)
+}
+
+// passage is what one run carries from step to step. It is rebuilt from
+// checkpoints after a crash, so it holds only what was in them.
+type passage struct {
+	Run      ridgeline.Run
+	Pipeline ridgeline.Pipeline
+	Dir      string
+	Config   project.Config    `json:"-"`
+	outputs  map[string]string // step → digest of what it left
+}
+
+// ending is how a run ends.
+type ending struct {
+	Status ridgeline.Status
+	Reason string
+}
+
+// Run is the flow of one run.
+func (r *Runner) Run(c *flow.Context, id string) error {
+	p, err := flow.Tx(c, "start", func(ctx context.Context, q sqlq.Querier) (passage, error) {
+		s := r.Store.With(q)
+		run := ridgeline.RunID(id)
+		if err := s.StartRun(ctx, run, time.Now().UTC()); err != nil {
+			return passage{}, err
+		}
+		row, err := s.Run(ctx, run)
+		if err != nil {
+			return passage{}, err
+		}
+		pipe, err := s.Pipeline(ctx, row.Project, row.Pipeline)
+		return passage{Run: row, Pipeline: pipe, Dir: filepath.Join(r.Dir, id)}, err
+	})
+	if err != nil {
+		return err
+	}
+	p.outputs = map[string]string{}
+	end, err := r.drive(c, &p)
+	if flow.Interrupted(err) {
+		return err
+	}
+	if err != nil {
+		end = ending{ridgeline.Failed, err.Error()}
+		if ridgeline.CodeOf(err) == ridgeline.Internal {
+			r.Log.Error("run", "run", id, "error", err)
+		}
+	}
+	release, err := flow.Tx(c, "finish", func(ctx context.Context, q sqlq.Querier) (ridgeline.ReleaseID, error) {
+		s := r.Store.With(q)
+		row, err := s.Run(ctx, p.Run.ID)
+		if err != nil {
+			return "", err
+		}
+		if row.CancelRequested && end.Status == ridgeline.Failed {
+			end = ending{ridgeline.Cancelled, "cancelled"}
+		}
+		if err := r.closeSteps(ctx, s, p.Run.ID, end); err != nil {
+			return "", err
+		}
+		return row.Release, s.FinishRun(ctx, p.Run.ID, end.Status, end.Reason, time.Now().UTC())
+	})
+	if err != nil {
+		return err
+	}
+	_, err = flow.Step(c, "hand over", func(ctx context.Context) (struct{}, error) {
+		if release != "" {
+			if err := r.Released(ctx, release); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, r.clean(ctx, p)
+	})
+	return err
+}
+
+// drive takes the run through its steps.
+func (r *Runner) drive(c *flow.Context, p *passage) (ending, error) {
+	plan, err := flow.Step(c, "plan", func(ctx context.Context) (plan, error) { return r.plan(ctx, *p) })
+	if err != nil {
+		return ending{}, err
+	}
+	p.Config = plan.Config
+	var trained outcome
+	for i, step := range p.Config.Pipeline.Steps {
+		if step.Name == evaluate {
+			continue
+		}
+		out, err := r.userStep(c, p, plan, step, i)
+		if err != nil || out.Reason != "" {
+			return ending{ridgeline.Failed, out.Reason}, err
+		}
+		p.outputs[step.Name] = out.Output
+		if step.Name == train {
+			trained = out
+		}
+	}
+	if !hasStep(p.Config, train) {
+		return ending{Status: ridgeline.Succeeded}, nil
+	}
+	return r.judge(c, p, plan, trained)
+}
+
+// The names of steps that mean something.
+const (
+	train    = "train"
+	pack     = "pack"
+	evaluate = "evaluate"
+	decide   = "gate"
+	register = "register"
+)
+
+// plan is what a run works on, fixed before its first step.
+type plan struct {
+	Config project.Config
+	Data   map[string]dataset
+}
+
+// dataset is one dataset as a run's steps see it.
+type dataset struct {
+	Digest, Path, Train, Holdout string
+}
+
+// plan names the run's steps and makes its data ready.
+func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
+	cfg, err := r.config(ctx, p.Pipeline)
+	if err != nil {
+		return plan{}, err
+	}
+	var names []string
+	for _, s := range cfg.Pipeline.Steps {
+		if s.Name != evaluate {
+			names = append(names, s.Name)
+		}
+	}
+	if hasStep(cfg, train) {
+		names = append(names, pack, evaluate, decide, register)
+	}
+	if err := r.Store.PlanSteps(ctx, p.Run.ID, names); err != nil {
+		return plan{}, err
+	}
+	out := plan{Config: cfg, Data: map[string]dataset{}}
+	for _, d := range cfg.Data {
+		path := d.Path
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(r.tree(p.Pipeline), path)
+		}
+		content, err := r.Library.Content(ctx, path, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
+		if err != nil {
+			return plan{}, fmt.Errorf("dataset %q: %w", d.Name, err)
+		}
+		_, err = r.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{
+			Project: p.Run.Project, Name: d.Name, Digest: content.Digest, Size: content.Size,
+			Rows: content.Rows, Columns: content.Columns, Created: time.Now().UTC(),
+		})
+		if err != nil {
+			return plan{}, err
+		}
+		out.Data[d.Name] = dataset{Digest: content.Digest, Path: content.Path, Train: content.Train, Holdout: content.Holdout}
+	}
+	return out, nil
+}
+
+// tree is where the pipeline's code is checked out, shared and read only.
+func (r *Runner) tree(p ridgeline.Pipeline) string { return filepath.Join(r.Trees, p.Commit.Tree) }
+
+// config reads the configuration that the pipeline was published with.
+func (r *Runner) config(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) {
+	if err := r.Blob.GetTree(ctx, p.Commit.Tree, r.tree(p)); err != nil {
+		return project.Config{}, fmt.Errorf("check out %s: %w", p.Commit.Short(), err)
+	}
+	return project.Load(r.tree(p))
+}
+
+func hasStep(cfg project.Config, name string) bool {
+	return slices.ContainsFunc(cfg.Pipeline.Steps, func(s project.Step) bool { return s.Name == name })
+}
+
+// closeSteps gives every step that never began, or was cut off, an end.
+func (r *Runner) closeSteps(ctx context.Context, s *store.Store, run ridgeline.RunID, end ending) error {
+	steps, err := s.Steps(ctx, run)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if step.Status.Terminal() || (step.Status == ridgeline.Queued && end.Status == ridgeline.Succeeded) {
+			continue
+		}
+		if step.Status == ridgeline.Running {
+			step.Status, step.Ended, step.Message = end.Status, time.Now().UTC(), end.Reason
+		} else {
+			step.Status, step.Message = ridgeline.Cancelled, "not reached"
+		}
+		if err := s.SaveStep(ctx, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clean removes what the run needed while it ran; its logs and outputs are in
+// the blob store.
+func (r *Runner) clean(ctx context.Context, p passage) error {
+	names, err := r.Tasks.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "run-"+string(p.Run.ID)+"-") {
+			if err := r.Tasks.Remove(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(p.Dir)
+}

@@ -1,0 +1,234 @@
+package release
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+)
+
+// environment places the version in one environment. It returns why it did
+// not stay there; then everything is as it was before.
+func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEnvironment) (reason string, err error) {
+	set := p.settings(e.Name)
+	if set.Approval == "required" && p.Release.Cause != "rollback" {
+		if reason, err = flow.Step(c, "approval "+e.Name, func(ctx context.Context) (string, error) {
+			return r.approval(ctx, p, e)
+		}); err != nil || reason != "" {
+			return reason, err
+		}
+	}
+	deployment, err := flow.Tx(c, "deploy "+e.Name, func(ctx context.Context, q sqlq.Querier) (ridgeline.Deployment, error) {
+		return r.deploy(ctx, q, p, e, max(1, set.MinReplicas), set.Host)
+	})
+	if err != nil {
+		return "", err
+	}
+	reason, err = flow.Step(c, "ready "+e.Name, func(ctx context.Context) (string, error) {
+		return r.ready(ctx, deployment)
+	})
+	if err == nil && reason == "" {
+		reason, err = flow.Step(c, "smoke "+e.Name, func(ctx context.Context) (string, error) {
+			return r.smoke(ctx, p, deployment, set.Checks)
+		})
+	}
+	if flow.Interrupted(err) {
+		return "", err
+	}
+	if err != nil {
+		reason = err.Error()
+	}
+	if reason != "" {
+		return fmt.Sprintf("%s: %s", e.Name, reason), r.undo(c, deployment, e, reason)
+	}
+	previous, err := flow.Tx(c, "switch "+e.Name, func(ctx context.Context, q sqlq.Querier) (ridgeline.DeploymentID, error) {
+		s, now := r.Store.With(q), time.Now().UTC()
+		previous, err := s.SwitchDeployment(ctx, deployment.ID, now)
+		if err != nil {
+			return "", err
+		}
+		row, err := current(ctx, r, q, p.Release.ID, e.Name)
+		if err != nil {
+			return "", err
+		}
+		row.Status, row.Ended, row.Message = ridgeline.Succeeded, now, fmt.Sprintf("version %d is live", p.Release.Version)
+		return previous, s.SaveReleaseEnvironment(ctx, p.Release.ID, row)
+	})
+	if err != nil {
+		return "", err
+	}
+	_, err = flow.Step(c, "retire "+e.Name, func(ctx context.Context) (struct{}, error) {
+		if err := r.Traffic.Switched(ctx, p.Release.Project, e.Name); err != nil {
+			return struct{}{}, err
+		}
+		if previous == "" {
+			return struct{}{}, nil
+		}
+		if err := r.Traffic.Drained(ctx, previous); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, r.Services.Remove(ctx, previous)
+	})
+	return "", err
+}
+
+// current is a release's row for one environment.
+func current(ctx context.Context, r *Releaser, q sqlq.Querier, id ridgeline.ReleaseID, name string) (ridgeline.ReleaseEnvironment, error) {
+	row, err := r.Store.With(q).Release(ctx, id)
+	if err != nil {
+		return ridgeline.ReleaseEnvironment{}, err
+	}
+	for _, e := range row.Environments {
+		if e.Name == name {
+			return e, nil
+		}
+	}
+	return ridgeline.ReleaseEnvironment{}, ridgeline.Errorf(ridgeline.Internal, "release %s has no environment %s", id, name)
+}
+
+// deploy records the deployment; nothing runs yet.
+func (r *Releaser) deploy(ctx context.Context, q sqlq.Querier, p passage, e ridgeline.ReleaseEnvironment, replicas int, hostName string) (ridgeline.Deployment, error) {
+	s, now := r.Store.With(q), time.Now().UTC()
+	id, err := ridgeline.NewID("d", now, rand.Read)
+	if err != nil {
+		return ridgeline.Deployment{}, err
+	}
+	if _, err := s.EnsureEndpoint(ctx, p.Release.Project, e.Name); err != nil {
+		return ridgeline.Deployment{}, err
+	}
+	d := ridgeline.Deployment{
+		ID: ridgeline.DeploymentID(id), Project: p.Release.Project, Environment: e.Name, Release: p.Release.ID,
+		Model: p.Release.Model, Version: p.Release.Version, Image: p.Version.Image, Host: hostName, Replicas: replicas,
+		State: ridgeline.DeploymentStarting, Created: now,
+	}
+	if err := s.CreateDeployment(ctx, d); err != nil {
+		return ridgeline.Deployment{}, err
+	}
+	e.Status, e.Deployment, e.Started, e.Message = ridgeline.Running, d.ID, now, "starting"
+	return d, s.SaveReleaseEnvironment(ctx, p.Release.ID, e)
+}
+
+// How long a version may take until it answers, how often it may fall over
+// meanwhile, and how much of its log tells why it did not.
+const (
+	readyTimeout = 5 * time.Minute
+	maxRestarts  = 2
+	logTail      = 2048
+)
+
+// ready starts the copies and waits until all of them answer.
+func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, error) {
+	if err := r.Services.Apply(ctx, workload(d)); err != nil {
+		return "", err
+	}
+	deadline := time.NewTimer(readyTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		seen, err := r.Services.Observe(ctx, d.ID)
+		if err != nil {
+			return "", err
+		}
+		if seen.Ready() >= d.Replicas {
+			return "", nil
+		}
+		for _, c := range seen.Copies {
+			if c.Restarts > maxRestarts {
+				return r.withLog(ctx, d, fmt.Sprintf("version %d never became ready", d.Version)), nil
+			}
+		}
+		if n%50 == 0 {
+			if row, err := r.Store.Release(ctx, d.Release); err == nil && row.CancelRequested {
+				return "cancelled", nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-deadline.C:
+			return r.withLog(ctx, d, fmt.Sprintf("version %d was not ready within %s", d.Version, readyTimeout)), nil
+		case <-tick.C:
+		}
+	}
+}
+
+func workload(d ridgeline.Deployment) host.Workload {
+	return host.Workload{ID: d.ID, Image: d.Image, Replicas: d.Replicas}
+}
+
+// withLog adds a scorer's last words to a reason.
+func (r *Releaser) withLog(ctx context.Context, d ridgeline.Deployment, reason string) string {
+	tail, err := r.Services.Log(ctx, d.ID, logTail)
+	if text := strings.TrimSpace(string(tail)); err == nil && text != "" {
+		lines := strings.Split(text, "\n")
+		reason += "; its scorer's last lines:\n" + strings.Join(lines[max(0, len(lines)-12):], "\n")
+	}
+	return reason
+}
+
+// undo takes a deployment that did not make it away again.
+func (r *Releaser) undo(c *flow.Context, d ridgeline.Deployment, e ridgeline.ReleaseEnvironment, reason string) error {
+	_, err := flow.Step(c, "undo "+e.Name, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, r.Services.Remove(ctx, d.ID)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = flow.Tx(c, "undone "+e.Name, func(ctx context.Context, q sqlq.Querier) (struct{}, error) {
+		s, now := r.Store.With(q), time.Now().UTC()
+		if err := s.RetireDeployment(ctx, d.ID, now); err != nil {
+			return struct{}{}, err
+		}
+		row, err := current(ctx, r, q, d.Release, e.Name)
+		if err != nil {
+			return struct{}{}, err
+		}
+		row.Status, row.Message, row.Ended = ridgeline.Failed, reason, now
+		return struct{}{}, s.SaveReleaseEnvironment(ctx, d.Release, row)
+	})
+	return err
+}
+
+// Reconcile makes the host agree with the store: what is live or starting
+// runs, what is retired or unknown does not. Called at start and now and then,
+// it mends what a reboot or a crash between two steps left.
+func (r *Releaser) Reconcile(ctx context.Context) error {
+	wanted, err := r.Store.Deployments(ctx, filterWanted)
+	if err != nil {
+		return err
+	}
+	keep := map[ridgeline.DeploymentID]bool{}
+	for _, d := range wanted {
+		keep[d.ID] = true
+		if d.State == ridgeline.DeploymentLive {
+			if err := r.Services.Apply(ctx, workload(d)); err != nil {
+				r.Log.Error("start a live deployment again", "deployment", d.ID, "error", err)
+			}
+		}
+	}
+	there, err := r.Services.Workloads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range there {
+		if keep[id] {
+			continue
+		}
+		// A release that is still under way retires its predecessor itself, with
+		// its requests drained first.
+		if d, err := r.Store.Deployment(ctx, id); err == nil && time.Since(d.Ended) < time.Minute {
+			continue
+		}
+		if err := r.Services.Remove(ctx, id); err != nil {
+			r.Log.Error("remove what is not deployed any more", "deployment", id, "error", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package release
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+var filterWanted = store.DeploymentFilter{States: []ridgeline.DeploymentState{ridgeline.DeploymentLive, ridgeline.DeploymentStarting}}
+
+// smoke asks every copy of the deployment each of the environment's smoke
+// cases, before any request of a client reaches it.
+func (r *Releaser) smoke(ctx context.Context, p passage, d ridgeline.Deployment, files []string) (string, error) {
+	seen, err := r.Services.Observe(ctx, d.ID)
+	if err != nil {
+		return "", err
+	}
+	cases := 0
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join(p.Tree, file))
+		if err != nil {
+			return fmt.Sprintf("smoke test %s: %v", file, err), nil
+		}
+		list, err := project.ParseSmoke(file, text)
+		if err != nil {
+			return err.Error(), nil
+		}
+		for i, want := range list {
+			for _, copy := range seen.Copies {
+				if err := probe(ctx, copy.Address, want); err != nil {
+					if ctx.Err() != nil {
+						return "", ctx.Err()
+					}
+					return r.withLog(ctx, d, fmt.Sprintf("smoke test %s, case %d: %v", file, i+1, err)), nil
+				}
+			}
+			cases++
+		}
+	}
+	row, err := r.Store.Release(ctx, d.Release)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range row.Environments {
+		if e.Name == d.Environment {
+			e.Message = fmt.Sprintf("%d smoke tests passed", cases)
+			return "", r.Store.SaveReleaseEnvironment(ctx, d.Release, e)
+		}
+	}
+	return "", nil
+}
+
+// probe sends one smoke request and checks the answer. The first request to a
+// fresh process may pay for lazy imports, so a case that is only too slow gets
+// a second try.
+func probe(ctx context.Context, address string, want project.SmokeCase) error {
+	client, url := dial(address)
+	defer client.CloseIdleConnections()
+	var err error
+	for range 2 {
+		if err = ask(ctx, client, url, want); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func ask(ctx context.Context, client *http.Client, url string, want project.SmokeCase) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/score", bytes.NewReader(want.Request))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	started := time.Now()
+	res, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	if err != nil {
+		return fmt.Errorf("the answer broke off: %w", err)
+	}
+	return want.Check(res.StatusCode, body, time.Since(started))
+}
+
+// dial makes a client for one copy's address.
+func dial(address string) (*http.Client, string) {
+	path, isUnix := strings.CutPrefix(address, "unix://")
+	if !isUnix {
+		return &http.Client{Timeout: time.Minute}, address
+	}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}
+	return &http.Client{Transport: transport, Timeout: time.Minute}, "http://scorer"
+}
+
+// approval waits for a person. The answer is a row that a polling step reads.
+func (r *Releaser) approval(ctx context.Context, p passage, e ridgeline.ReleaseEnvironment) (string, error) {
+	e.Status, e.Message = ridgeline.Waiting, fmt.Sprintf("waits for approval: ridgeline approve %s", p.Release.ID)
+	row, err := r.Store.Release(ctx, p.Release.ID)
+	if err != nil {
+		return "", err
+	}
+	for _, now := range row.Environments {
+		if now.Name == e.Name && now.Status == ridgeline.Queued {
+			if err := r.Store.SaveReleaseEnvironment(ctx, p.Release.ID, e); err != nil {
+				return "", err
+			}
+		}
+	}
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		row, err := r.Store.Release(ctx, p.Release.ID)
+		if err != nil {
+			return "", err
+		}
+		if row.CancelRequested {
+			return "rejected", nil
+		}
+		for _, now := range row.Environments {
+			if now.Name == e.Name && now.Status == ridgeline.Running {
+				return "", nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// Approve lets a waiting release go on.
+func (r *Releaser) Approve(ctx context.Context, id ridgeline.ReleaseID, caller string) error {
+	return r.Store.InTx(ctx, func(tx *store.Store) error {
+		row, err := tx.Release(ctx, id)
+		if err != nil {
+			return err
+		}
+		for _, e := range row.Environments {
+			if e.Status == ridgeline.Waiting {
+				e.Status, e.Message = ridgeline.Running, "approved by "+caller
+				return tx.SaveReleaseEnvironment(ctx, id, e)
+			}
+		}
+		return ridgeline.Errorf(ridgeline.Conflict, "release %s does not wait for approval: it is %s", id, row.Status)
+	})
+}
+
+// Reject ends a release that has not ended; what is live stays live.
+func (r *Releaser) Reject(ctx context.Context, id ridgeline.ReleaseID) error {
+	return r.Store.RequestReleaseCancel(ctx, id)
+}

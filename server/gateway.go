@@ -1,0 +1,315 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/host"
+)
+
+// Live is what the gateway has to know of endpoints.
+type Live interface {
+	Endpoint(ctx context.Context, p ridgeline.ProjectName, environment string) (ridgeline.Endpoint, error)
+}
+
+// Copies is what the gateway has to know of a host.
+type Copies interface {
+	Observe(ctx context.Context, id ridgeline.DeploymentID) (host.Observed, error)
+}
+
+// A Gateway sends each request of an endpoint to a ready copy of its live
+// deployment. It is safe for concurrent use.
+type Gateway struct {
+	store    Live
+	copies   Copies
+	auth     *auth.Authenticator
+	log      *slog.Logger
+	mu       sync.RWMutex // held for reading from looking a route up until the request is counted in it
+	routes   map[string]*route
+	inflight map[ridgeline.DeploymentID]*atomic.Int64
+	clients  sync.Map // address → *http.Transport
+}
+
+// NewGateway makes a gateway.
+func NewGateway(store Live, copies Copies, a *auth.Authenticator, log *slog.Logger) *Gateway {
+	return &Gateway{
+		store: store, copies: copies, auth: a, log: log,
+		routes: map[string]*route{}, inflight: map[ridgeline.DeploymentID]*atomic.Int64{},
+	}
+}
+
+// route is what was last known of an endpoint.
+type route struct {
+	endpoint  ridgeline.Endpoint
+	addresses []string
+	next      atomic.Uint32
+	loaded    time.Time
+}
+
+// routeAge is how long a route is trusted before it is looked up again. A
+// switch by this process's own releases takes effect at once; this is for
+// copies that come and go, keys that rotate, and other servers' releases.
+const routeAge = time.Second
+
+// maxReplay is up to which size a request is kept, so that it can be sent
+// again when the copy it was meant for went away before it took it.
+const maxReplay = 1 << 20
+
+// ServeHTTP answers /endpoints/{project}/{environment}/… .
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/endpoints/"), "/", 3)
+	if len(parts) < 3 {
+		Problem(w, ridgeline.Errorf(ridgeline.NotFound, "expected /endpoints/PROJECT/ENVIRONMENT/score, got %s", r.URL.Path))
+		return
+	}
+	project, environment, rest := ridgeline.ProjectName(parts[0]), parts[1], "/"+parts[2]
+	if err := g.admit(r, project, environment); err != nil {
+		if ridgeline.CodeOf(err) == ridgeline.Denied {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			problem(w, http.StatusUnauthorized, err.Error())
+			return
+		}
+		g.fail(w, r, err)
+		return
+	}
+	body, replay, err := readBody(r)
+	if err != nil {
+		problem(w, http.StatusBadRequest, "the request's body broke off: "+err.Error())
+		return
+	}
+	for attempt := 0; ; attempt++ {
+		address, done, err := g.pick(r.Context(), project, environment, attempt > 0)
+		if err != nil {
+			g.fail(w, r, err)
+			return
+		}
+		again := g.forward(w, r, address, rest, body(), replay && attempt < 50)
+		done()
+		if !again {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(min(10*time.Millisecond<<attempt, 200*time.Millisecond)):
+		}
+	}
+}
+
+func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if ridgeline.CodeOf(err) == ridgeline.Internal {
+		g.log.Error("gateway", "path", r.URL.Path, "error", err)
+	}
+	Problem(w, err)
+}
+
+// readBody keeps a small body, so that the request can be sent again.
+func readBody(r *http.Request) (body func() io.Reader, replay bool, err error) {
+	head, err := io.ReadAll(io.LimitReader(r.Body, maxReplay+1))
+	if err != nil {
+		return nil, false, err
+	}
+	if len(head) <= maxReplay {
+		return func() io.Reader { return bytes.NewReader(head) }, true, nil
+	}
+	return func() io.Reader { return io.MultiReader(bytes.NewReader(head), r.Body) }, false, nil
+}
+
+// admit checks the endpoint's key, or a token of somebody who may release.
+func (g *Gateway) admit(r *http.Request, p ridgeline.ProjectName, environment string) error {
+	key, ok := bearer(r)
+	if !ok {
+		return ridgeline.Errorf(ridgeline.Denied, "no key: send Authorization: Bearer KEY (ridgeline endpoints shows the keys)")
+	}
+	rt, err := g.route(r.Context(), p, environment, false)
+	if err == nil && g.auth.OpensEndpoint(rt.endpoint, key) {
+		return nil
+	}
+	who, denied := g.auth.Principal(r.Context(), key, time.Now())
+	if denied != nil || !who.Role.Allows(ridgeline.Writer) {
+		return ridgeline.Errorf(ridgeline.Denied, "this key does not open %s/%s", p, environment)
+	}
+	return err // whoever may know that there is no such endpoint is told
+}
+
+// pick chooses a ready copy of the live deployment and counts the request in
+// it until done is called.
+func (g *Gateway) pick(ctx context.Context, p ridgeline.ProjectName, environment string, fresh bool) (address string, done func(), err error) {
+	if _, err := g.route(ctx, p, environment, fresh); err != nil {
+		return "", nil, err
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	rt := g.routes[routeKey(p, environment)]
+	if rt == nil || rt.endpoint.Live == "" {
+		return "", nil, ridgeline.Errorf(ridgeline.Unavailable, "nothing is deployed to %s/%s yet: ridgeline release MODEL", p, environment)
+	}
+	if len(rt.addresses) == 0 {
+		return "", nil, ridgeline.Errorf(ridgeline.Unavailable, "no copy of %s/%s is ready: see ridgeline endpoints", p, environment)
+	}
+	count := g.inflight[rt.endpoint.Live]
+	count.Add(1)
+	n := int(rt.next.Add(1))
+	return rt.addresses[n%len(rt.addresses)], func() { count.Add(-1) }, nil
+}
+
+func routeKey(p ridgeline.ProjectName, environment string) string {
+	return string(p) + "/" + environment
+}
+
+// route returns the endpoint's route, looked up again when it is old, has no
+// copy, or fresh is asked for.
+func (g *Gateway) route(ctx context.Context, p ridgeline.ProjectName, environment string, fresh bool) (*route, error) {
+	g.mu.RLock()
+	rt := g.routes[routeKey(p, environment)]
+	g.mu.RUnlock()
+	if rt != nil && !fresh && len(rt.addresses) > 0 && time.Since(rt.loaded) < routeAge {
+		return rt, nil
+	}
+	asked := time.Now() // before the look-up: see below
+	e, err := g.store.Endpoint(ctx, p, environment)
+	if err != nil {
+		return nil, err
+	}
+	loaded := &route{endpoint: e, loaded: asked}
+	if e.Live != "" {
+		seen, err := g.copies.Observe(ctx, e.Live)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range seen.Copies {
+			if c.Ready {
+				loaded.addresses = append(loaded.addresses, c.Address)
+			}
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	// A slower look-up must not put an older state over a newer one.
+	if now := g.routes[routeKey(p, environment)]; now != nil && now.loaded.After(loaded.loaded) {
+		return now, nil
+	}
+	g.routes[routeKey(p, environment)] = loaded
+	if g.inflight[e.Live] == nil {
+		g.inflight[e.Live] = &atomic.Int64{}
+	}
+	return loaded, nil
+}
+
+// Switched implements release.Traffic.
+func (g *Gateway) Switched(ctx context.Context, p ridgeline.ProjectName, environment string) error {
+	_, err := g.route(ctx, p, environment, true)
+	return err
+}
+
+// drainTimeout bounds how long a retired deployment is kept for a request
+// that does not end.
+const drainTimeout = 30 * time.Second
+
+// Drained implements release.Traffic.
+func (g *Gateway) Drained(ctx context.Context, id ridgeline.DeploymentID) error {
+	deadline := time.Now().Add(drainTimeout)
+	for time.Now().Before(deadline) {
+		g.mu.Lock()
+		count := g.inflight[id]
+		if count == nil || count.Load() == 0 {
+			delete(g.inflight, id)
+			g.mu.Unlock()
+			return nil
+		}
+		g.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	g.log.Warn("requests did not end in time; retiring their deployment all the same", "deployment", id)
+	return nil
+}
+
+// Ready reports how many copies of the endpoint's live deployment answer.
+func (g *Gateway) Ready(ctx context.Context, e ridgeline.Endpoint) (int, error) {
+	if e.Live == "" {
+		return 0, nil
+	}
+	seen, err := g.copies.Observe(ctx, e.Live)
+	return seen.Ready(), err
+}
+
+// forward sends the request to one copy. It returns true when the copy was
+// not there to take it, nothing was answered yet, and it may be sent again.
+func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, address, path string, body io.Reader, replay bool) (again bool) {
+	target, transport := g.transport(address)
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.URL.Path, p.Out.URL.RawPath = target.Scheme, target.Host, path, ""
+			p.Out.Host = target.Host
+			p.Out.Header.Del("Authorization") // the key is the gateway's business
+			p.SetXForwarded()
+			p.Out.Body = io.NopCloser(body)
+		},
+		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() != nil {
+				return
+			}
+			if replay && notTaken(err) {
+				again = true
+				return
+			}
+			g.log.Warn("a copy did not answer", "address", address, "error", err)
+			problem(w, http.StatusBadGateway, fmt.Sprintf("the model's server broke off before it answered: %v", err))
+		},
+	}
+	proxy.ServeHTTP(w, r)
+	return again
+}
+
+// notTaken reports whether the connection was refused, or closed before a
+// byte of an answer came: the copy is going or gone and has not taken the
+// request.
+func notTaken(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNRESET) ||
+		(errors.As(err, &op) && op.Op == "dial") || strings.Contains(err.Error(), "server closed idle connection")
+}
+
+// transport is the connection pool for one copy's address.
+func (g *Gateway) transport(address string) (*url.URL, http.RoundTripper) {
+	target := &url.URL{Scheme: "http", Host: "scorer"}
+	path, isUnix := strings.CutPrefix(address, "unix://")
+	if !isUnix {
+		if u, err := url.Parse(address); err == nil {
+			target = u
+		}
+	}
+	if t, ok := g.clients.Load(address); ok {
+		return target, t.(*http.Transport)
+	}
+	t := &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second, DisableCompression: true}
+	if isUnix {
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}
+	}
+	kept, _ := g.clients.LoadOrStore(address, t)
+	return target, kept.(*http.Transport)
+}

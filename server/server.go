@@ -1,0 +1,223 @@
+// Package server is the listener: it mounts the handlers of the other
+// packages under one address, lets callers in, logs requests, and stops
+// without cutting one off.
+//
+// What a route does is its own package's business.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/api"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+)
+
+// Options are what a server is made of. All are needed.
+type Options struct {
+	Auth     *auth.Authenticator
+	API      http.Handler // below /api/
+	Registry http.Handler // below /v2/
+	Gateway  *Gateway     // below /endpoints/
+	Log      *slog.Logger
+}
+
+// A Server answers on one listener.
+type Server struct {
+	options Options
+	http    *http.Server
+	seconds *prometheus.HistogramVec
+}
+
+// New makes a server; Serve starts it.
+func New(o Options) *Server {
+	s := &Server{options: o}
+	metrics := prometheus.NewRegistry()
+	s.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "ridgeline_http_request_duration_seconds", Help: "Time to answer, by surface and status class.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12),
+	}, []string{"surface", "status"})
+	metrics.MustRegister(s.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintln(w, `{"status":"ok"}`)
+	})
+	mux.Handle("/api/", s.signedIn(ridgeline.Viewer, o.API))
+	mux.Handle("/v2/", s.signedIn(ridgeline.Writer, o.Registry))
+	mux.Handle("GET /metrics", s.signedIn(ridgeline.Viewer, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})))
+	mux.Handle("/endpoints/", o.Gateway)
+	mux.Handle("/", s.signedIn(ridgeline.Viewer, http.HandlerFunc(index)))
+	s.http = &http.Server{
+		Handler:           s.observed(mux),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve answers until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops listening and waits for the requests under way.
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+// index tells a person with a browser or curl where things are.
+func index(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/" {
+		Problem(w, ridgeline.Errorf(ridgeline.NotFound, "there is nothing at %s: the API is at /api/v1/, its description at /api/v1/openapi.json", r.URL.Path))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"service": "ridgeline", "api": "/api/v1/", "openapi": "/api/v1/openapi.json", "registry": "/v2/",
+		"endpoints": "/endpoints/{project}/{environment}/score", "metrics": "/metrics", "health": "/healthz",
+	})
+}
+
+// signedIn lets a request through when its bearer token, or the password of
+// its basic authentication (what registry clients send), has the role.
+func (s *Server) signedIn(need ridgeline.Role, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := s.caller(r)
+		if err == nil && !p.Role.Allows(need) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)
+			Problem(w, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need))
+			return
+		}
+		if err != nil {
+			if ridgeline.CodeOf(err) == ridgeline.Denied {
+				w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)
+				problem(w, http.StatusUnauthorized, err.Error())
+				return
+			}
+			s.options.Log.Error("sign-in", "error", err)
+			Problem(w, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
+	})
+}
+
+func (s *Server) caller(r *http.Request) (auth.Principal, error) {
+	secret, ok := bearer(r)
+	if _, password, basic := r.BasicAuth(); !ok && basic {
+		secret, ok = password, true
+	}
+	if !ok {
+		return auth.Principal{}, ridgeline.Errorf(ridgeline.Denied,
+			"no token: send Authorization: Bearer TOKEN (the token is in the server's state folder, file token)")
+	}
+	return s.options.Auth.Principal(r.Context(), secret, time.Now())
+}
+
+func bearer(r *http.Request) (string, bool) {
+	scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return "", false
+	}
+	return strings.TrimSpace(secret), true
+}
+
+// observed logs and times every request, and answers for a handler that
+// panics.
+func (s *Server) observed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler { //nolint:errorlint // the sentinel is documented to be compared so
+					panic(v)
+				}
+				s.options.Log.Error("panic while answering", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				if !rec.wrote {
+					problem(rec, http.StatusInternalServerError, "an unexpected error occurred; the server's log has it")
+				}
+			}
+			took := time.Since(started)
+			s.seconds.WithLabelValues(surface(r.URL.Path), fmt.Sprintf("%dxx", rec.status/100)).Observe(took.Seconds())
+			s.options.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", float64(took.Microseconds())/1000)
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func surface(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch first {
+	case "api", "v2", "endpoints", "metrics", "healthz":
+		return first
+	}
+	return "other"
+}
+
+type recorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status, r.wrote = status, true
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.wrote = true
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach flushing and deadlines.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Problem answers with an error in RFC 9457's form. The cause of an internal
+// one is not told.
+func Problem(w http.ResponseWriter, err error) {
+	code := ridgeline.CodeOf(err)
+	message := err.Error()
+	if code == ridgeline.Internal {
+		message = "an unexpected error occurred; the server's log has it"
+	}
+	problem(w, api.Status(code), message)
+}
+
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+}
+
+// Loopback reports whether the address can only be reached from this machine.
+func Loopback(address string) bool {
+	name, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if name == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(name)
+	return ip != nil && ip.IsLoopback()
+}
