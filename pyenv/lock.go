@@ -1,6 +1,7 @@
 package pyenv
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -51,9 +52,12 @@ func (m *Manager) lockRequirements(ctx context.Context, root *os.Root, dir, file
 	}
 	// uv reads these too, when they are there.
 	inputs := req.inputs
-	for _, name := range []string{"uv.toml", "pyproject.toml"} {
-		if text, err := root.ReadFile(name); err == nil {
-			inputs = append(inputs, input{name, text})
+	if text, err := root.ReadFile("uv.toml"); err == nil {
+		inputs = append(inputs, input{"uv.toml", text})
+	}
+	if text, err := root.ReadFile("pyproject.toml"); err == nil {
+		if text = uvTables(text); len(text) > 0 {
+			inputs = append(inputs, input{"pyproject.toml", text})
 		}
 	}
 	python, err := m.defaultInterpreter(ctx)
@@ -70,6 +74,23 @@ func (m *Manager) lockRequirements(ctx context.Context, root *os.Root, dir, file
 		text = strings.Join(append(req.options, text), "\n")
 		return NewLock(text, python.minor()), allHashed(file, text)
 	})
+}
+
+// uvTables are the parts of a pyproject.toml that are meant for uv. Were all
+// of it an input, a new lint rule would bring new versions of the packages.
+func uvTables(pyproject []byte) []byte {
+	var kept []byte
+	ours := false
+	for line := range bytes.Lines(pyproject) {
+		if t := bytes.TrimSpace(line); bytes.HasPrefix(t, []byte("[")) && bytes.HasSuffix(t, []byte("]")) {
+			table := bytes.TrimLeft(t, "[ ")
+			ours = bytes.HasPrefix(table, []byte("tool.uv]")) || bytes.HasPrefix(table, []byte("tool.uv."))
+		}
+		if ours {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
 }
 
 func (m *Manager) lockProject(ctx context.Context, root *os.Root, dir, sub string, p Progress) (Lock, error) {

@@ -123,3 +123,10 @@ func TestReadRequirements_options(t *testing.T) {
 		t.Errorf("a link out of the project: %v", err)
 	}
 }
+
+func TestUVTables(t *testing.T) {
+	text := "[tool.ruff]\nline-length = 99\n[tool.uv]\npre = true\n[[tool.uv.index]]\nurl = 'x'\n[tool.uvicorn]\na = 1\n"
+	if got, want := string(uvTables([]byte(text))), "[tool.uv]\npre = true\n[[tool.uv.index]]\nurl = 'x'\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

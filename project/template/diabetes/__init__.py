@@ -1,0 +1,1 @@
+"""Predicts how far diabetes progresses within a year."""
