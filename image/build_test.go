@@ -83,7 +83,7 @@ func TestBuilder_Build_does_not_read_what_it_has(t *testing.T) {
 }
 
 func TestBuilder_Build_survives_a_damaged_cache(t *testing.T) {
-	dir := t.TempDir()
+	dir := seeded(t)
 	// What a kill leaves: halves in tmp, a record without its layer.
 	s := small(t)
 	before := build(t, newBuilder(t, dir), s)
@@ -126,19 +126,27 @@ func TestNewBuilder_removes_halves_of_the_dead_only(t *testing.T) {
 }
 
 func TestBuilder_Prune(t *testing.T) {
-	dir := t.TempDir()
+	dir := seeded(t)
 	b, s := newBuilder(t, dir), small(t)
-	before := build(t, b, s)
-	if err := b.Prune(0); err != nil {
-		t.Fatal(err)
-	}
-	for _, sub := range []string{"blobs", "layers"} {
-		if list, err := os.ReadDir(filepath.Join(dir, sub)); err != nil || len(list) != 0 {
-			t.Errorf("%s holds %d files: %v", sub, len(list), err)
+	files := func() (n int) {
+		for _, sub := range []string{"blobs", "layers"} {
+			list, err := os.ReadDir(filepath.Join(dir, sub))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(list)
 		}
+		return n
 	}
-	if after := build(t, b, s); after.Digest() != before.Digest() {
-		t.Errorf("digest %s became %s", before.Digest(), after.Digest())
+	build(t, b, s)
+	if err := b.Prune(1 << 40); err != nil || files() != 10 {
+		t.Errorf("with room for all, %d files are left of 5 layers and 5 records (%v)", files(), err)
+	}
+	if err := b.Prune(100_000); err != nil || files() != 8 {
+		t.Errorf("without room for the base, %d files are left; 8 were expected (%v)", files(), err)
+	}
+	if err := b.Prune(0); err != nil || files() != 0 {
+		t.Errorf("without room, %d files are left (%v)", files(), err)
 	}
 }
 

@@ -156,6 +156,32 @@ func newBuilder(t *testing.T, dir string) *image.Builder {
 	return b
 }
 
+// seeded is a cache that holds the base and nothing else.
+func seeded(t *testing.T) string {
+	t.Helper()
+	base := strings.TrimPrefix(build(t, warm(t), small(t)).Layers()[0].Digest, "sha256:")
+	dir := t.TempDir()
+	for _, sub := range []string{"blobs", "layers", "bases"} {
+		list, err := os.ReadDir(filepath.Join(shared, "cache", sub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range list {
+			name := filepath.Join(shared, "cache", sub, d.Name())
+			if sub == "blobs" && d.Name() != base || sub == "layers" && !strings.Contains(read(t, name), base) {
+				continue
+			}
+			if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Link(name, filepath.Join(dir, sub, d.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
 // warm is a builder on the cache that the tests share.
 func warm(t *testing.T) *image.Builder {
 	t.Helper()

@@ -14,17 +14,11 @@ import (
 // inImage is a path of the image as an entry's name.
 func inImage(p string) string { return strings.TrimPrefix(p, "/") }
 
-// leftovers are what running Python leaves beside its sources; they differ
-// between machines and are made anew for the image.
-func leftover(rel string, isDir bool) bool {
-	name := path.Base(rel)
-	if isDir {
-		return name == "__pycache__"
-	}
-	return false
-}
+// leftover says whether a file is what running Python leaves beside its
+// sources; that differs between machines and is made anew for the image.
+func leftover(rel string, isDir bool) bool { return isDir && path.Base(rel) == "__pycache__" }
 
-// scorerLayer holds the scorer and its worker.
+// scorerTree holds the scorer and its worker.
 func scorerTree(scorer string, worker fs.FS) (tree, error) {
 	t := make(tree)
 	if err := t.file(inImage(ScorerPath), scorer); err != nil {

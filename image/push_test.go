@@ -56,7 +56,7 @@ func TestBuilder_Push_of_a_retrain_sends_the_model_only(t *testing.T) {
 }
 
 func TestBuilder_Push_links_layers_of_other_repositories(t *testing.T) {
-	s, dir := small(t), t.TempDir()
+	s, dir := small(t), seeded(t)
 	host := newRegistry(t, nil)
 	b := newBuilder(t, dir)
 	push(t, b, build(t, b, s), host+"/project/ridge:1")
@@ -67,8 +67,9 @@ func TestBuilder_Push_links_layers_of_other_repositories(t *testing.T) {
 	if p.Blobs != 2 {
 		t.Errorf("%d blobs were sent; the model and the config were expected", p.Blobs)
 	}
-	if u := unpack(t, next, p.Reference, image.KindBase); u.Root == "" {
-		t.Error("the linked layer cannot be read")
+	elsewhere := newBuilder(t, t.TempDir()) // has nothing, so it reads the linked layer
+	if u := unpack(t, elsewhere, p.Reference, image.KindScorer); read(t, filepath.Join(u.Root, image.ScorerPath)) != read(t, s.Scorer) {
+		t.Error("the linked layer is another one")
 	}
 }
 
@@ -152,7 +153,10 @@ func TestBuilder_Push_interrupted_is_invisible(t *testing.T) {
 	server = httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	p := push(t, b, img, strings.TrimPrefix(server.URL, "http://")+"/project/ridge:1")
-	unpack(t, newBuilder(t, t.TempDir()), p.Reference) // reads every layer from there
+	u := unpack(t, newBuilder(t, t.TempDir()), p.Reference, image.KindDependencies, image.KindModel) // read from there, not from the cache
+	if got := read(t, filepath.Join(u.Root, "opt/ridgeline/models/ridge/1/ridge.json")); got != read(t, filepath.Join(s.Model, "ridge.json")) {
+		t.Errorf("the model is %q", got)
+	}
 }
 
 func halves(t *testing.T, dir string) int {

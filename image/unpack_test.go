@@ -172,8 +172,6 @@ func TestBuilder_Unpack(t *testing.T) {
 
 	t.Run("twice_is_once_and_needs_no_registry", func(t *testing.T) {
 		write(t, filepath.Join(u.Root, "mark"), "")
-		repository, _, _ := strings.Cut(ref, ":1")
-		_ = repository
 		again, err := b.Unpack(context.Background(), "127.0.0.1:1/others/image@"+u.Digest, nil, true, nil, to, kinds)
 		if err != nil {
 			t.Fatal(err)
