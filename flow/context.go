@@ -139,9 +139,9 @@ func (c *Context) outcome(step string, err error) error {
 	}
 	err = fmt.Errorf("record step %s of flow %s: %w", step, c.flow, err)
 	if errors.Is(err, errUnexpectedStep) || errors.Is(err, dbos.ErrStepNondeterminism) {
-		err = fmt.Errorf("%w: %w", errHistory, err)
+		return c.stop(fmt.Errorf("%w: %w", errHistory, err))
 	}
-	return c.stop(err)
+	return c.stop(fmt.Errorf("%w: %w", errUnrecorded, err))
 }
 
 var errUnexpectedStep = &dbos.Error{Code: dbos.ErrorCodeUnexpectedStep}

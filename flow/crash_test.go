@@ -183,8 +183,8 @@ func TestFlow_DatabaseBroken(t *testing.T) {
 	over := make(chan struct{})
 	e := launch(t, database, map[string]Handler{"work": func(c *Context, _ string) error {
 		defer close(over)
-		if _, err := Step(c, "ensure", func(context.Context) (int, error) { rename("operation_outputs", "away"); return 1, nil }); err == nil {
-			t.Error("the step passed without a checkpoint")
+		if _, err := Step(c, "ensure", func(context.Context) (int, error) { rename("operation_outputs", "away"); return 1, nil }); !Interrupted(err) {
+			t.Errorf("the step without a checkpoint: %v, want an interruption", err)
 		}
 		_, err := Tx(c, "row", func(context.Context, sqlq.Querier) (int, error) { t.Error("the next step ran"); return 0, nil })
 		return err

@@ -62,8 +62,8 @@ type Options struct {
 // the steps that had finished. So it has to take the same way each time: all
 // that reads a clock, a file or the database, and all that changes anything,
 // goes inside Step, Tx or Parallel. An error that one of them returns because
-// the flow was interrupted (errors.Is(err, context.Canceled)) needs no care:
-// every later step refuses with the same error, and nothing is recorded.
+// the flow was Interrupted needs no care: every later step refuses with the
+// same error, and nothing is recorded.
 //
 // The error it returns ends the flow as Failed. Whatever a person should know
 // of it, the handler has to put into its own rows with Tx.

@@ -176,7 +176,7 @@ func TestEngine_Shutdown(t *testing.T) {
 						_, err = Step(c, "body", body)
 					}
 					if err != nil {
-						if !errors.Is(err, context.Canceled) {
+						if !errors.Is(err, context.Canceled) || !Interrupted(err) {
 							t.Errorf("the handler got %v, want context.Canceled", err)
 						}
 						// As a handler that does not know of interruptions would.

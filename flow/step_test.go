@@ -88,6 +88,10 @@ func TestStep_Replay(t *testing.T) {
 			all = append(all, see(Tx(c, "panic", func(context.Context, sqlq.Querier) (int, error) { panic("no") })))
 			all = append(all, see(Step(c, "nan", func(context.Context) (float64, error) { return math.NaN(), nil })))
 			all = append(all, see(Step(c, "own deadline", func(context.Context) (int, error) { return 0, context.DeadlineExceeded })))
+			_, err := Step(c, "own cancel", func(context.Context) (int, error) { return 0, context.Canceled })
+			if Interrupted(err) || err == nil {
+				t.Errorf("a step that cancelled something of its own: %v, want a failure of the work", err)
+			}
 			v, err := Step(c, "value", func(context.Context) (value, error) {
 				bodies.Add(1)
 				return value{At: time.Now(), Names: []string{}, hidden: 7}, nil
@@ -380,7 +384,7 @@ func TestContext_Patch(t *testing.T) {
 	t.Run("without it the flow fails and nothing more of it runs", func(t *testing.T) {
 		changed(t, old, func(c *Context, _ string) error {
 			for range 2 {
-				if _, err := Step(c, "new", func(context.Context) (int, error) { t.Error("the step ran"); return 1, nil }); !errors.Is(err, errHistory) {
+				if _, err := Step(c, "new", func(context.Context) (int, error) { t.Error("the step ran"); return 1, nil }); !errors.Is(err, errHistory) || Interrupted(err) {
 					t.Errorf("got %v, want that the history does not fit", err)
 				}
 			}
