@@ -91,7 +91,8 @@ func (h *Host) spawn(dir, name string, held *os.File) (*os.Process, <-chan struc
 		return nil, nil, err
 	}
 	defer w.Close()
-	env := []string{supervising + "=" + name}
+	// Two threads of Go are enough for it, and start sooner than 64.
+	env := []string{supervising + "=" + name, "GOMAXPROCS=2"}
 	for _, v := range os.Environ() {
 		if strings.HasPrefix(v, "LD_LIBRARY_PATH=") { // or the binary may not load
 			env = append(env, v)

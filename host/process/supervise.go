@@ -61,6 +61,10 @@ func Supervise(dir string) int {
 		e = run(sp, log, stop)
 	}
 	log.Close()
+	// The environment may hold secrets and is of no more use. (A copy that
+	// comes back has its own written anew.)
+	sp.Env = nil
+	write(dir, specFile, sp)
 	return finish(dir, e)
 }
 
