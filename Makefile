@@ -26,7 +26,8 @@ UV_NEEDS := $(filter-out uv,$(UV))
 # The interpreter of this machine, never one that uv would download.
 UV_RUN    = UV_PYTHON_DOWNLOADS=never $(UV) run --no-project --quiet --python "$$(command -v $(PYTHON))"
 RUFF      = $(UV_RUN) --with ruff==$(RUFF_VERSION) ruff
-PYTEST    = $(UV_RUN) --with pytest==$(PYTEST_VERSION) python -m pytest
+# numpy and inference-schema: what the worker adapts to when a user has it.
+PYTEST    = $(UV_RUN) --with pytest==$(PYTEST_VERSION) --with numpy --with inference-schema==1.8 python -m pytest
 
 # The version comes from git; a tree without git history (an archive) still builds.
 BUILDVCS := $(if $(shell git rev-parse HEAD 2>/dev/null),auto,false)
@@ -98,10 +99,12 @@ python-lint: $(UV_NEEDS) ## ruff on the Python sources
 python-test: $(UV_NEEDS) ## pytest on the Python worker
 	cd python && $(PYTEST) $(PYTEST_FLAGS)
 
-# One Go test run each; FLAGS is how everything.py reads the results.
-.PHONY: race stories
+# FLAGS is for everything.py, which reads the results as JSON.
+.PHONY: race
 race: ## every Go package under the race detector
 	$(GO) test -race -timeout 20m -p 2 $(FLAGS) $(PACKAGES)
+
+.PHONY: stories
 stories: build ## the stories: the built programs, from the command line
 	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) ./test/...
 
