@@ -106,7 +106,7 @@ func (c *cli) runDemo(ctx context.Context, dir, listen string, keep bool) error 
 	if !keep {
 		return nil
 	}
-	fmt.Fprintln(c.err, "serving; interrupt to stop")
+	fmt.Fprintln(c.err, "serving until interrupted")
 	<-ctx.Done()
 	return nil
 }
@@ -180,19 +180,22 @@ func (c *cli) summary(ctx context.Context, client *api.Client, work string, out 
 		return err
 	}
 	fmt.Fprintf(c.out, "\nverdict     %s\nimage       %s\n", out.verdict(), v.Image)
-	for _, e := range list {
-		fmt.Fprintf(c.out, "%-11s %s (version %d, key in ridgeline endpoints --json)\n", e.Environment, e.URL, e.Version)
-	}
-	for _, e := range list {
-		if e.Environment != list[len(list)-1].Environment {
-			continue
-		}
-		request := requests("smoke.json", smoke)[0]
-		fmt.Fprintf(c.out, "\nPOST %s\n     %s\n  -> ", e.URL, clip(strings.Join(strings.Fields(string(request)), " "), 100))
-		if err := c.ask(ctx, client.HTTP, e, request); err != nil {
-			return err
+	var last api.Endpoint // in the order of the release, the one that matters most
+	if out.Release != nil {
+		for _, lane := range out.Release.Environments {
+			for _, e := range list {
+				if e.Environment == lane.Name {
+					last = e
+					fmt.Fprintf(c.out, "%-11s %s (version %d)\n", e.Environment, e.URL, e.Version)
+				}
+			}
 		}
 	}
-	_, err = fmt.Fprintf(c.out, "\n%s in %.1f s\n", client.URL, took.Seconds())
+	request := requests("smoke.json", smoke)[0]
+	fmt.Fprintf(c.out, "\nPOST %s\n     %s\n  -> ", last.URL, clip(strings.Join(strings.Fields(string(request)), " "), 100))
+	if err := c.ask(ctx, client.HTTP, last, request); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "\nthe whole loop took %.1f s; the server is at %s (keys: ridgeline endpoints --json)\n", took.Seconds(), client.URL)
 	return err
 }
