@@ -50,11 +50,16 @@ bin/scorer: FORCE | needs-build
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $@ ./cmd/scorer
 
-# Embedded by cmd/ridgeline. Replaced only when it differs, to keep Go's cache.
-cmd/ridgeline/embedded/scorer: bin/scorer
-	@cmp -s $< $@ || { cp $< $<.tmp && mv $<.tmp $@; }
+# One runs beside every task: small, and built as the scorer is.
+bin/supervisor: FORCE | needs-build
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $@ ./cmd/supervisor
 
-bin/ridgeline: cmd/ridgeline/embedded/scorer FORCE
+# Embedded by cmd/ridgeline. Replaced only when they differ, to keep Go's cache.
+cmd/ridgeline/embedded/%: bin/%
+	@cmp -s $< $@ || { cp $< $@.tmp && mv $@.tmp $@; }
+
+bin/ridgeline: cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor FORCE
 	$(GO) build -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w" -o $@ ./cmd/ridgeline
 
 .PHONY: demo

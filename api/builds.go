@@ -39,7 +39,9 @@ type byID struct {
 	ID string `path:"id"`
 }
 
-type listing struct {
+// Listing narrows a list. It is exported because huma reads no embedded field of
+// a type that is not.
+type Listing struct {
 	Project string `query:"project"`
 	Limit   int    `query:"limit" default:"50" minimum:"1" maximum:"1000"`
 }
@@ -51,7 +53,7 @@ func (a *API) builds(api huma.API) {
 		MaxBodyBytes: -1, BodyReadTimeout: -1,
 	}, ridgeline.Writer, a.push)
 	route(a, api, huma.Operation{OperationID: "list-builds", Method: http.MethodGet, Path: "/builds", Summary: "Builds, newest first", Tags: []string{"builds"}},
-		ridgeline.Viewer, func(ctx context.Context, in *listing) ([]Build, error) {
+		ridgeline.Viewer, func(ctx context.Context, in *Listing) ([]Build, error) {
 			rows, err := a.Store.Builds(ctx, store.BuildFilter{Project: ridgeline.ProjectName(in.Project), Limit: in.Limit})
 			return list(rows, viewBuild), err
 		})

@@ -22,7 +22,8 @@ type releaseInput struct {
 	} `required:"false"`
 }
 
-type environmentInput struct {
+// EnvironmentInput names an environment; exported for huma, as Listing is.
+type EnvironmentInput struct {
 	Project     string `path:"project"`
 	Environment string `path:"environment"`
 }
@@ -39,7 +40,7 @@ func (a *API) releases(api huma.API) {
 		return a.viewRelease(row), err
 	})
 	route(a, api, huma.Operation{OperationID: "list-releases", Method: http.MethodGet, Path: "/releases", Summary: "Releases, newest first", Tags: tags},
-		ridgeline.Viewer, func(ctx context.Context, in *listing) ([]Release, error) {
+		ridgeline.Viewer, func(ctx context.Context, in *Listing) ([]Release, error) {
 			rows, err := a.Store.Releases(ctx, store.ReleaseFilter{Project: ridgeline.ProjectName(in.Project), Limit: in.Limit})
 			return list(rows, a.viewRelease), err
 		})
@@ -66,7 +67,7 @@ func (a *API) releases(api huma.API) {
 	route(a, api, huma.Operation{
 		OperationID: "rollback", Method: http.MethodPost, Path: "/projects/{project}/environments/{environment}/rollback",
 		Summary: "Release the version that was live before", Tags: tags, DefaultStatus: http.StatusAccepted,
-	}, ridgeline.Writer, func(ctx context.Context, in *environmentInput) (Release, error) {
+	}, ridgeline.Writer, func(ctx context.Context, in *EnvironmentInput) (Release, error) {
 		row, err := a.Releases.Rollback(ctx, ridgeline.ProjectName(in.Project), in.Environment, auth.From(ctx).Name)
 		return a.viewRelease(row), err
 	})
@@ -75,7 +76,7 @@ func (a *API) releases(api huma.API) {
 func (a *API) endpoints(api huma.API) {
 	tags := []string{"endpoints"}
 	route(a, api, huma.Operation{OperationID: "list-endpoints", Method: http.MethodGet, Path: "/endpoints", Summary: "Live endpoints, with their keys for those who may write", Tags: tags},
-		ridgeline.Viewer, func(ctx context.Context, in *listing) ([]Endpoint, error) {
+		ridgeline.Viewer, func(ctx context.Context, in *Listing) ([]Endpoint, error) {
 			rows, err := a.Store.Endpoints(ctx, ridgeline.ProjectName(in.Project))
 			if err != nil {
 				return nil, err
@@ -94,7 +95,7 @@ func (a *API) endpoints(api huma.API) {
 		OperationID: "rotate-key", Method: http.MethodPost, Path: "/endpoints/{project}/{environment}/keys/{which}/rotate",
 		Summary: "Replace one of an endpoint's keys; the old one stops working", Tags: tags,
 	}, ridgeline.Writer, func(ctx context.Context, in *struct {
-		environmentInput
+		EnvironmentInput
 		Which string `path:"which" enum:"primary,secondary"`
 	}) (Endpoint, error) {
 		p := ridgeline.ProjectName(in.Project)

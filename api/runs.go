@@ -39,7 +39,7 @@ func (a *API) runs(api huma.API) {
 	})
 	route(a, api, huma.Operation{OperationID: "list-runs", Method: http.MethodGet, Path: "/runs", Summary: "Runs, newest first", Tags: tags},
 		ridgeline.Viewer, func(ctx context.Context, in *struct {
-			listing
+			Listing
 			Status string `query:"status" enum:"queued,running,waiting,succeeded,failed,cancelled"`
 			Before string `query:"before" doc:"a run's id: only older ones"`
 		}) ([]Run, error) {

@@ -145,6 +145,13 @@ func meanProject(dir, name string) error {
 	return commit(dir, "first")
 }
 
+func mkProject(dir, name string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return meanProject(dir, name)
+}
+
 func commit(dir, message string) error {
 	for _, args := range [][]string{
 		{"init", "-q", "-b", "main"}, {"add", "-A"},
@@ -197,9 +204,7 @@ func cmdMean(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: mean NAME")
 	}
-	dir := ts.MkAbs(args[0])
-	ts.Check(os.MkdirAll(dir, 0o700))
-	ts.Check(meanProject(dir, args[0]))
+	ts.Check(mkProject(ts.MkAbs(args[0]), args[0]))
 }
 
 // cmdCommit commits all that is in the current folder.

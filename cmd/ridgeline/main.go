@@ -15,12 +15,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/host/process"
 )
 
 // The exit codes, as DESIGN.md fixes them.
@@ -42,11 +42,6 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
-	// First of all: there is one supervisor per running task, and it should
-	// cost next to nothing.
-	if len(os.Args) == 3 && os.Args[1] == "supervise" {
-		os.Exit(process.Supervise(os.Args[2]))
-	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -71,6 +66,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if ctx.Err() != nil {
 		return exitInterrupted
+	}
+	if strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+		fmt.Fprintln(stderr, "ridgeline:", err)
+		return exitUsage
 	}
 	fmt.Fprintln(stderr, "ridgeline:", err)
 	return exitFailed

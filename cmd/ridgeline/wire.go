@@ -139,7 +139,7 @@ func (n *node) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	runtime, err := unpackRuntime(n.path("runtime"))
+	runtime, supervisor, err := unpackRuntime(n.path("runtime"))
 	if err != nil {
 		return err
 	}
@@ -169,12 +169,8 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	target := pipeline.Registry{Address: n.listener.Addr().String(), Transport: inProcess{oci}}
 	local := &localImages{images: n.images, target: target, envs: envs, store: n.store, dir: n.path("unpacked")}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	n.host, err = process.New(process.Options{
-		Dir: n.path("host"), Supervisor: []string{self, "supervise"}, Slots: n.options.Slots, Prepare: local.prepare, Log: log,
+		Dir: n.path("host"), Supervisor: []string{supervisor}, Slots: n.options.Slots, Prepare: local.prepare, Log: log,
 	})
 	if err != nil {
 		return err
@@ -356,28 +352,36 @@ func writeFile(path, text string) error {
 	return os.Rename(tmp, path)
 }
 
-// unpackRuntime lays out the embedded scorer and worker in folders named by
-// their content.
-func unpackRuntime(dir string) (pipeline.Runtime, error) {
-	binary, err := fs.ReadFile(embedded, "embedded/scorer")
-	if err != nil {
-		return pipeline.Runtime{}, ridgeline.Errorf(ridgeline.Invalid, "this ridgeline was built without its scorer: build it with make build")
-	}
+// unpackRuntime lays out the embedded programs and the worker under names made
+// of their content.
+func unpackRuntime(dir string) (runtime pipeline.Runtime, supervisor string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return pipeline.Runtime{}, err
+		return runtime, "", err
+	}
+	if runtime.Scorer, err = unpackProgram(dir, "scorer"); err != nil {
+		return runtime, "", err
+	}
+	if supervisor, err = unpackProgram(dir, "supervisor"); err != nil {
+		return runtime, "", err
+	}
+	runtime.Worker, err = python.Unpack(dir)
+	return runtime, supervisor, err
+}
+
+func unpackProgram(dir, name string) (string, error) {
+	binary, err := fs.ReadFile(embedded, "embedded/"+name)
+	if err != nil {
+		return "", ridgeline.Errorf(ridgeline.Invalid, "this ridgeline was built without its %s: build it with make build", name)
 	}
 	sum := sha256.Sum256(binary)
-	scorer := filepath.Join(dir, "scorer-"+hex.EncodeToString(sum[:8]))
-	if !exists(scorer) {
-		if err := os.WriteFile(scorer+".new", binary, 0o700); err != nil {
-			return pipeline.Runtime{}, err
-		}
-		if err := os.Rename(scorer+".new", scorer); err != nil {
-			return pipeline.Runtime{}, err
-		}
+	path := filepath.Join(dir, name+"-"+hex.EncodeToString(sum[:8]))
+	if exists(path) {
+		return path, nil
 	}
-	worker, err := python.Unpack(dir)
-	return pipeline.Runtime{Scorer: scorer, Worker: worker}, err
+	if err := os.WriteFile(path+".new", binary, 0o700); err != nil {
+		return "", err
+	}
+	return path, os.Rename(path+".new", path)
 }
 
 // localImages makes images runnable on this machine: their scorer, application

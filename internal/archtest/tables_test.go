@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"build":             {"blob", "data", "flow", "host", "project", "pyenv", "store"},
 	"cmd/ridgeline":     anything,
 	"cmd/scorer":        {"score", "worker"},
+	"cmd/supervisor":    {"host/process"},
 	"data":              {},
 	"flow":              {},
 	"gate":              {},
