@@ -246,7 +246,7 @@ func diagnose(path, name string, delim byte, width int) error {
 	crlf, first := false, true
 	for {
 		if err := r.next(); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err

@@ -67,7 +67,7 @@ func diagnoseJSON(path, name string) error {
 	defer f.Close()
 	r := newJSONReader(f, name)
 	for {
-		if _, err := r.next(); err == io.EOF {
+		if _, err := r.next(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

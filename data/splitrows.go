@@ -75,7 +75,7 @@ func (sp *splitter) file(ctx context.Context, path string, open func(io.Reader) 
 			return ctx.Err()
 		}
 		raw, err := r.next(&sp.values)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -134,7 +134,7 @@ func (c *Context) outcome(step string, err error) error {
 	}
 	// Not errors.As: DBOS joins the step's error to its own when it could not
 	// record it.
-	if f, ok := err.(*failure); ok {
+	if f, ok := err.(*failure); ok { //nolint:errorlint // see above
 		return ridgeline.Errorf(f.Code, "%s", f.Message)
 	}
 	err = fmt.Errorf("record step %s of flow %s: %w", step, c.flow, err)

@@ -90,9 +90,10 @@ func (r Report) plot(width int) string {
 		line[column(margin)] = '┊'
 	}
 	for i := column(lo); i <= column(hi); i++ {
-		if line[i] == '·' {
+		switch line[i] {
+		case '·':
 			line[i] = '─'
-		} else if line[i] == '│' {
+		case '│':
 			line[i] = '┼'
 		}
 	}

@@ -94,7 +94,7 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		case <-killing: // an error shows as a task that goes on: ask again
 			killing = nil
 		case <-tick.C:
-			ship.all(ctx) // what does not go now goes with the next round
+			_ = ship.all(ctx) // what does not go now goes with the next round
 			if killing == nil && cancelled() {
 				killing = make(chan error, 1)
 				go func(done chan<- error) { done <- tasks.Kill(watch, t.Name) }(killing)

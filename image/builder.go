@@ -232,6 +232,7 @@ func (b *Builder) base(ctx context.Context, s *Spec) (*v1.ConfigFile, []mutate.A
 
 // configure writes what a container of the image runs, and as whom.
 func (s *Spec) configure(c *v1.ConfigFile) {
+	//nolint:staticcheck // DockerVersion is deprecated, but bases still have one, and it is not ours
 	c.Created, c.Author, c.Container, c.DockerVersion, c.History = v1.Time{}, "", "", "", nil
 	searched := "/usr/local/bin:/usr/bin:/bin"
 	for _, kv := range c.Config.Env {

@@ -33,7 +33,6 @@ type bytecode struct {
 	tag     string
 	sources []*entry
 	shards  []*shard
-	next    int
 	cancel  context.CancelFunc
 }
 

@@ -24,7 +24,7 @@ func testModelVersions(t *testing.T, s *Store) {
 	want := ridgeline.ModelVersion{
 		Model: "ridge", Version: 1, Project: r.Project, Run: r.ID, Pipeline: 3, Commit: "abc", Environment: "e1",
 		Data: map[string]string{"diabetes": "d1"}, Params: map[string]string{},
-		Metrics:  map[string]float64{"mse": 0.1 + 0.2, "nan": math.Inf(1), "low": math.Inf(-1), "": -0.0, "big": math.MaxFloat64},
+		Metrics:  map[string]float64{"mse": 0.1 + 0.2, "nan": math.Inf(1), "low": math.Inf(-1), "": math.Copysign(0, -1), "big": math.MaxFloat64},
 		Artifact: "a1", Size: 1 << 40, Verdict: ridgeline.Inconclusive, Report: []byte(`{"effect": 0.01}`), Created: at(5),
 	}
 	ok(t, s.RegisterVersion(ctx, want))

@@ -220,7 +220,7 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	err := ts.Exec(args[1], args[2:]...)
 	got := "0"
-	if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // what Exec returns, unwrapped
+	if exit, ok := err.(*exec.ExitError); ok {
 		got = fmt.Sprint(exit.ExitCode())
 	} else if err != nil {
 		ts.Fatalf("%v", err)

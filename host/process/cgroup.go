@@ -43,7 +43,7 @@ func newCgroup(key string, r host.Resources) *cgroup {
 		c.memory = makeV1(m, key, [][2]string{{"memory.limit_in_bytes", fmt.Sprint(r.Memory)}})
 		c.memoryParent = m.own
 		if c.memory != "" { // absent where swap is not accounted for
-			set(c.memory, "memory.memsw.limit_in_bytes", fmt.Sprint(r.Memory))
+			_ = set(c.memory, "memory.memsw.limit_in_bytes", fmt.Sprint(r.Memory))
 		}
 	}
 	if m, ok := h["cpu"]; ok && r.CPU > 0 {
@@ -86,15 +86,15 @@ func makeV2(h hierarchy, key string, r host.Resources) string {
 		if r.CPU > 0 {
 			want += " +cpu"
 		}
-		set(parent, "cgroup.subtree_control", strings.TrimSpace(want)) // often set already, or not ours to set; the limits below tell
+		_ = set(parent, "cgroup.subtree_control", strings.TrimSpace(want)) // often set already, or not ours to set; the limits below tell
 		if os.Mkdir(dir, 0o755) != nil {
 			continue
 		}
 		ok := true
 		if r.Memory > 0 {
 			ok = set(dir, "memory.max", fmt.Sprint(r.Memory)) == nil
-			set(dir, "memory.swap.max", "0")
-			set(dir, "memory.oom.group", "1")
+			_ = set(dir, "memory.swap.max", "0") // absent where swap is not accounted for
+			_ = set(dir, "memory.oom.group", "1")
 		}
 		if r.CPU > 0 {
 			ok = ok && set(dir, "cpu.max", fmt.Sprintf("%d 100000", int64(r.CPU*100000))) == nil
@@ -175,10 +175,10 @@ func (c *cgroup) enter(attr *syscall.SysProcAttr) (leave func(), err error) {
 	tid := strconv.Itoa(unix.Gettid())
 	leave = func() {
 		if c.memory != "" {
-			set(c.memoryParent, "tasks", tid)
+			_ = set(c.memoryParent, "tasks", tid)
 		}
 		if c.cpu != "" {
-			set(c.cpuParent, "tasks", tid)
+			_ = set(c.cpuParent, "tasks", tid)
 		}
 	}
 	for _, dir := range []string{c.memory, c.cpu} {

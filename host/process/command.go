@@ -77,7 +77,11 @@ func (c *command) start(log *logbook) (drain func(), err error) {
 	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
-	unix.SetNonblock(fd[0], true) // the command's own end stays blocking
+	if err := unix.SetNonblock(fd[0], true); err != nil { // the command's own end stays blocking
+		unix.Close(fd[0])
+		unix.Close(fd[1])
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
 	r, w := os.NewFile(uintptr(fd[0]), "output"), os.NewFile(uintptr(fd[1]), "output")
 
 	begun := make(chan error)
@@ -94,7 +98,7 @@ func (c *command) start(log *logbook) (drain func(), err error) {
 		buf := make([]byte, 64<<10)
 		for {
 			n, err := r.Read(buf)
-			log.Write(buf[:n])
+			_, _ = log.Write(buf[:n]) // a logbook keeps going: it remembers what its file would not take
 			if err != nil {
 				return
 			}
@@ -103,7 +107,7 @@ func (c *command) start(log *logbook) (drain func(), err error) {
 	return func() {
 		// A stranger may hold the pipe open, so there may be no end of file; but
 		// what the dead have written is in the pipe by now.
-		r.SetReadDeadline(time.Unix(1, 0))
+		_ = r.SetReadDeadline(time.Unix(1, 0)) // cannot fail on a pipe that does not block
 		<-read
 		buf := make([]byte, 64<<10)
 		for {
@@ -114,7 +118,7 @@ func (c *command) start(log *logbook) (drain func(), err error) {
 			if n <= 0 {
 				break
 			}
-			log.Write(buf[:n])
+			_, _ = log.Write(buf[:n]) // a logbook keeps going: it remembers what its file would not take
 		}
 		r.Close()
 	}, nil
@@ -141,7 +145,7 @@ func (c *command) parent(path string, env []string, files []*os.File, begun chan
 	if err == nil && !c.spec.Service {
 		// When the whole machine runs out of memory, better a step that can be
 		// repeated than the server.
-		os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", c.pid), []byte("500"), 0)
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", c.pid), []byte("500"), 0)
 	}
 	begun <- err
 	if err != nil {

@@ -84,7 +84,7 @@ func (l *logbook) turn() {
 
 func (l *logbook) Close() error {
 	if l.dropped > 0 {
-		l.f.Write(l.tail[max(0, len(l.tail)-kept):])
+		_, _ = l.f.Write(l.tail[max(0, len(l.tail)-kept):])
 	}
 	return l.f.Close()
 }

@@ -111,7 +111,7 @@ func (h *Host) spawn(dir, name string, held *os.File) (*os.Process, <-chan struc
 	}
 	news := make(chan struct{})
 	go func() {
-		io.Copy(io.Discard, r)
+		_, _ = io.Copy(io.Discard, r) // until its writers are gone
 		r.Close()
 		close(news)
 	}()

@@ -64,7 +64,9 @@ func Supervise(dir string) int {
 	// The environment may hold secrets and is of no more use. (A copy that
 	// comes back has its own written anew.)
 	sp.Env = nil
-	write(dir, specFile, sp)
+	if err := write(dir, specFile, sp); err != nil {
+		fmt.Fprintf(os.Stderr, "supervise %s: forget the environment: %v\n", dir, err)
+	}
 	return finish(dir, e)
 }
 
@@ -93,8 +95,8 @@ func keepUp(dir string, sp spec, log *logbook, stop <-chan os.Signal) end {
 	first := time.Now()
 	for {
 		if sp.Socket != "" {
-			os.MkdirAll(filepath.Dir(sp.Socket), 0o700)
-			os.Remove(sp.Socket) // left by one that was killed; nobody could listen there
+			_ = os.MkdirAll(filepath.Dir(sp.Socket), 0o700) // without it the command says that it cannot listen
+			os.Remove(sp.Socket)                            // left by one that was killed; nobody could listen there
 		}
 		e := run(sp, log, stop)
 		if e.Reason == host.Killed {
@@ -113,7 +115,7 @@ func keepUp(dir string, sp spec, log *logbook, stop <-chan os.Signal) end {
 		}
 		st.Restarts++
 		st.Message = why
-		write(dir, stateFile, st)
+		_ = write(dir, stateFile, st) // a count for people; the next restart writes it anew
 		fmt.Fprintf(log, "ridgeline: %s; starting it again in %v\n", why, pause)
 		select {
 		case <-stop:
