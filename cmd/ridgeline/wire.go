@@ -71,11 +71,11 @@ type node struct {
 
 // start opens everything below the state folder and serves. What an earlier
 // server left unfinished goes on.
-func start(ctx context.Context, o serverOptions) (n *node, err error) {
+func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w", err)
 	}
-	n = &node{options: o}
+	n := &node{options: o}
 	defer func() {
 		if err != nil {
 			n.release()
@@ -424,7 +424,9 @@ func (l *localImages) prepare(ctx context.Context, name string) (process.Local, 
 		}
 		vars = append(vars, key+"="+value)
 	}
-	vars = append(vars, "RIDGELINE_PYTHON="+env.Python)
+	// By the time a copy is told to stop, the gateway has sent it its last
+	// request: nobody else comes, so it need not wait for latecomers.
+	vars = append(vars, "RIDGELINE_PYTHON="+env.Python, "RIDGELINE_DRAIN_MS=20")
 	return process.Local{
 		Command: []string{filepath.Join(u.Root, image.ScorerPath), "serve"}, Dir: filepath.Join(u.Root, image.AppPath), Env: vars,
 	}, nil
