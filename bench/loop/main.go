@@ -248,7 +248,7 @@ func (m *machine) plain(ctx context.Context, name string, steps int, command str
 	var config strings.Builder
 	fmt.Fprintf(&config, "project: %s\npython: requirements.txt\npipeline:\n  steps:\n", name)
 	for i := range steps {
-		fmt.Fprintf(&config, "    step-%d: %s\n", i+1, command)
+		fmt.Fprintf(&config, "    step-%d: %q\n", i+1, command)
 	}
 	files := map[string]string{"ridgeline.yaml": config.String(), "requirements.txt": "# nothing beyond Python itself\n"}
 	for file, text := range files {
