@@ -12,75 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/internal/runctest"
 )
-
-// A container is what runc is told: an image's root, read-only, with its
-// user, folder and environment, no capabilities, a network of its own without
-// an interface that leads anywhere.
-type container struct {
-	root string
-	args []string
-	env  []string
-	cwd  string
-	bind string // a folder of this machine, writable at /run/test
-}
-
-func (c container) bundle(t *testing.T) string {
-	t.Helper()
-	type object = map[string]any
-	config := object{
-		"ociVersion": "1.0.2",
-		"process": object{
-			"user": object{"uid": 65534, "gid": 65534}, "args": c.args, "env": c.env, "cwd": c.cwd, "noNewPrivileges": true,
-			"capabilities": object{"bounding": []string{}, "effective": []string{}, "permitted": []string{}, "inheritable": []string{}, "ambient": []string{}},
-		},
-		"root": object{"path": c.root, "readonly": true},
-		"mounts": []object{
-			{"destination": "/proc", "type": "proc", "source": "proc"},
-			{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "mode=755", "size=65536k"}},
-			{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "nodev", "mode=1777"}},
-			{"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": []string{"nosuid", "nodev", "mode=755"}},
-			{"destination": "/run/test", "type": "bind", "source": c.bind, "options": []string{"bind", "rw"}},
-		},
-		"linux": object{"namespaces": []object{{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}}},
-	}
-	p, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "config.json"), string(p))
-	return dir
-}
-
-// start runs the container until the test ends; the function it returns stops
-// it politely and gives its exit code.
-func (c container) start(t *testing.T, output io.Writer) (stop func() int, ended <-chan struct{}) {
-	t.Helper()
-	state, id := t.TempDir(), fmt.Sprintf("ridgeline-%d-%d", os.Getpid(), time.Now().UnixNano())
-	cmd := exec.Command(need(t, "runc"), "--root", state, "run", "--bundle", c.bundle(t), id)
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // the exit code tells
-		close(done)
-	}()
-	t.Cleanup(func() {
-		_ = exec.Command("runc", "--root", state, "delete", "--force", id).Run() // gone already when it ended
-		<-done
-	})
-	return func() int {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // which runc passes on
-		<-done
-		return cmd.ProcessState.ExitCode()
-	}, done
-}
 
 const scoreScript = `import json, os, socket, sys
 import numpy
@@ -129,11 +65,8 @@ print(json.dumps(wrong))
 // TestImage_runs is the promise of the whole package: what was built, pushed
 // and unpacked is a system of its own that runs as nobody, read-only, offline.
 func TestImage_runs(t *testing.T) {
-	need(t, "runc")
+	runctest.Need(t)
 	need(t, "uv")
-	if os.Getuid() != 0 {
-		t.Skip("runc is run as root here")
-	}
 	venv, err := environment()
 	if err != nil {
 		t.Fatal(err)
@@ -152,17 +85,12 @@ func TestImage_runs(t *testing.T) {
 	b := warm(t)
 	p := push(t, b, build(t, b, s), newRegistry(t, nil)+"/project/ridge:1")
 	u := unpack(t, b, p.Reference)
-	// runc enters the root as nobody.
-	for dir := filepath.Dir(u.Root); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	runctest.Open(t, u.Root)
 
 	t.Run("its_python", func(t *testing.T) {
 		var out bytes.Buffer
-		c := container{root: u.Root, args: []string{"/opt/ridgeline/env/bin/python", "-c", checkScript}, env: u.Env, cwd: u.WorkingDir, bind: t.TempDir()}
-		_, ended := c.start(t, &out)
+		c := runctest.Container{Root: u.Root, Args: []string{"/opt/ridgeline/env/bin/python", "-c", checkScript}, Env: u.Env, Dir: u.WorkingDir, Bind: t.TempDir()}
+		_, ended := c.Start(t, &out)
 		<-ended
 		if strings.TrimSpace(out.String()) != "[]" {
 			t.Errorf("in the container:\n%s", out.String())
@@ -170,23 +98,18 @@ func TestImage_runs(t *testing.T) {
 	})
 
 	t.Run("its_scorer", func(t *testing.T) {
-		// A short path: socket names have about 100 bytes.
-		bind, err := os.MkdirTemp("", "r-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(bind) })
-		if err := os.Chown(bind, 65534, 65534); err != nil {
-			t.Fatal(err)
-		}
+		bind := runctest.Folder(t)
 		log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer log.Close()
-		c := container{root: u.Root, args: append(u.Entrypoint, u.Cmd...), env: append(u.Env, "RIDGELINE_LISTEN=unix:///run/test/s", "RIDGELINE_DRAIN_MS=1"), cwd: u.WorkingDir, bind: bind}
+		c := runctest.Container{
+			Root: u.Root, Args: append(u.Entrypoint, u.Cmd...), Dir: u.WorkingDir, Bind: bind,
+			Env: append(u.Env, "RIDGELINE_LISTEN=unix:///run/test/s", "RIDGELINE_DRAIN_MS=1"),
+		}
 		started := time.Now()
-		stop, ended := c.start(t, log)
+		stop, ended := c.Start(t, log)
 		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(bind, "s"))
 		}}}

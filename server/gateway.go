@@ -73,17 +73,19 @@ const maxReplay = 1 << 20
 // ServeHTTP answers /endpoints/{project}/{environment}/… .
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/endpoints/"), "/", 3)
-	if len(parts) < 3 {
+	named := len(parts) == 3
+	parts = append(parts, "", "")
+	project, environment, rest := ridgeline.ProjectName(parts[0]), parts[1], "/"+parts[2]
+	err := g.admit(r, project, environment)
+	switch {
+	case ridgeline.CodeOf(err) == ridgeline.Denied:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		problem(w, http.StatusUnauthorized, err.Error())
+		return
+	case !named:
 		Problem(w, ridgeline.Errorf(ridgeline.NotFound, "expected /endpoints/PROJECT/ENVIRONMENT/score, got %s", r.URL.Path))
 		return
-	}
-	project, environment, rest := ridgeline.ProjectName(parts[0]), parts[1], "/"+parts[2]
-	if err := g.admit(r, project, environment); err != nil {
-		if ridgeline.CodeOf(err) == ridgeline.Denied {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			problem(w, http.StatusUnauthorized, err.Error())
-			return
-		}
+	case err != nil:
 		g.fail(w, r, err)
 		return
 	}

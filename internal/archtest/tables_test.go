@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"image":             {},
 	"internal/archtest": {},
 	"internal/pgtest":   {},
+	"internal/runctest": {},
 	"internal/sqlq":     {},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "project", "pyenv", "store"},
 	"project":           {},
