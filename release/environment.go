@@ -57,7 +57,7 @@ func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEn
 		if err != nil {
 			return "", err
 		}
-		row.Status, row.Ended, row.Message = ridgeline.Succeeded, now, fmt.Sprintf("version %d is live", p.Release.Version)
+		row.Status, row.Ended, row.Message = ridgeline.Succeeded, now, fmt.Sprintf("version %d is live; %s", p.Release.Version, row.Message)
 		return previous, s.SaveReleaseEnvironment(ctx, p.Release.ID, row)
 	})
 	if err != nil {

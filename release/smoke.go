@@ -54,11 +54,21 @@ func (r *Releaser) smoke(ctx context.Context, p passage, d ridgeline.Deployment,
 	}
 	for _, e := range row.Environments {
 		if e.Name == d.Environment {
-			e.Message = fmt.Sprintf("%d smoke tests passed", cases)
+			e.Message = passed(cases)
 			return "", r.Store.SaveReleaseEnvironment(ctx, d.Release, e)
 		}
 	}
 	return "", nil
+}
+
+func passed(cases int) string {
+	switch cases {
+	case 0:
+		return "no smoke test"
+	case 1:
+		return "its smoke test passed"
+	}
+	return fmt.Sprintf("%d smoke tests passed", cases)
 }
 
 // probe sends one smoke request and checks the answer. The first request to a

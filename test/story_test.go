@@ -194,6 +194,7 @@ func TestStories(t *testing.T) {
 				"commit": cmdCommit,
 				"code":   cmdCode,
 				"sub":    cmdSub,
+				"uv":     cmdUV,
 			},
 		})
 	})
@@ -240,4 +241,23 @@ func cmdSub(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not contain %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o600))
+}
+
+// cmdUV runs uv as a user of it would, outside of the story's own environment:
+// the one on PATH, or the one that the Makefile keeps.
+func cmdUV(ts *testscript.TestScript, neg bool, args []string) {
+	kept, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".cache", "ridgeline-tools", "uv-*", "bin", "uv"))
+	for _, uv := range append([]string{"uv"}, kept...) {
+		if exec.Command(uv, "--version").Run() != nil {
+			continue
+		}
+		cmd := exec.Command(uv, args...)
+		cmd.Dir = ts.MkAbs(".")
+		out, err := cmd.CombinedOutput()
+		if (err != nil) != neg {
+			ts.Fatalf("uv %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return
+	}
+	ts.Fatalf("no uv on this machine: make tools")
 }

@@ -104,9 +104,10 @@ func (c *cli) runDemo(ctx context.Context, dir, listen string, keep bool) error 
 		return err
 	}
 	if !keep {
+		fmt.Fprintln(c.err, "the server has stopped; ridgeline demo --keep leaves it serving")
 		return nil
 	}
-	fmt.Fprintln(c.err, "serving until interrupted")
+	fmt.Fprintln(c.err, "serving until interrupted (keys: ridgeline endpoints --json)")
 	<-ctx.Done()
 	return nil
 }
@@ -196,6 +197,6 @@ func (c *cli) summary(ctx context.Context, client *api.Client, work string, out 
 	if err := c.ask(ctx, client.HTTP, last, request); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "\nthe whole loop took %.1f s; the server is at %s (keys: ridgeline endpoints --json)\n", took.Seconds(), client.URL)
+	_, err = fmt.Fprintf(c.out, "\nthe whole loop took %.1f s on the server at %s\n", took.Seconds(), client.URL)
 	return err
 }

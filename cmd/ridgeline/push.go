@@ -57,6 +57,7 @@ that too. Exit code 0 when everything ended well (a rejected or inconclusive mod
 type pushResult struct {
 	api.Build
 	Verdict string       `json:"verdict,omitempty"`
+	Why     string       `json:"verdict_reason,omitempty"`
 	Model   string       `json:"model,omitempty"`
 	Version int          `json:"version,omitempty"`
 	Release *api.Release `json:"release,omitempty"`
@@ -78,7 +79,8 @@ func (c *cli) pushed(ctx context.Context, f *follower, id string) error {
 		if out, err = f.runToEnd(ctx, b.Run); err != nil {
 			return c.interrupted(err, "ridgeline run "+b.Run)
 		}
-		result.Verdict, result.Model, result.Version, result.Release = out.Run.Verdict, out.Run.Model, out.Run.Version, out.Release
+		result.Verdict, result.Why, result.Model, result.Version = out.Run.Verdict, out.Run.Reason, out.Run.Model, out.Run.Version
+		result.Release = out.Release
 		failed = out.failed()
 	}
 	if c.json {
