@@ -93,16 +93,28 @@ func rowScores(ctx context.Context, path string, sliceColumns []string) (evaluat
 	out := evaluation{Scores: gate.Scores{Has: true}, Slices: map[string][]string{}}
 	labels := map[string]float64{}
 	column := map[string][]float64{}
-	for i, c := range table.Columns {
+	labelled := map[string]bool{}
+	// y before prediction: a label's number must not depend on what was predicted.
+	for _, name := range []string{"loss", "y", "prediction"} {
+		i := slices.IndexFunc(table.Columns, func(c ridgeline.Column) bool { return c.Name == name })
 		for j, row := range table.Rows {
-			switch {
-			case c.Name == "loss" || c.Name == "y" || c.Name == "prediction":
-				v, ok := number(row[i], labels)
-				if !ok {
-					return evaluation{Reason: fmt.Sprintf("was judged unclearly: row %d of %s has no %s", j+1, filepath.Base(path), c.Name)}, nil
-				}
-				column[c.Name] = append(column[c.Name], v)
-			case slices.Contains(sliceColumns, c.Name):
+			if i < 0 {
+				break
+			}
+			v, ok := number(row[i], labels)
+			if !ok {
+				return evaluation{Reason: fmt.Sprintf("was judged unclearly: row %d of %s has no %s", j+1, filepath.Base(path), name)}, nil
+			}
+			column[name] = append(column[name], v)
+			labelled[name] = isLabel(row[i])
+		}
+	}
+	if column["y"] != nil && column["prediction"] != nil && labelled["y"] != labelled["prediction"] || labelled["loss"] {
+		return evaluation{Reason: fmt.Sprintf("was judged unclearly: in %s a loss is a number, and y and prediction are both numbers or both labels", filepath.Base(path))}, nil
+	}
+	for i, c := range table.Columns {
+		for _, row := range table.Rows {
+			if slices.Contains(sliceColumns, c.Name) {
 				out.Slices[c.Name] = append(out.Slices[c.Name], text(row[i]))
 			}
 		}

@@ -300,16 +300,22 @@ func (h holdout) scored(path string, batches int) (evaluation, error) {
 	}
 	out := evaluation{Slices: h.slices, P95: p95(latencies)}
 	out.Scores = gate.Scores{Has: true, Y: make([]float64, len(h.target)), Prediction: make([]float64, len(h.target))}
+	// The targets first: a label's number must not depend on what was predicted.
 	labels := map[string]float64{}
-	for i := range h.target {
-		var ok [2]bool
-		out.Scores.Y[i], ok[0] = number(h.target[i], labels)
-		out.Scores.Prediction[i], ok[1] = number(predictions[i], labels)
-		if !ok[0] {
+	for i, v := range h.target {
+		var ok bool
+		if out.Scores.Y[i], ok = number(v, labels); !ok {
 			return evaluation{Reason: fmt.Sprintf("cannot be judged: row %d of the holdout has no target", i+1)}, nil
 		}
-		if !ok[1] {
-			return evaluation{Reason: fmt.Sprintf("answered row %d with %v, which is neither a number nor a label", i+1, predictions[i])}, nil
+	}
+	expected := "number"
+	if len(labels) > 0 {
+		expected = "label"
+	}
+	for i, v := range predictions {
+		var ok bool
+		if out.Scores.Prediction[i], ok = number(v, labels); !ok || isLabel(v) != (expected == "label") {
+			return evaluation{Reason: fmt.Sprintf("answered row %d with %v, where the target is a %s", i+1, v, expected)}, nil
 		}
 	}
 	return out, nil
@@ -367,6 +373,15 @@ func number(v any, labels map[string]float64) (float64, bool) {
 		}
 	}
 	return math.NaN(), false
+}
+
+// isLabel reports whether number reads v as a label.
+func isLabel(v any) bool {
+	if list, ok := v.([]any); ok && len(list) == 1 {
+		return isLabel(list[0])
+	}
+	_, ok := v.(string)
+	return ok
 }
 
 // p95 is the nearest-rank 95th percentile of milliseconds.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,14 +222,16 @@ func readMetrics(path string) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	var metrics map[string]float64
-	if err := json.Unmarshal(text, &metrics); err != nil {
+	var found map[string]*float64 // a pointer, because null is not 0
+	if err := json.Unmarshal(text, &found); err != nil {
 		return nil, ridgeline.Errorf(ridgeline.Invalid, "metrics.json: expected one object of numbers such as {\"mse\": 2900.5}: %v", err)
 	}
-	for name, v := range metrics {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, ridgeline.Errorf(ridgeline.Invalid, "metrics.json: %s is %v; a metric is a finite number", name, v)
+	metrics := make(map[string]float64, len(found))
+	for name, v := range found {
+		if v == nil {
+			return nil, ridgeline.Errorf(ridgeline.Invalid, "metrics.json: %s is null; a metric is a finite number", name)
 		}
+		metrics[name] = *v
 	}
 	return metrics, nil
 }
