@@ -41,7 +41,10 @@ func (r *Report) rows(in Input, m metric, champion, challenger []float64) {
 		r.unsure(p)
 	}
 	if worse > 0 {
+		// What decides is told first.
 		r.Verdict = ridgeline.Rejected
+		r.Reasons = append([]string{r.sliceSentence(worse)}, r.Reasons...)
+		return
 	}
 	r.say("%s", r.sliceSentence(worse))
 }
