@@ -78,6 +78,6 @@ func TestHost_oom_of_a_worker(t *testing.T) {
 		t.Fatal(err)
 	}
 	if st := waitFor(t, h, "pool"); st.Reason != host.OutOfMemory {
-		t.Errorf("ended as %+v, want oom", st)
+		t.Errorf("ended as %+v, want oom; its log:\n%s", st, logOf(t, h, "pool"))
 	}
 }
