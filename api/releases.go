@@ -16,10 +16,10 @@ import (
 
 type releaseInput struct {
 	Name string `path:"name"`
-	Body struct {
+	Body *struct {
 		Version     int    `json:"version,omitempty" minimum:"0" doc:"0 or absent: the champion"`
 		Environment string `json:"environment,omitempty" doc:"one environment only"`
-	} `required:"false"`
+	}
 }
 
 // EnvironmentInput names an environment; exported for huma, as Listing is.
@@ -34,9 +34,11 @@ func (a *API) releases(api huma.API) {
 		OperationID: "release", Method: http.MethodPost, Path: "/models/{name}/releases",
 		Summary: "Release a registered version", Tags: tags, DefaultStatus: http.StatusAccepted,
 	}, ridgeline.Writer, func(ctx context.Context, in *releaseInput) (Release, error) {
-		row, err := a.Releases.Submit(ctx, release.Request{
-			Model: ridgeline.ModelName(in.Name), Version: in.Body.Version, Environment: in.Body.Environment, Cause: "api", Caller: auth.From(ctx).Name,
-		})
+		request := release.Request{Model: ridgeline.ModelName(in.Name), Cause: "api", Caller: auth.From(ctx).Name}
+		if in.Body != nil {
+			request.Version, request.Environment = in.Body.Version, in.Body.Environment
+		}
+		row, err := a.Releases.Submit(ctx, request)
 		return a.viewRelease(row), err
 	})
 	route(a, api, huma.Operation{OperationID: "list-releases", Method: http.MethodGet, Path: "/releases", Summary: "Releases, newest first", Tags: tags},

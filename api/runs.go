@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -16,10 +17,10 @@ import (
 
 type trainInput struct {
 	Project string `path:"project"`
-	Body    struct {
+	Body    *struct {
 		Params map[string]string `json:"params,omitempty"`
 		Cause  string            `json:"cause,omitempty" maxLength:"200" doc:"why, for people; default rest"`
-	} `required:"false"`
+	}
 }
 
 func (a *API) runs(api huma.API) {
@@ -28,13 +29,12 @@ func (a *API) runs(api huma.API) {
 		OperationID: "train", Method: http.MethodPost, Path: "/projects/{project}/runs",
 		Summary: "Start the project's published pipeline", Tags: tags, DefaultStatus: http.StatusAccepted,
 	}, ridgeline.Writer, func(ctx context.Context, in *trainInput) (Run, error) {
-		cause := in.Body.Cause
-		if cause == "" {
-			cause = "rest"
+		request := pipeline.Request{Project: ridgeline.ProjectName(in.Project), Cause: "rest", Caller: auth.From(ctx).Name}
+		if in.Body != nil {
+			request.Params = in.Body.Params
+			request.Cause = cmp.Or(in.Body.Cause, request.Cause)
 		}
-		row, err := a.Runs.Submit(ctx, pipeline.Request{
-			Project: ridgeline.ProjectName(in.Project), Params: in.Body.Params, Cause: cause, Caller: auth.From(ctx).Name,
-		})
+		row, err := a.Runs.Submit(ctx, request)
 		return viewRun(row, nil, time.Now()), err
 	})
 	route(a, api, huma.Operation{OperationID: "list-runs", Method: http.MethodGet, Path: "/runs", Summary: "Runs, newest first", Tags: tags},

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/gate"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
@@ -82,6 +84,9 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 	if err != nil {
 		return red(err)
 	}
+	if err := judgeable(cfg); err != nil {
+		return red(err)
+	}
 	out := prepared{OnPush: cfg.Pipeline.On.Push}
 	if out.Lock, err = b.Python.Lock(ctx, w.source(), cfg.Python, report); err != nil {
 		return red(err)
@@ -102,6 +107,18 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 	check.Status, check.Seconds = ridgeline.Succeeded, time.Since(started).Seconds()
 	check.Message = fmt.Sprintf("Python %s, %s, environment %s", out.Lock.Python, cfg.Python, env.Hash[:12])
 	return out, b.Store.SaveCheck(ctx, w.ID, check)
+}
+
+// judgeable finds out before the training, not after it, whether the gate will
+// be able to judge what comes of it.
+func judgeable(cfg project.Config) error {
+	_, custom := cfg.Pipeline.Step(project.StepEvaluate)
+	metric, known := cfg.Pipeline.Gate.Metric, slices.DeleteFunc(gate.Metrics(), func(m string) bool { return m == "loss" })
+	if cfg.Trains() && !custom && !slices.Contains(known, metric) {
+		return ridgeline.Errorf(ridgeline.Invalid,
+			"pipeline.gate.metric: %q cannot be computed from predictions; use one of %s, or write a step evaluate that does", metric, strings.Join(known, ", "))
+	}
+	return nil
 }
 
 // group runs the checks of one kind and saves each.

@@ -17,7 +17,7 @@ var arrows = map[string][]string{
 	"auth":              {},
 	"bench/loop":        {},
 	"blob":              {},
-	"build":             {"blob", "data", "flow", "host", "project", "pyenv", "store"},
+	"build":             {"blob", "data", "flow", "gate", "host", "project", "pyenv", "store"},
 	"cmd/ridgeline":     anything,
 	"cmd/scorer":        {"score", "worker"},
 	"cmd/supervisor":    {"host/process"},
