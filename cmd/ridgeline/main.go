@@ -117,6 +117,9 @@ func strict(cmd *cobra.Command) {
 	if check == nil {
 		check = cobra.NoArgs
 	}
+	if !cmd.Runnable() { // cobra would show the help for any argument, and call it a success
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
 			return usage("%v; usage: %s", err, cmd.UseLine())
