@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"os"
@@ -86,7 +87,7 @@ func (a *API) builds(api huma.API) {
 // from outside: it is unpacked safely and packed anew, so that the same files
 // always get the same digest.
 func (a *API) push(ctx context.Context, in *pushInput) (Build, error) {
-	if len(in.Hash) != 40 {
+	if _, err := hex.DecodeString(in.Hash); err != nil || len(in.Hash) != 40 {
 		return Build{}, ridgeline.Errorf(ridgeline.Invalid, "commit %q is not a git commit of 40 hex digits", in.Hash)
 	}
 	dir, err := os.MkdirTemp(a.Temp, "push-")
