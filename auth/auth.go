@@ -46,15 +46,16 @@ type Authenticator struct {
 // leaked.
 const Secret = "rl_"
 
-// New loads the admin token and the key secret from dir, where it makes them
-// at the first start (mode 0600). An admin token given as given replaces the
-// one on file.
-func New(dir, given string, tokens Tokens) (*Authenticator, error) {
+// New loads the admin token from dir and the secret of the endpoint keys from
+// shared, which servers of one database have in common; it makes both at the
+// first start (mode 0600). An admin token given as given replaces the one on
+// file.
+func New(dir, shared, given string, tokens Tokens) (*Authenticator, error) {
 	token, err := keep(filepath.Join(dir, "token"), given)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := keep(filepath.Join(dir, "secret"), "")
+	secret, err := keep(filepath.Join(shared, "secret"), "")
 	if err != nil {
 		return nil, err
 	}
@@ -71,14 +72,23 @@ func keep(path, given string) (string, error) {
 	if text != "" && (given == "" || given == text) {
 		return text, nil
 	}
+	put := os.Rename
 	if given == "" {
 		given = NewSecret()
+		if err != nil { // absent
+			put = os.Link
+		}
 	}
-	tmp := path + ".new"
+	tmp := fmt.Sprintf("%s.%d.new", path, os.Getpid())
+	defer os.Remove(tmp)
 	if err := os.WriteFile(tmp, []byte(given+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write %s: %w", path, err)
 	}
-	return given, os.Rename(tmp, path)
+	err = put(tmp, path)
+	if errors.Is(err, fs.ErrExist) { // another server made one at the same moment: that one it is
+		return keep(path, "")
+	}
+	return given, err
 }
 
 // NewSecret makes a token's secret: 160 random bits.

@@ -28,7 +28,7 @@ func (t tokens) TokenByHash(_ context.Context, hash string) (ridgeline.Token, er
 
 func open(t *testing.T, dir, given string, kept tokens) *auth.Authenticator {
 	t.Helper()
-	a, err := auth.New(dir, given, kept)
+	a, err := auth.New(dir, dir, given, kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestNew(t *testing.T) {
 		t.Error("the given token is forgotten")
 	}
 
-	if _, err := auth.New(filepath.Join(dir, "nowhere"), "", tokens{}); err == nil {
+	if _, err := auth.New(filepath.Join(dir, "nowhere"), dir, "", tokens{}); err == nil {
 		t.Error("no folder, and no error")
 	}
 }

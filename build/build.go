@@ -81,11 +81,12 @@ func (b *Builder) Run(c *flow.Context, id string) error {
 			return work{}, err
 		}
 		row, err := s.Build(ctx, build)
-		return work{ID: build, Commit: row.Commit, Dir: filepath.Join(b.Dir, id)}, err
+		return work{ID: build, Commit: row.Commit}, err
 	})
 	if err != nil {
 		return err
 	}
+	w.Dir = filepath.Join(b.Dir, id)
 	reason, err := b.checks(c, &w)
 	if flow.Interrupted(err) {
 		return err
@@ -162,7 +163,7 @@ func (b *Builder) publish(ctx context.Context, s *store.Store, row ridgeline.Bui
 type work struct {
 	ID     ridgeline.BuildID
 	Commit ridgeline.Commit
-	Dir    string
+	Dir    string `json:"-"` // this server's; another one may go on with the build
 	Lock   pyenv.Lock
 	OnPush bool
 }

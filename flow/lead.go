@@ -21,7 +21,8 @@ import (
 // The lock and its pace. PostgreSQL frees the lock of a leader that has been
 // silent for idleTimeout, frozen or vanished; a live one speaks every pingEvery.
 const (
-	leaderLock  = 0x7269646765 // "ridge"
+	leaderLock  = 0x7269646765 // "ridge"; the store's migrations take another
+	askEvery    = 100 * time.Millisecond
 	idleTimeout = "5s"
 	pingEvery   = 2 * time.Second
 	pingWithin  = 3 * time.Second
@@ -120,14 +121,24 @@ func acquire(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) (_ *
 			closeNow(conn)
 		}
 	}()
-	var led bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(leaderLock)).Scan(&led); err != nil {
-		return nil, err
-	}
-	if !led {
-		log.Info("another server leads; this one takes over when it ends")
-		if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(leaderLock)); err != nil {
+	// Asked again and again, not waited for: a statement that waits keeps its
+	// snapshot, so that PostgreSQL could neither vacuum for as long as a server
+	// waits, nor finish the leader's CREATE INDEX CONCURRENTLY.
+	for asked := 0; ; asked++ {
+		var led bool
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(leaderLock)).Scan(&led); err != nil {
 			return nil, err
+		}
+		if led {
+			break
+		}
+		if asked == 0 {
+			log.Info("another server leads; this one takes over when it ends")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(askEvery):
 		}
 	}
 	l := &Leadership{conn: conn, done: make(chan struct{})}

@@ -39,7 +39,7 @@ func two(t *testing.T) (leader, follower *child, database string, release func()
 	defer func() { _ = conn.Close(context.Background()) }()
 	eventually(t, func() error {
 		var waiting int
-		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`+ofThis).Scan(&waiting); err != nil {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ridgeline-leader' AND query LIKE '%pg_try_advisory_lock%' AND datname = current_database()`).Scan(&waiting); err != nil {
 			t.Fatal(err)
 		}
 		if waiting == 0 {

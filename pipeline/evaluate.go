@@ -117,7 +117,11 @@ func (r *Runner) throughScorer(ctx context.Context, p *passage, plan plan, s sid
 	if !ok {
 		return evaluation{Reason: "cannot be judged: no dataset in ridgeline.yaml has a target; name it (data.NAME.target), or write a step evaluate"}, nil
 	}
-	holdout, err := readHoldout(ctx, plan.Data[d.Name].Holdout, d, p.Config.Pipeline.Gate.Slices)
+	sets, err := r.here(ctx, *p, plan)
+	if err != nil {
+		return evaluation{}, err
+	}
+	holdout, err := readHoldout(ctx, sets[d.Name].Holdout, d, p.Config.Pipeline.Gate.Slices)
 	if err != nil {
 		return evaluation{}, err
 	}

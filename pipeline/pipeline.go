@@ -111,7 +111,7 @@ func (r *Runner) Submit(ctx context.Context, q Request) (ridgeline.Run, error) {
 type passage struct {
 	Run      ridgeline.Run
 	Pipeline ridgeline.Pipeline
-	Dir      string
+	Dir      string            `json:"-"` // this server's; another one may go on with the run
 	Config   project.Config    `json:"-"`
 	outputs  map[string]string // step → digest of what it left
 }
@@ -135,12 +135,12 @@ func (r *Runner) Run(c *flow.Context, id string) error {
 			return passage{}, err
 		}
 		pipe, err := s.Pipeline(ctx, row.Project, row.Pipeline)
-		return passage{Run: row, Pipeline: pipe, Dir: filepath.Join(r.Dir, id)}, err
+		return passage{Run: row, Pipeline: pipe}, err
 	})
 	if err != nil {
 		return err
 	}
-	p.outputs = map[string]string{}
+	p.Dir, p.outputs = filepath.Join(r.Dir, id), map[string]string{}
 	end, err := r.drive(c, &p)
 	if flow.Interrupted(err) {
 		return err
@@ -244,7 +244,13 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 	if err := r.Store.PlanSteps(ctx, p.Run.ID, names); err != nil {
 		return plan{}, err
 	}
-	out := plan{Config: cfg, Data: map[string]dataset{}}
+	sets, err := r.datasets(ctx, p, cfg)
+	return plan{Config: cfg, Data: sets}, err
+}
+
+// datasets makes the run's data ready on this machine.
+func (r *Runner) datasets(ctx context.Context, p passage, cfg project.Config) (map[string]dataset, error) {
+	out := map[string]dataset{}
 	for _, d := range cfg.Data {
 		path := d.Path
 		if !filepath.IsAbs(path) {
@@ -252,18 +258,47 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 		}
 		content, err := r.Library.Content(ctx, path, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
 		if err != nil {
-			return plan{}, fmt.Errorf("dataset %q: %w", d.Name, err)
+			return nil, fmt.Errorf("dataset %q: %w", d.Name, err)
 		}
 		_, err = r.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{
 			Project: p.Run.Project, Name: d.Name, Digest: content.Digest, Size: content.Size,
 			Rows: content.Rows, Columns: content.Columns, Created: time.Now().UTC(),
 		})
 		if err != nil {
-			return plan{}, err
+			return nil, err
 		}
-		out.Data[d.Name] = dataset{Digest: content.Digest, Path: content.Path, Train: content.Train, Holdout: content.Holdout}
+		out[d.Name] = dataset{Digest: content.Digest, Path: content.Path, Train: content.Train, Holdout: content.Holdout}
 	}
 	return out, nil
+}
+
+// here is the plan's data on this machine: where it was planned or, when
+// another server did that, made ready again.
+func (r *Runner) here(ctx context.Context, p passage, plan plan) (map[string]dataset, error) {
+	there := true
+	for _, d := range plan.Data {
+		for _, path := range []string{d.Path, d.Train, d.Holdout} {
+			_, err := os.Stat(path)
+			there = there && err == nil
+		}
+	}
+	if there {
+		return plan.Data, nil
+	}
+	cfg, err := r.config(ctx, p.Pipeline)
+	if err != nil {
+		return nil, err
+	}
+	again, err := r.datasets(ctx, p, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for name, d := range plan.Data {
+		if again[name].Digest != d.Digest {
+			return nil, ridgeline.Errorf(ridgeline.Conflict, "dataset %q is not the one that this run began with: it was %s, and is %s on this server", name, d.Digest, again[name].Digest)
+		}
+	}
+	return again, nil
 }
 
 // tree is where the pipeline's code is checked out, shared and read only.

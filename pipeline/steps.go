@@ -257,7 +257,11 @@ func (r *Runner) stepEnv(ctx context.Context, p *passage, plan plan, env pyenv.E
 		}
 	}
 	vars := append(env.Vars(home), "RIDGELINE_OUT="+out, "RIDGELINE_RUN_ID="+string(p.Run.ID))
-	for name, d := range plan.Data {
+	sets, err := r.here(ctx, *p, plan)
+	if err != nil {
+		return nil, err
+	}
+	for name, d := range sets {
 		key := "RIDGELINE_DATA_" + varName(name)
 		vars = append(vars, key+"="+d.Path, key+"_TRAIN="+d.Train, key+"_HOLDOUT="+d.Holdout)
 	}

@@ -124,23 +124,30 @@ func (r *Releaser) Rollback(ctx context.Context, p ridgeline.ProjectName, enviro
 // config is the project's configuration at the commit the version was made
 // from.
 func (r *Releaser) config(ctx context.Context, v ridgeline.ModelVersion) (project.Config, error) {
-	p, err := r.Store.Pipeline(ctx, v.Project, v.Pipeline)
+	tree, err := r.tree(ctx, v)
 	if err != nil {
 		return project.Config{}, err
 	}
-	if err := r.Blob.GetTree(ctx, p.Commit.Tree, r.tree(p)); err != nil {
-		return project.Config{}, fmt.Errorf("check out %s: %w", p.Commit.Short(), err)
-	}
-	return project.Load(r.tree(p))
+	return project.Load(tree)
 }
 
-func (r *Releaser) tree(p ridgeline.Pipeline) string { return filepath.Join(r.Trees, p.Commit.Tree) }
+// tree is that commit, checked out on this server.
+func (r *Releaser) tree(ctx context.Context, v ridgeline.ModelVersion) (string, error) {
+	p, err := r.Store.Pipeline(ctx, v.Project, v.Pipeline)
+	if err != nil {
+		return "", err
+	}
+	tree := filepath.Join(r.Trees, p.Commit.Tree)
+	if err := r.Blob.GetTree(ctx, p.Commit.Tree, tree); err != nil {
+		return "", fmt.Errorf("check out %s: %w", p.Commit.Short(), err)
+	}
+	return tree, nil
+}
 
 // passage is what one release carries from step to step.
 type passage struct {
 	Release ridgeline.Release
 	Version ridgeline.ModelVersion
-	Tree    string
 	Config  project.Config
 }
 
@@ -207,11 +214,7 @@ func (r *Releaser) start(ctx context.Context, id ridgeline.ReleaseID) (passage, 
 	if p.Version, err = r.Store.ModelVersion(ctx, row.Model, row.Version); err != nil {
 		return passage{}, err
 	}
-	if p.Config, err = r.config(ctx, p.Version); err != nil {
-		return passage{}, err
-	}
-	pipe, err := r.Store.Pipeline(ctx, p.Version.Project, p.Version.Pipeline)
-	p.Tree = r.tree(pipe)
+	p.Config, err = r.config(ctx, p.Version)
 	return p, err
 }
 

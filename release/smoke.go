@@ -22,13 +22,21 @@ var filterWanted = store.DeploymentFilter{States: []ridgeline.DeploymentState{ri
 // smoke asks every copy of the deployment each of the environment's smoke
 // cases, before any request of a client reaches it.
 func (r *Releaser) smoke(ctx context.Context, p passage, d ridgeline.Deployment, files []string) (string, error) {
+	// It may have been another server that waited for the copies, on its machine.
+	if reason, err := r.ready(ctx, d); err != nil || reason != "" {
+		return reason, err
+	}
 	seen, err := r.Services.Observe(ctx, d.ID)
+	if err != nil {
+		return "", err
+	}
+	tree, err := r.tree(ctx, p.Version)
 	if err != nil {
 		return "", err
 	}
 	cases := 0
 	for _, file := range files {
-		text, err := os.ReadFile(filepath.Join(p.Tree, file))
+		text, err := os.ReadFile(filepath.Join(tree, file))
 		if err != nil {
 			return fmt.Sprintf("smoke test %s: %v", file, err), nil
 		}

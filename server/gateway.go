@@ -56,6 +56,7 @@ func NewGateway(store Live, copies Copies, a *auth.Authenticator, log *slog.Logg
 // route is what was last known of an endpoint.
 type route struct {
 	endpoint  ridgeline.Endpoint
+	serving   ridgeline.DeploymentID // whose copies the addresses are
 	addresses []string
 	next      atomic.Uint32
 	loaded    time.Time
@@ -164,7 +165,7 @@ func (g *Gateway) pick(ctx context.Context, p ridgeline.ProjectName, environment
 	if len(rt.addresses) == 0 {
 		return "", nil, ridgeline.Errorf(ridgeline.Unavailable, "no copy of %s/%s is ready: see ridgeline endpoints", p, environment)
 	}
-	count := g.inflight[rt.endpoint.Live]
+	count := g.inflight[rt.serving]
 	count.Add(1)
 	n := int(rt.next.Add(1))
 	return rt.addresses[n%len(rt.addresses)], func() { count.Add(-1) }, nil
@@ -190,13 +191,14 @@ func (g *Gateway) route(ctx context.Context, p ridgeline.ProjectName, environmen
 	}
 	loaded := &route{endpoint: e, loaded: asked}
 	if e.Live != "" {
-		seen, err := g.copies.Observe(ctx, e.Live)
-		if err != nil {
+		if err := g.serve(ctx, loaded, e.Live); err != nil {
 			return nil, err
 		}
-		for _, c := range seen.Copies {
-			if c.Ready {
-				loaded.addresses = append(loaded.addresses, c.Address)
+		// A server that does not lead brings up its own copies a moment after the
+		// leader's release: until then it answers with those it has.
+		if len(loaded.addresses) == 0 && rt != nil && rt.serving != "" && rt.serving != e.Live {
+			if err := g.serve(ctx, loaded, rt.serving); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -207,10 +209,25 @@ func (g *Gateway) route(ctx context.Context, p ridgeline.ProjectName, environmen
 		return now, nil
 	}
 	g.routes[routeKey(p, environment)] = loaded
-	if g.inflight[e.Live] == nil {
-		g.inflight[e.Live] = &atomic.Int64{}
+	if g.inflight[loaded.serving] == nil {
+		g.inflight[loaded.serving] = &atomic.Int64{}
 	}
 	return loaded, nil
+}
+
+// serve points the route at the deployment's ready copies.
+func (g *Gateway) serve(ctx context.Context, r *route, id ridgeline.DeploymentID) error {
+	seen, err := g.copies.Observe(ctx, id)
+	if err != nil {
+		return err
+	}
+	r.serving = id
+	for _, c := range seen.Copies {
+		if c.Ready {
+			r.addresses = append(r.addresses, c.Address)
+		}
+	}
+	return nil
 }
 
 // Switched implements release.Traffic.
@@ -230,7 +247,9 @@ func (g *Gateway) Drained(ctx context.Context, id ridgeline.DeploymentID) error 
 		g.mu.Lock()
 		count := g.inflight[id]
 		if count == nil || count.Load() == 0 {
-			delete(g.inflight, id)
+			if !g.used(id) {
+				delete(g.inflight, id)
+			}
 			g.mu.Unlock()
 			return nil
 		}
@@ -243,6 +262,16 @@ func (g *Gateway) Drained(ctx context.Context, id ridgeline.DeploymentID) error 
 	}
 	g.log.Warn("requests did not end in time; retiring their deployment all the same", "deployment", id)
 	return nil
+}
+
+// used reports whether a route still leads to the deployment.
+func (g *Gateway) used(id ridgeline.DeploymentID) bool {
+	for _, rt := range g.routes {
+		if rt.serving == id {
+			return true
+		}
+	}
+	return false
 }
 
 // Ready reports how many copies of the endpoint's live deployment answer.

@@ -20,7 +20,7 @@ const (
 	// How often a transaction is tried when PostgreSQL breaks a deadlock.
 	postgresTries = 10
 	// The key of the advisory lock under which servers migrate one at a time.
-	postgresMigrationLock = 0x7269646765 // "ridge"
+	postgresMigrationLock = 0x726964676d // "ridgm"; the leader holds another, as long as it lives
 )
 
 type postgresDB struct{ pool *pgxpool.Pool }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,19 +37,38 @@ func binary(t testing.TB) string {
 
 // A ridgeline is a running server and its state folder.
 type ridgeline struct {
-	t   testing.TB
-	bin string
-	dir string
-	cmd *exec.Cmd
-	log *bytes.Buffer
+	t     testing.TB
+	bin   string
+	dir   string
+	flags []string
+	cmd   *exec.Cmd
+	log   *log
+}
+
+// A log may be read while it is written.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // newRidgeline starts a server with a state folder of its own, and stops it at
 // the end of the test. Environments and layers are shared between the tests of
 // this machine through uv's cache only.
-func newRidgeline(t testing.TB) *ridgeline {
+func newRidgeline(t testing.TB, flags ...string) *ridgeline {
 	t.Helper()
-	r := &ridgeline{t: t, bin: binary(t), dir: t.TempDir(), log: &bytes.Buffer{}}
+	r := &ridgeline{t: t, bin: binary(t), dir: t.TempDir(), flags: flags, log: &log{}}
 	r.start()
 	t.Cleanup(func() {
 		r.stop()
@@ -62,7 +82,7 @@ func newRidgeline(t testing.TB) *ridgeline {
 func (r *ridgeline) start() {
 	r.t.Helper()
 	_ = os.Remove(filepath.Join(r.dir, "url"))
-	r.cmd = exec.Command(r.bin, "up", "--dir", r.dir, "--listen", "127.0.0.1:0", "--slots", "4")
+	r.cmd = exec.Command(r.bin, append([]string{"up", "--dir", r.dir, "--listen", "127.0.0.1:0", "--slots", "4"}, r.flags...)...)
 	r.cmd.Stderr, r.cmd.Stdout = r.log, r.log
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)

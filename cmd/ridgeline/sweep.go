@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -54,6 +56,54 @@ func (n *node) sweep(ctx context.Context, engine *flow.Engine) error {
 		})
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// tidy removes tasks and working folders of builds and runs that have ended.
+// One that this server began while it led, another one may have ended.
+func (n *node) tidy(ctx context.Context) error {
+	tasks, err := n.host.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	folders, err := os.ReadDir(n.path("work"))
+	if err != nil || len(tasks)+len(folders) == 0 {
+		return err
+	}
+	// Asked after the look around: what begins meanwhile is not in the lists.
+	open := map[string]string{} // id → how the names of its tasks begin
+	builds, err := n.store.Builds(ctx, store.BuildFilter{Unfinished: true})
+	if err != nil {
+		return err
+	}
+	for _, b := range builds {
+		open[string(b.ID)] = "build-" + string(b.ID) + "-"
+	}
+	runs, err := n.store.Runs(ctx, store.RunFilter{Unfinished: true})
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		open[string(r.ID)] = "run-" + string(r.ID) + "-"
+	}
+	for _, task := range tasks {
+		ended := true
+		for _, prefix := range open {
+			ended = ended && !strings.HasPrefix(task, prefix)
+		}
+		if ended {
+			if err := n.host.Remove(ctx, task); err != nil {
+				return err
+			}
+		}
+	}
+	for _, folder := range folders {
+		if open[folder.Name()] == "" {
+			if err := os.RemoveAll(n.path("work", folder.Name())); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

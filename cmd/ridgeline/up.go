@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,11 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 				return err
 			}
 			o.Dir = dir
+			if o.Shared != "" {
+				if o.Shared, err = filepath.Abs(o.Shared); err != nil {
+					return err
+				}
+			}
 			var l slog.Level
 			if err := l.UnmarshalText([]byte(level)); err != nil {
 				return usage("--log-level %q: use debug, info, warn or error", level)
@@ -40,6 +46,7 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags := cmd.Flags()
 	flags.StringVar(&o.Listen, "listen", defaultListen, "address to listen on; only this machine reaches a loopback address")
 	flags.StringVar(&o.Database, "database", os.Getenv("RIDGELINE_DATABASE"), "postgres://… (RIDGELINE_DATABASE); default: SQLite in the state folder")
+	flags.StringVar(&o.Shared, "shared", os.Getenv("RIDGELINE_SHARED"), "folder that all servers of one PostgreSQL share, for blobs and images (RIDGELINE_SHARED); default: the state folder")
 	flags.IntVar(&o.Slots, "slots", 0, "tasks run at once; more wait in order (default: number of CPUs)")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd

@@ -43,6 +43,7 @@ var embedded embed.FS
 // serverOptions are what `up` and `demo` are told.
 type serverOptions struct {
 	Dir      string // state folder
+	Shared   string // what servers of one database have in common: blobs, images, the secret of endpoint keys; empty for Dir
 	Listen   string // host:port
 	Database string // postgres://…; empty for SQLite in Dir
 	Slots    int    // tasks at once; 0 for the number of CPUs
@@ -74,6 +75,12 @@ type node struct {
 func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	if o.Shared == "" {
+		o.Shared = o.Dir
+	}
+	if err := os.MkdirAll(o.Shared, 0o700); err != nil {
+		return nil, fmt.Errorf("make the shared folder: %w", err)
 	}
 	n := &node{options: o}
 	defer func() {
@@ -112,6 +119,7 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 	} else {
 		n.goLoop(func() { n.await(loops) })
 	}
+	n.goLoop(func() { n.reconcile(loops) })
 	n.goLoop(func() {
 		if err := n.server.Serve(n.listener); err != nil {
 			o.Log.Error("the server stopped", "error", err)
@@ -135,7 +143,7 @@ func (n *node) goLoop(f func()) {
 // wire makes the parts and hands them to each other.
 func (n *node) wire(ctx context.Context) error {
 	log := n.options.Log
-	blobs, err := blob.Open(ctx, n.path("blob"))
+	blobs, err := blob.Open(ctx, filepath.Join(n.options.Shared, "blob"))
 	if err != nil {
 		return err
 	}
@@ -160,10 +168,13 @@ func (n *node) wire(ctx context.Context) error {
 	if n.images, err = image.NewBuilder(image.Options{Dir: n.path("layers"), Log: log}); err != nil {
 		return err
 	}
-	if err := registry.Sweep(n.path("registry")); err != nil {
-		return err
+	pushed := filepath.Join(n.options.Shared, "registry")
+	if n.options.Shared == n.options.Dir { // else another server may be pushing
+		if err := registry.Sweep(pushed); err != nil {
+			return err
+		}
 	}
-	oci, err := registry.New(n.path("registry"), log)
+	oci, err := registry.New(pushed, log)
 	if err != nil {
 		return err
 	}
@@ -175,7 +186,7 @@ func (n *node) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	access, err := auth.New(n.options.Dir, os.Getenv("RIDGELINE_ADMIN_TOKEN"), n.store)
+	access, err := auth.New(n.options.Dir, n.options.Shared, os.Getenv("RIDGELINE_ADMIN_TOKEN"), n.store)
 	if err != nil {
 		return err
 	}
@@ -261,14 +272,6 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	})
 	n.goLoop(func() {
 		for loops.Err() == nil {
-			if err := n.releases.Reconcile(loops); err != nil && loops.Err() == nil {
-				n.options.Log.Error("reconcile deployments", "error", err)
-			}
-			sleep(loops, 10*time.Second)
-		}
-	})
-	n.goLoop(func() {
-		for loops.Err() == nil {
 			if _, err := engine.Retain(loops, time.Now().Add(-7*24*time.Hour)); err != nil && loops.Err() == nil {
 				n.options.Log.Error("forget ended flows", "error", err)
 			}
@@ -276,6 +279,25 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 		}
 	})
 	return nil
+}
+
+// reconcile keeps this machine's copies of what is live, whether this server
+// leads or not: each answers by itself, and goes on when another one dies. One
+// that does not lead learns of releases by looking.
+func (n *node) reconcile(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.releases.Reconcile(ctx); err != nil && ctx.Err() == nil {
+			n.options.Log.Error("reconcile deployments", "error", err)
+		}
+		pause := 10 * time.Second
+		if n.engine.Load() == nil {
+			pause = 2 * time.Second
+			if err := n.tidy(ctx); err != nil && ctx.Err() == nil {
+				n.options.Log.Error("remove what another server has ended", "error", err)
+			}
+		}
+		sleep(ctx, pause)
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {
