@@ -143,6 +143,9 @@ func (g *Gateway) admit(r *http.Request, p ridgeline.ProjectName, environment st
 	if err == nil && g.auth.OpensEndpoint(rt.endpoint, key) {
 		return nil
 	}
+	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
+		return err // whether the key opens is not known: no reason to throw it away
+	}
 	who, denied := g.auth.Principal(r.Context(), key, time.Now())
 	if denied != nil || !who.Role.Allows(ridgeline.Writer) {
 		return ridgeline.Errorf(ridgeline.Denied, "this key does not open %s/%s", p, environment)
