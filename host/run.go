@@ -17,6 +17,8 @@ type LogSink interface {
 	Append(ctx context.Context, name string, offset int64, p []byte) error
 	// Size is how much of the log of name is there; 0 when nothing is.
 	Size(ctx context.Context, name string) (int64, error)
+	// Remove forgets the log of name. Absent is success.
+	Remove(ctx context.Context, name string) error
 }
 
 // Follow says what to look at while a task runs.
@@ -28,8 +30,9 @@ type Follow struct {
 
 // Run takes a task to its end: it ensures it, ships its log as it comes and
 // kills it when it is cancelled. Called again after a crash it goes on where
-// the log's sink was. The caller decides about a task that is Lost, and
-// removes it when its end is written down.
+// the log's sink was; a task that went with the machine it was on begins anew,
+// and its log too. The caller decides about a task that is Lost, and removes it
+// when its end is written down.
 //
 // When ctx is done it returns ctx.Err() and leaves the task alone. A log that
 // could not be shipped whole is an error beside the end that the task came to;
@@ -46,14 +49,17 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		yes, err := f.Cancelled(ctx)
 		return yes && err == nil // who cannot be asked now is asked again
 	}
-	if cancelled() {
-		st, err := tasks.Observe(ctx, t.Name)
-		if err != nil {
+	st, err := tasks.Observe(ctx, t.Name)
+	if err != nil {
+		return TaskState{}, err
+	}
+	if st.Phase == Absent && cancelled() {
+		now := time.Now()
+		return TaskState{Phase: Ended, Reason: Killed, Message: "cancelled before it began", Started: now, Ended: now}, nil
+	}
+	if st.Phase == Absent && f.Logs != nil {
+		if err := f.Logs.Remove(ctx, t.Name); err != nil {
 			return TaskState{}, err
-		}
-		if st.Phase == Absent {
-			now := time.Now()
-			return TaskState{Phase: Ended, Reason: Killed, Message: "cancelled before it began", Started: now, Ended: now}, nil
 		}
 	}
 	if err := tasks.Ensure(ctx, t); err != nil {

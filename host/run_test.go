@@ -87,6 +87,14 @@ func (f *folder) Append(ctx context.Context, name string, offset int64, p []byte
 	return w.Close()
 }
 
+func (f *folder) Remove(_ context.Context, name string) error {
+	err := os.Remove(filepath.Join(f.dir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 func (f *folder) log(name string) string {
 	b, _ := os.ReadFile(filepath.Join(f.dir, name))
 	return string(b)

@@ -47,7 +47,7 @@ func slowTrain(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow := strings.Replace(string(text), "def main():\n", "def main():\n    __import__(\"time\").sleep(4)\n", 1)
+	slow := strings.Replace(string(text), "def main():\n", "def main():\n    print(os.getpid(), flush=True)\n    __import__(\"time\").sleep(4)\n    print(os.getpid())\n", 1)
 	if err := os.WriteFile(path, []byte(slow), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +94,11 @@ func TestServers(t *testing.T) {
 		return len(found) > 0
 	}
 	eventually(t, 60*time.Second, "training runs", func() bool { return train(leader) })
+	id := decode[[]struct{ ID string }](t, follower.must(".", "runs", "--project", "moved", "--json"))[0].ID
+	eventually(t, 10*time.Second, "its log has begun", func() bool {
+		text, _, _ := follower.do(".", "logs", id, "train")
+		return text != ""
+	})
 	leader.kill()
 	lost := leader.dir + "-lost"
 	if err := os.Rename(leader.dir, lost); err != nil {
@@ -113,6 +118,9 @@ func TestServers(t *testing.T) {
 	eventually(t, 30*time.Second, "the other server trains", func() bool { return train(follower) })
 	t.Logf("the other server took over and trained again after %s", time.Since(started).Round(10*time.Millisecond))
 	finished(t, follower, "moved")
+	if lines := strings.Fields(follower.must(".", "logs", id, "train")); len(lines) != 2 || lines[0] != lines[1] {
+		t.Errorf("the log is not that of the training that counts, from its beginning: process ids %v", lines)
+	}
 
 	// The lost machine comes back: its server follows, and clears up.
 	if err := os.Rename(lost, leader.dir); err != nil {
