@@ -190,7 +190,7 @@ func TestNames(t *testing.T) {
 	if got := describe(map[string]float64{"r2": 0.5, "mse": 2900.123456}); got != "mse 2900.12, r2 0.5" {
 		t.Errorf("describe: %q", got)
 	}
-	if seed("r-1") != seed("r-1") || seed("r-1") == seed("r-2") {
+	if one, again := seed("r-1"), seed("r-1"); one != again || one == seed("r-2") {
 		t.Error("a run's seed is its own, and the same each time")
 	}
 	if got := short("sha256:0123456789abcdef"); got != "sha256:0123456789ab" {
@@ -203,7 +203,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestLastWords(t *testing.T) {
+func TestRunner_failure(t *testing.T) {
 	// A task that was stopped on request is not tried again; one that could not
 	// be started neither.
 	r := &Runner{}
