@@ -1,6 +1,8 @@
 package test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -131,6 +133,43 @@ func TestServers(t *testing.T) {
 	leftOver(t, leader, 2)
 	leftOver(t, follower, 2)
 	follows(t, follower, leader)
+}
+
+// TestServers_Kill kills the server that leads at random moments of the loop.
+// The other one takes over and ends the loop as if nothing had happened; then
+// the killed one comes back, to follow.
+func TestServers_Kill(t *testing.T) {
+	rounds := 10
+	if testing.Short() {
+		rounds = 2
+	}
+	database, shared := pgtest.URL(t), t.TempDir()
+	leader := newRidgeline(t, "--database", database, "--shared", shared)
+	eventually(t, 20*time.Second, "the first server leads", func() bool { return strings.Contains(leader.log.String(), "this server leads") })
+	follower := newRidgeline(t, "--database", database, "--shared", shared)
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 2))
+	t.Logf("seed %d", seed)
+	push(t, follower, "kill-0", false)
+	finished(t, follower, "kill-0")
+	started := time.Now()
+	push(t, follower, "kill-00", false)
+	loop := time.Since(started)
+
+	for i := 1; i <= rounds; i++ {
+		name := fmt.Sprintf("kill-%d", i)
+		push(t, follower, name, true)
+		pause := time.Duration(random.Float64() * float64(loop))
+		time.Sleep(pause)
+		leader.kill()
+		finished(t, follower, name)
+		t.Logf("killed after %s: promoted, one version, both endpoints answer", pause.Round(time.Millisecond))
+		leader.start()
+		leader, follower = follower, leader
+	}
+	for _, r := range []*ridgeline{leader, follower} {
+		leftOver(t, r, rounds+2)
+	}
 }
 
 // follows sees a release by the server that leads reach the one that does not:
