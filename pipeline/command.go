@@ -13,15 +13,13 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/gate"
 	"github.com/ridgeline-mlops/ridgeline/host"
-	"github.com/ridgeline-mlops/ridgeline/project"
 )
 
 // byCommand lets the project's own evaluate command judge one model: the
 // challenger's code in that model's own environment, with the model's folder
 // in RIDGELINE_MODEL.
 func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (evaluation, error) {
-	at := slices.IndexFunc(p.Config.Pipeline.Steps, func(s project.Step) bool { return s.Name == evaluate })
-	step := p.Config.Pipeline.Steps[at]
+	step, _ := p.Config.Pipeline.Step(evaluate)
 	dir := filepath.Join(p.Dir, "evaluate-"+s.Name)
 	env, err := r.Python.Ensure(ctx, lockOf(s.Lock), nil)
 	if err != nil {

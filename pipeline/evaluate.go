@@ -58,7 +58,7 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 		return scores{}, err
 	}
 	judge := r.throughScorer
-	if hasStep(p.Config, evaluate) {
+	if _, custom := p.Config.Pipeline.Step(evaluate); custom {
 		judge = r.byCommand
 	}
 	results, errs := flow.Parallel(c, "evaluate", len(sides), func(ctx context.Context, i int) (evaluation, error) {
@@ -113,7 +113,7 @@ const (
 // throughScorer lets a model answer the holdout from its packed form: its own
 // environment, code and score.py, as it would serve.
 func (r *Runner) throughScorer(ctx context.Context, p *passage, plan plan, s side) (evaluation, error) {
-	d, ok := judged(p.Config)
+	d, ok := p.Config.Judged()
 	if !ok {
 		return evaluation{Reason: "cannot be judged: no dataset in ridgeline.yaml has a target; name it (data.NAME.target), or write a step evaluate"}, nil
 	}
@@ -159,16 +159,6 @@ type holdout struct {
 	rows     [][]any
 	target   []any
 	slices   map[string][]string
-}
-
-// judged is the dataset whose holdout judges models: the first with a target.
-func judged(cfg project.Config) (dataset project.Dataset, ok bool) {
-	for _, d := range cfg.Data {
-		if d.Target != "" {
-			return d, true
-		}
-	}
-	return project.Dataset{}, false
 }
 
 func readHoldout(ctx context.Context, path string, d project.Dataset, sliceColumns []string) (holdout, error) {

@@ -278,13 +278,3 @@ func TestHoldout_scored_same_truth_for_both(t *testing.T) {
 		t.Errorf("y is %v for one and %v for the other", y[0], y[1])
 	}
 }
-
-func TestJudged(t *testing.T) {
-	cfg := project.Config{Data: []project.Dataset{{Name: "zones"}, {Name: "trips", Target: "fare"}, {Name: "more", Target: "tip"}}}
-	if d, ok := judged(cfg); !ok || d.Name != "trips" {
-		t.Errorf("got %q, %v; want the first with a target", d.Name, ok)
-	}
-	if _, ok := judged(project.Config{Data: cfg.Data[:1]}); ok {
-		t.Error("a dataset without a target judges")
-	}
-}

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -200,7 +199,7 @@ func (r *Runner) drive(c *flow.Context, p *passage) (ending, error) {
 			trained = out
 		}
 	}
-	if !hasStep(p.Config, train) {
+	if !p.Config.Trains() {
 		return ending{Status: ridgeline.Succeeded}, nil
 	}
 	return r.judge(c, p, plan, trained)
@@ -208,9 +207,9 @@ func (r *Runner) drive(c *flow.Context, p *passage) (ending, error) {
 
 // The names of steps that mean something.
 const (
-	train    = "train"
+	train    = project.StepTrain
+	evaluate = project.StepEvaluate
 	pack     = "pack"
-	evaluate = "evaluate"
 	decide   = "gate"
 	register = "register"
 )
@@ -238,7 +237,7 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 			names = append(names, s.Name)
 		}
 	}
-	if hasStep(cfg, train) {
+	if cfg.Trains() {
 		names = append(names, pack, evaluate, decide, register)
 	}
 	if err := r.Store.PlanSteps(ctx, p.Run.ID, names); err != nil {
@@ -310,10 +309,6 @@ func (r *Runner) config(ctx context.Context, p ridgeline.Pipeline) (project.Conf
 		return project.Config{}, fmt.Errorf("check out %s: %w", p.Commit.Short(), err)
 	}
 	return project.Load(r.tree(p))
-}
-
-func hasStep(cfg project.Config, name string) bool {
-	return slices.ContainsFunc(cfg.Pipeline.Steps, func(s project.Step) bool { return s.Name == name })
 }
 
 // closeSteps gives every step that never began, or was cut off, an end.

@@ -236,7 +236,11 @@ func (r *Releaser) turn(ctx context.Context, id ridgeline.ReleaseID) error {
 		if err != nil {
 			return err
 		}
-		older := slices.ContainsFunc(open, func(o ridgeline.Release) bool { return o.ID < id })
+		// One that waits for a person is not waited for: a rollback could not
+		// get past it.
+		older := slices.ContainsFunc(open, func(o ridgeline.Release) bool {
+			return o.ID < id && !slices.ContainsFunc(o.Environments, func(e ridgeline.ReleaseEnvironment) bool { return e.Status == ridgeline.Waiting })
+		})
 		if !older {
 			return nil
 		}

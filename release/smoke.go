@@ -5,14 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
@@ -83,8 +82,9 @@ func passed(cases int) string {
 // fresh process may pay for lazy imports, so a case that is only too slow gets
 // a second try.
 func probe(ctx context.Context, address string, want project.SmokeCase) error {
-	client, url := dial(address)
-	defer client.CloseIdleConnections()
+	transport, url := host.Transport(address)
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
 	var err error
 	for range 2 {
 		if err = ask(ctx, client, url, want); err == nil {
@@ -111,19 +111,6 @@ func ask(ctx context.Context, client *http.Client, url string, want project.Smok
 		return fmt.Errorf("the answer broke off: %w", err)
 	}
 	return want.Check(res.StatusCode, body, time.Since(started))
-}
-
-// dial makes a client for one copy's address.
-func dial(address string) (*http.Client, string) {
-	path, isUnix := strings.CutPrefix(address, "unix://")
-	if !isUnix {
-		return &http.Client{Timeout: time.Minute}, address
-	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}}
-	return &http.Client{Transport: transport, Timeout: time.Minute}, "http://scorer"
 }
 
 // approval waits for a person. The answer is a row that a polling step reads.

@@ -42,7 +42,7 @@ type Gateway struct {
 	mu       sync.RWMutex // held for reading from looking a route up until the request is counted in it
 	routes   map[string]*route
 	inflight map[ridgeline.DeploymentID]*atomic.Int64
-	clients  sync.Map // address → *http.Transport
+	pools    sync.Map // address → connection pool
 }
 
 // NewGateway makes a gateway.
@@ -327,23 +327,18 @@ func notTaken(err error) bool {
 
 // transport is the connection pool for one copy's address.
 func (g *Gateway) transport(address string) (*url.URL, http.RoundTripper) {
-	target := &url.URL{Scheme: "http", Host: "scorer"}
-	path, isUnix := strings.CutPrefix(address, "unix://")
-	if !isUnix {
-		if u, err := url.Parse(address); err == nil {
-			target = u
-		}
+	type pool struct {
+		base      *url.URL
+		transport *http.Transport
 	}
-	if t, ok := g.clients.Load(address); ok {
-		return target, t.(*http.Transport)
+	if p, ok := g.pools.Load(address); ok {
+		return p.(pool).base, p.(pool).transport
 	}
-	t := &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second, DisableCompression: true}
-	if isUnix {
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
-		}
+	transport, base := host.Transport(address)
+	target, err := url.Parse(base)
+	if err != nil { // a host's own address; it has always parsed
+		target = &url.URL{Scheme: "http", Host: "invalid"}
 	}
-	kept, _ := g.clients.LoadOrStore(address, t)
-	return target, kept.(*http.Transport)
+	p, _ := g.pools.LoadOrStore(address, pool{target, transport})
+	return p.(pool).base, p.(pool).transport
 }

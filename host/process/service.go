@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -132,10 +131,9 @@ func (h *Host) observeCopy(ctx context.Context, id ridgeline.DeploymentID, n int
 func ready(ctx context.Context, socket string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://unix/healthz/ready", nil)
+	transport, base := host.Transport("unix://" + socket)
+	transport.DisableKeepAlives = true
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz/ready", nil)
 	if err != nil {
 		return err
 	}
