@@ -177,18 +177,21 @@ func TestStore_Get_tells_damage(t *testing.T) {
 	digest, _, err := s.Put(ctx, bytes.NewReader(content))
 	ok(t, err)
 	path := filepath.Join(s.dir, "sha256", digest[:2], digest)
-	for name, damage := range map[string][]byte{
-		"a flipped bit": append([]byte{content[0] ^ 1}, content[1:]...),
-		"cut short":     content[:5000],
-		"emptied":       {},
+	for _, damage := range []struct {
+		name  string
+		bytes []byte
+	}{
+		{"a flipped bit", append([]byte{content[0] ^ 1}, content[1:]...)},
+		{"cut short", content[:5000]},
+		{"emptied", nil},
 	} {
-		ok(t, os.WriteFile(path, damage, 0o600))
+		ok(t, os.WriteFile(path, damage.bytes, 0o600))
 		r, err := s.Get(ctx, digest)
 		ok(t, err)
 		_, err = io.Copy(io.Discard, r)
 		ok(t, r.Close())
 		if ridgeline.CodeOf(err) != ridgeline.Internal || !strings.Contains(err.Error(), "is damaged") {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v", damage.name, err)
 		}
 	}
 	// The last damage changed the size, which the next Put sees and repairs.
