@@ -132,7 +132,7 @@ tools: $(UV_NEEDS) $(GOLANGCI) ## builds or installs uv and golangci-lint into t
 
 .PHONY: clean
 clean: ## removes what was built; the caches of Go, uv and the tools stay
-	rm -rf bin cmd/ridgeline/embedded/scorer
+	rm -rf bin cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor
 	find python test -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Built from source outside of our module, so that its dependencies stay out
