@@ -25,10 +25,12 @@ import (
 
 // The exit codes, as DESIGN.md fixes them.
 const (
-	exitFailed      = 1
-	exitUsage       = 2
-	exitRequire     = 3
-	exitInterrupted = 130
+	exitFailed       = 1
+	exitUsage        = 2
+	exitRequire      = 3
+	exitRejected     = 4 // gate compare only
+	exitInconclusive = 5 // gate compare only
+	exitInterrupted  = 130
 )
 
 // exitError ends the program with a code of its own. Without a cause nothing

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ridgeline-mlops/ridgeline/api"
-	"github.com/ridgeline-mlops/ridgeline/gate"
 )
 
 func (c *cli) models() *cobra.Command {
@@ -81,22 +79,6 @@ func nameVersion(text string) (name string, version int, err error) {
 		return "", 0, usage("%q: expected NAME or NAME:VERSION, such as diabetes:2", text)
 	}
 	return name, version, nil
-}
-
-func (c *cli) gate() *cobra.Command {
-	return &cobra.Command{
-		Use: "gate RUN", Short: "Show how the gate judged a run's model", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return get(cmd.Context(), c, "/api/v1/runs/"+url.PathEscape(args[0])+"/gate", func(raw json.RawMessage) error {
-				var report gate.Report
-				if err := json.Unmarshal(raw, &report); err != nil {
-					return err
-				}
-				fmt.Fprint(c.out, gate.Text(report))
-				return nil
-			})
-		},
-	}
 }
 
 func (c *cli) data() *cobra.Command {
