@@ -9,6 +9,58 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
+// A comparison is what the tests know of two models on the same rows. Margins
+// are improvements of the challenger, relative ones fractions of the champion's
+// value; side is 1 for better and −1 for worse.
+type comparison interface {
+	method() string
+	value() float64 // the champion's metric
+	effect(relative bool) float64
+	same() bool // the models differ by rounding at most
+	// t is the effect beyond a margin over its standard error.
+	t(margin float64, relative bool) float64
+	// tail is the probability of an effect as high (side 1) or as low (−1) if
+	// the true one were the margin.
+	tail(margin float64, relative bool, side float64) float64
+	// limit is the margin at which tail is alpha.
+	limit(alpha float64, relative bool, side float64) float64
+	// atAll is a test of any difference; 0 where tail is all there is.
+	atAll(side float64) float64
+	// tests are those that a promotion must pass.
+	tests(margin float64, relative bool) []Test
+}
+
+// compare sets two models side by side; the problem, if any, says why the rows
+// do not allow it. Losses are those of all rows; at names the rows to compare,
+// nil for all.
+func (in Input) compare(m metric, champion, challenger []float64, at []int, seed uint64) (c comparison, problem string) {
+	if m.whole == nil {
+		if at != nil {
+			champion, challenger = pick(champion, at), pick(challenger, at)
+		}
+		return newPaired(m, champion, challenger, seed), ""
+	}
+	y, a, b := in.Challenger.Y, in.Champion.Prediction, in.Challenger.Prediction
+	if at != nil {
+		y, a, b = pick(y, at), pick(a, at), pick(b, at)
+	}
+	if !m.areas {
+		p, problem := newWhole(m, y, a, b, seed)
+		if problem != "" {
+			return nil, problem
+		}
+		return p, ""
+	}
+	d, problem := newDeLong(y, a, b)
+	switch {
+	case problem != "":
+		return nil, problem
+	case d.least < minClass:
+		return nil, fmt.Sprintf("there are only %s of the rarer class; areas under the ROC curve are compared from %d on", count(d.least, "row"), minClass)
+	}
+	return d, ""
+}
+
 // rows decides from a loss for each row of both models.
 func (r *Report) rows(in Input, m metric, champion, challenger []float64) {
 	n := len(champion)
@@ -20,25 +72,38 @@ func (r *Report) rows(in Input, m metric, champion, challenger []float64) {
 		r.say("The holdout has only %s; nothing is concluded from fewer than %d, so add rows or hold out a larger fraction.", count(n, "row"), minRows)
 		return
 	}
-	p := newPaired(m, champion, challenger, in.Seed, maxUnits)
-	r.Method = fmt.Sprintf("paired studentised bootstrap and sign-flip test, %d resamples", resamples)
-	if p.binary {
-		r.Method = fmt.Sprintf("paired studentised bootstrap, %d resamples, and exact McNemar test", resamples)
+	c, problem := in.compare(m, champion, challenger, nil, in.Seed)
+	if problem != "" {
+		r.Method = "none: too few rows"
+		r.point(m)
+		r.say("Nothing is concluded: %s.", problem)
+		return
 	}
-	r.measure(in, p)
-	worse := r.slices(in, m, champion, challenger)
+	r.Method = c.method()
+	r.measure(in, m, c)
+	worse := 0
+	if in.Champion.Has && r.Baseline == nil {
+		worse = r.slices(in, m, champion, challenger)
+	}
+	if !c.same() {
+		r.Spent = r.spending()
+	}
 	switch {
-	case p.same():
+	case c.same() && r.Baseline != nil:
+		r.say("The new model answers all %s as the baseline does, so there is nothing to release.", count(n, "row"))
+	case c.same():
 		r.say("Both models answer all %s alike, so there is nothing to choose between them; the champion stays.", count(n, "row"))
-	case r.significantlyWorse(p):
+	case r.significantlyWorse(c):
 		r.Verdict = ridgeline.Rejected
-		r.say("The new model is worse: %s. Even at the favourable end of its %s interval (%s) it does not reach the champion.", r.change(), level(r.Alpha), r.intervalText())
-	case *r.P <= r.Alpha:
+		r.say("The new model is worse: %s. Even at the favourable end of its %s interval (%s) it does not reach the %s.", r.change(), level(r.Alpha), r.intervalText(), r.rival())
+	case *r.P <= r.Threshold:
 		r.Verdict = ridgeline.Promoted
 		r.say("The new model is better: %s (%s interval %s, %s).", r.change(), level(r.Alpha), r.intervalText(), count(n, "row"))
-		r.say("If the improvement were no more than %s, rows like these would come up with a probability of %s; up to %s is allowed.", r.threshold(), percent(*r.P), percent(r.Alpha))
+		r.say("If the improvement were no more than %s, rows like these would come up with a probability of %s; up to %s is allowed.", r.threshold(), percent(*r.P), percent(r.Threshold))
+	case r.Budget != nil && r.Budget.Exhausted():
+		r.exhausted()
 	default:
-		r.unsure(p)
+		r.unsure(c)
 	}
 	if worse > 0 {
 		// What decides is told first.
@@ -49,58 +114,78 @@ func (r *Report) rows(in Input, m metric, champion, challenger []float64) {
 	r.say("%s", r.sliceSentence(worse))
 }
 
+// spending is what the decision costs of the error budget.
+func (r *Report) spending() float64 {
+	if r.Budget == nil {
+		return 0
+	}
+	return r.Budget.Alpha
+}
+
+// exhausted explains why nothing is promoted on a holdout that has judged enough.
+func (r *Report) exhausted() {
+	what := fmt.Sprintf("%s (%s interval %s, %s)", r.change(), level(r.Alpha), r.intervalText(), count(r.Rows, "row"))
+	r.say("This holdout has judged %s, and its error budget of %s is spent: one more comparison on the same rows could promote what only suits them. The new model is not promoted: %s.",
+		count(r.Budget.Decision-1, "challenger"), percent(r.Budget.Total), what)
+	r.say("About %s more new holdout rows start a new budget; add data, or hold out other rows.", grouped(float64(max(r.Budget.NewRows, 1))))
+}
+
 // measure fills in effect, intervals and p.
-func (r *Report) measure(in Input, p *paired) {
-	difference := p.effect(false)
+func (r *Report) measure(in Input, m metric, c comparison) {
+	difference := c.effect(false)
 	r.Difference = &difference
+	limit := func(alpha float64, relative bool, side, lowest, highest float64) float64 {
+		return min(max(c.limit(alpha, relative, side), lowest), highest)
+	}
 	lowest, highest := math.Inf(-1), math.Inf(1)
-	if p.metric.unit {
+	if m.unit {
 		lowest, highest = -1, 1
 	}
-	r.DifferenceInterval = &[2]float64{p.limitOf(r.Alpha/2, false, 1, lowest, highest), p.limitOf(r.Alpha/2, false, -1, lowest, highest)}
-	value := p.metric.value(p.seen.a)
+	r.DifferenceInterval = &[2]float64{limit(r.Alpha/2, false, 1, lowest, highest), limit(r.Alpha/2, false, -1, lowest, highest)}
+	value := c.value()
 	relative := in.Relative && value != 0
 	margin := in.MinEffect
 	if in.Relative && value == 0 {
 		margin = 0 // a fraction of 0
 	}
-	tail := p.tail(margin, relative, 1)
-	switch {
-	case p.same():
-		tail = 1
-	default:
-		tail = max(tail, p.signs(1))
+	p := 1.0
+	if !c.same() {
+		r.Tests = c.tests(margin, relative)
+		p = 0
+		for _, t := range r.Tests {
+			p = max(p, t.P)
+		}
 	}
-	r.P = &tail
+	r.P = &p
 	if value == 0 {
 		return // nothing is relative to 0
 	}
-	effect := p.effect(true)
+	effect := c.effect(true)
 	r.Effect = &effect
-	lowest, highest = -1e6, 1e6
-	if p.metric.sign() > 0 && !p.metric.flip && value > 0 && p.seen.a-p.seen.d >= 0 {
+	lowest, highest = -limitless, limitless
+	if m.better == "lower" && value > 0 && value-difference >= 0 {
 		highest = 1 // a loss cannot fall by more than all of it
 	}
-	r.Interval = &[2]float64{p.limitOf(r.Alpha/2, true, 1, lowest, highest), p.limitOf(r.Alpha/2, true, -1, lowest, highest)}
-	bound := p.limitOf(r.Alpha, true, 1, lowest, highest)
+	r.Interval = &[2]float64{limit(r.Alpha/2, true, 1, lowest, highest), limit(r.Alpha/2, true, -1, lowest, highest)}
+	bound := limit(r.Alpha, true, 1, lowest, highest)
 	r.Bound = &bound
 }
 
 // significantlyWorse wants the whole interval below 0.
-func (r *Report) significantlyWorse(p *paired) bool {
+func (r *Report) significantlyWorse(c comparison) bool {
 	if r.DifferenceInterval[1] >= 0 || *r.Difference >= 0 {
 		return false
 	}
-	return p.signs(-1) <= r.Alpha/2
+	return c.atAll(-1) <= r.Alpha/2
 }
 
 // unsure explains an inconclusive result, and estimates the rows it would take.
-func (r *Report) unsure(p *paired) {
+func (r *Report) unsure(c comparison) {
 	margin, relative := r.MinEffect, r.Relative && r.Effect != nil
 	if r.Relative && r.Effect == nil {
 		margin = 0
 	}
-	t := p.t(margin, relative)
+	t := c.t(margin, relative)
 	what := fmt.Sprintf("%s (%s interval %s, %s)", r.change(), level(r.Alpha), r.intervalText(), count(r.Rows, "row"))
 	if t <= 0 {
 		switch {
@@ -116,7 +201,7 @@ func (r *Report) unsure(p *paired) {
 		// The statistic as the most cautious of the tests sees it.
 		t = min(t, distuv.UnitNormal.Quantile(1-*r.P))
 	}
-	if needed, ok := rowsNeeded(p.n, t, r.Alpha); ok {
+	if needed, ok := rowsNeeded(r.Rows, t, r.Threshold); ok {
 		r.RowsNeeded = &needed
 		r.say("If the true improvement is what it looks like, about %s holdout rows would show it with a probability of 80 %%.", grouped(float64(rounded(needed))))
 	} else {
@@ -137,18 +222,74 @@ func rowsNeeded(n int, t, alpha float64) (int, bool) {
 }
 
 // first judges a model that has no champion to beat.
-func (r *Report) first() {
+func (r *Report) first(in Input, m metric, challenger []float64) error {
 	r.Method = "none: first model"
-	r.Verdict = ridgeline.Promoted
-	r.say("This is the first model, so there is no champion to beat; its %s is %s.", r.Metric, number(*r.Challenger))
+	if in.Baseline == nil {
+		r.Verdict = ridgeline.Promoted
+		r.say("This is the first model, so there is no champion to beat, and no baseline was given; its %s is %s.", r.Metric, number(*r.Challenger))
+		return nil
+	}
+	scores, err := in.Baseline.scores(in.Challenger, m)
+	if err != nil {
+		return err
+	}
+	losses, problem := scores.losses(m, "baseline")
+	if problem != "" {
+		*r = r.failed(problem)
+		return nil
+	}
+	value := scores.value(m, losses)
+	if value == nil || math.IsNaN(*value) || math.IsInf(*value, 0) {
+		*r = r.failed(fmt.Sprintf("The baseline's %s is not a finite number; give another baseline.", r.Metric))
+		return nil
+	}
+	r.Baseline = &BaselineResult{Name: in.Baseline.name(), Value: *value}
+	switch {
+	case losses == nil || challenger == nil:
+		r.bar(m, in.Baseline.Point != nil)
+	case len(losses) < minRows:
+		r.bar(m, false)
+		r.say("The holdout has only %s, too few for a test, so only the values were compared.", count(len(losses), "row"))
+	default:
+		in.Champion = scores
+		r.rows(in, m, losses, challenger)
+	}
+	if r.Verdict != ridgeline.Promoted {
+		r.say("A first model has to beat the baseline; without one there is nothing to release.")
+	}
+	return nil
+}
+
+// bar compares a first model's value with the baseline's; a number that was
+// set on purpose is to be reached, a predictor to be beaten by the minimum effect.
+func (r *Report) bar(m metric, set bool) {
+	r.Method = "point values"
+	r.point(m)
+	needed := 0.0
+	if !set {
+		needed = r.MinEffect
+		if r.Relative {
+			needed *= math.Abs(r.Baseline.Value)
+		}
+	}
+	switch d := *r.Difference; {
+	case d >= needed && (set || d > 0):
+		r.Verdict = ridgeline.Promoted
+		r.say("This is the first model, and it meets the baseline: %s.", r.change())
+	case d < 0:
+		r.Verdict = ridgeline.Rejected
+		r.say("The new model does not reach the baseline: %s.", r.change())
+	default:
+		r.say("The improvement over the baseline is smaller than the %s asked for: %s.", r.threshold(), r.change())
+	}
 }
 
 // point fills in the effect of values alone.
 func (r *Report) point(m metric) {
-	difference := m.improvement(*r.Champion, *r.Challenger)
+	difference := m.improvement(*r.reference(), *r.Challenger)
 	r.Difference = &difference
-	if *r.Champion != 0 {
-		effect := difference / math.Abs(*r.Champion)
+	if *r.reference() != 0 {
+		effect := difference / math.Abs(*r.reference())
 		r.Effect = &effect
 	}
 }
@@ -159,7 +300,7 @@ func (r *Report) points(m metric) {
 	r.point(m)
 	threshold := r.MinEffect
 	if r.Relative {
-		threshold *= math.Abs(*r.Champion)
+		threshold *= math.Abs(*r.reference())
 	}
 	switch d := *r.Difference; {
 	case d < 0:
@@ -175,29 +316,4 @@ func (r *Report) points(m metric) {
 	}
 	r.say("Only the metric's values were compared, so the difference has no interval and may be chance. " +
 		"For a test, let the evaluate step write $RIDGELINE_OUT/rows.csv: one line for each holdout row, with a column loss, or the columns y and prediction.")
-}
-
-// limits holds what was measured against the limits, and says what it found.
-func (in Input) limits(r *Report) (broken, unknown bool) {
-	if limit := in.Limits.P95; limit > 0 {
-		switch got := in.Measured.P95; {
-		case got <= 0:
-			unknown = true
-			r.say("The limit on the 95th percentile of latency (%v) cannot be judged: no latency was measured. Score through the scorer, or take the limit out.", limit)
-		case got > limit:
-			broken = true
-			r.say("The 95th percentile of latency is %v, above the limit of %v.", got, limit)
-		}
-	}
-	if limit := in.Limits.Size; limit > 0 {
-		switch got := in.Measured.Size; {
-		case got <= 0:
-			unknown = true
-			r.say("The limit on the model's size (%s) cannot be judged: its size was not measured.", bytes(limit))
-		case got > limit:
-			broken = true
-			r.say("The model has %s, more than the limit of %s.", bytes(got), bytes(limit))
-		}
-	}
-	return broken, unknown
 }

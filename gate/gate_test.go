@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,7 +225,7 @@ func TestDecide_misuse_is_an_error(t *testing.T) {
 		in   gate.Input
 		want string
 	}{
-		{gate.Input{Metric: "mes", Challenger: one}, `no metric "mes"; expected one of mse, rmse, mae, mape, accuracy, error_rate, log_loss, brier, loss`},
+		{gate.Input{Metric: "mes", Challenger: one}, `no metric "mes"; expected one of mse, rmse, mae, mape, r2, accuracy, error_rate, log_loss, brier, f1, roc_auc, pr_auc, quantile_0.9, loss`},
 		{gate.Input{Challenger: one}, "no metric"},
 		{gate.Input{Metric: "mse", Better: "higher", Challenger: one}, "mse is better when lower"},
 		{gate.Input{Metric: "x", Better: "more", Challenger: one}, "expected lower or higher"},
@@ -294,7 +295,7 @@ func TestReport_JSON_fields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"verdict":"promoted","metric":"mse","champion":null,"challenger":1,"effect":null,"interval":null,"p":null,"rows":0,"rows_needed":null,"slices":[],"reasons":["This is the first model, so there is no champion to beat; its mse is 1."]`
+	want := `{"verdict":"promoted","metric":"mse","champion":null,"challenger":1,"effect":null,"interval":null,"p":null,"rows":0,"rows_needed":null,"slices":[],"reasons":["This is the first model, so there is no champion to beat, and no baseline was given; its mse is 1."]`
 	if !strings.HasPrefix(string(text), want) {
 		t.Errorf("got %s", text)
 	}
@@ -307,6 +308,7 @@ func TestRowLoss(t *testing.T) {
 	}{
 		{"mse", 3, 1, 4}, {"rmse", 3, 1, 4}, {"mae", 3, 1, 2}, {"mape", -4, -3, 0.25},
 		{"accuracy", 2, 2, 0}, {"accuracy", 2, 1, 1}, {"accuracy", 1, 0.5, 0}, {"accuracy", 0, 0.49, 0}, {"error_rate", 1, 0.2, 1}, {"accuracy", 1, 1, 0},
+		{"quantile_0.9", 3, 1, 1.8}, {"quantile_0.9", 1, 3, 0.2}, {"quantile_0.25", 3, 1, 0.5},
 		{"brier", 1, 0.8, 0.04}, {"log_loss", 1, 0.8, 0.22314355131420976}, {"log_loss", 0, 0.8, 1.6094379124341005}, {"log_loss", 1, 0, 36.04365338911715}, {"log_loss", 0, 0, 2.220446049250313e-16},
 	} {
 		got, err := gate.RowLoss(test.metric, test.y, test.p)
@@ -314,13 +316,13 @@ func TestRowLoss(t *testing.T) {
 			t.Errorf("%s(%v, %v) = %v, %v; want %v", test.metric, test.y, test.p, got, err, test.want)
 		}
 	}
-	for _, bad := range []string{"loss", "nope"} {
+	for _, bad := range []string{"loss", "nope", "r2", "f1", "quantile_1", "quantile_x"} {
 		if _, err := gate.RowLoss(bad, 1, 1); err == nil {
 			t.Errorf("%s has a row loss", bad)
 		}
 	}
 	for _, name := range gate.Metrics() {
-		if better, ok := gate.BetterOf(name); !ok || (better == "higher") != (name == "accuracy") {
+		if better, ok := gate.BetterOf(name); !ok || (better == "higher") != slices.Contains([]string{"accuracy", "r2", "f1", "roc_auc", "pr_auc"}, name) {
 			t.Errorf("%s is better %q", name, better)
 		}
 	}

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// A metric is a function of the mean of per-row losses: that mean itself, its
-// root, or one minus it.
+// A metric is a function of the mean of per-row losses (that mean itself, its
+// root, or one minus it), or else of all rows as a whole.
 type metric struct {
 	name   string
 	better string // "lower" or "higher"
@@ -17,22 +18,56 @@ type metric struct {
 	flip   bool   // value = 1 − mean: lower losses, higher metric
 	unit   bool   // losses and value lie between 0 and 1
 	loss   func(y, prediction float64) (float64, error)
+
+	// whole computes a metric that is not a function of a mean of losses.
+	whole func(y, prediction []float64) (w whole, problem string)
+	// areas says that the metric is an area under ROC curves, compared by DeLong's test.
+	areas bool
+	// constant is the best constant prediction, and what it is called.
+	constant func(target []float64) (float64, string)
 }
 
 // metrics in the order in which Metrics lists them.
 var metrics = []metric{
-	{name: "mse", better: "lower", loss: squaredError},
-	{name: "rmse", better: "lower", root: true, loss: squaredError},
-	{name: "mae", better: "lower", loss: absoluteError},
-	{name: "mape", better: "lower", loss: percentageError},
-	{name: "accuracy", better: "higher", flip: true, unit: true, loss: labelError},
-	{name: "error_rate", better: "lower", unit: true, loss: labelError},
-	{name: "log_loss", better: "lower", loss: logLoss},
-	{name: "brier", better: "lower", unit: true, loss: brier},
+	{name: "mse", better: "lower", loss: squaredError, constant: constantMean},
+	{name: "rmse", better: "lower", root: true, loss: squaredError, constant: constantMean},
+	{name: "mae", better: "lower", loss: absoluteError, constant: constantQuantile(0.5)},
+	{name: "mape", better: "lower", loss: percentageError, constant: constantPercentage},
+	{name: "r2", better: "higher", whole: rSquared, constant: constantMean},
+	{name: "accuracy", better: "higher", flip: true, unit: true, loss: labelError, constant: constantLabel},
+	{name: "error_rate", better: "lower", unit: true, loss: labelError, constant: constantLabel},
+	{name: "log_loss", better: "lower", loss: logLoss, constant: constantRate},
+	{name: "brier", better: "lower", unit: true, loss: brier, constant: constantRate},
+	{name: "f1", better: "higher", unit: true, whole: f1, constant: constantOne},
+	{name: "roc_auc", better: "higher", unit: true, whole: rocAUC, areas: true, constant: constantOne},
+	{name: "pr_auc", better: "higher", unit: true, whole: prAUC, constant: constantOne},
+	quantileMetric("quantile_0.9", 0.9), // stands for them all
 	{name: "loss", better: "lower"},
 }
 
-// Metrics lists the metrics known by name. "loss" is the mean of losses that
+// quantileMetric is the mean pinball loss of predictions of the q-quantile
+// (Koenker and Bassett, Econometrica 46, 1978).
+func quantileMetric(name string, q float64) metric {
+	return metric{name: name, better: "lower", constant: constantQuantile(q), loss: func(y, p float64) (float64, error) {
+		return max(q*(y-p), (q-1)*(y-p)), nil
+	}}
+}
+
+// known finds a metric by name; any quantile_q with 0 < q < 1 is one.
+func known(name string) (metric, bool) {
+	if i := slices.IndexFunc(metrics, func(m metric) bool { return m.name == name }); i >= 0 {
+		return metrics[i], true
+	}
+	if digits, ok := strings.CutPrefix(name, "quantile_"); ok {
+		if q, err := strconv.ParseFloat(digits, 64); err == nil && q > 0 && q < 1 {
+			return quantileMetric(name, q), true
+		}
+	}
+	return metric{}, false
+}
+
+// Metrics lists the metrics known by name; quantile_0.9 stands for every
+// quantile_q with q between 0 and 1. "loss" is the mean of losses that
 // the user computes. Any other name works too where Better is given and values
 // or losses, not predictions, are compared.
 func Metrics() []string {
@@ -47,17 +82,28 @@ func metricList() string { return strings.Join(Metrics(), ", ") }
 
 // BetterOf says whether a known metric is better when "lower" or "higher".
 func BetterOf(name string) (string, bool) {
-	i := slices.IndexFunc(metrics, func(m metric) bool { return m.name == name })
-	if i < 0 {
-		return "", false
-	}
-	return metrics[i].better, true
+	m, ok := known(name)
+	return m.better, ok
+}
+
+// FromPredictions says whether a metric is known and follows from truth and
+// predictions, so that no losses are needed.
+func FromPredictions(name string) bool {
+	m, ok := known(name)
+	return ok && (m.loss != nil || m.whole != nil)
+}
+
+// Probabilistic says whether a metric judges the probability of 1, where f1
+// and accuracy also take labels.
+func Probabilistic(name string) bool {
+	return slices.Contains([]string{"log_loss", "brier", "roc_auc", "pr_auc"}, name)
 }
 
 // RowLoss is the loss of one row, the lower the better: the squared error for
 // mse and rmse; |y − prediction| for mae, and over |y| for mape; 1 for a wrong
 // label and 0 for a right one for accuracy and error_rate; the negative log
-// likelihood for log_loss and the squared error of the probability for brier.
+// likelihood for log_loss and the squared error of the probability for brier
+// (Brier, Monthly Weather Review 78, 1950); the pinball loss for quantile_q.
 //
 // For log_loss and brier y is 0 or 1 and prediction the probability of 1. For
 // accuracy and error_rate prediction is a label, or, when y is 0 or 1 and
@@ -67,7 +113,10 @@ func RowLoss(metric string, y, prediction float64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if m.loss == nil {
+	switch {
+	case m.whole != nil:
+		return 0, invalid("the metric %s belongs to all rows together; one row has no loss", metric)
+	case m.loss == nil:
 		return 0, invalid("the metric %s is not computed from y and prediction; give the losses themselves", metric)
 	}
 	v, err := m.loss(y, prediction)
@@ -81,10 +130,7 @@ func lookup(name, better string) (metric, error) {
 	if better != "" && better != "lower" && better != "higher" {
 		return metric{}, invalid("better is %q; expected lower or higher", better)
 	}
-	for _, m := range metrics {
-		if m.name != name {
-			continue
-		}
+	if m, ok := known(name); ok {
 		if better != "" && better != m.better {
 			return m, invalid("better is %s, but %s is better when %s; leave better out", better, name, m.better)
 		}
@@ -96,7 +142,7 @@ func lookup(name, better string) (metric, error) {
 	return metric{name: name, better: better}, nil
 }
 
-// value is the metric for a mean of losses.
+// value is the metric for a mean of losses, or of pseudo-values.
 func (m metric) value(mean float64) float64 {
 	switch {
 	case m.root:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strings"
 )
@@ -13,7 +14,7 @@ import (
 const smallSlices = 20
 
 // slices tests every value of every slice column for a significant worsening
-// and returns how many got worse. The family-wise error over all slices with
+// by more than its tolerance, and returns how many got worse. The family-wise error over all slices with
 // enough rows is held at alpha by Holm's procedure (Scandinavian Journal of
 // Statistics 6, 1979).
 func (r *Report) slices(in Input, m metric, champion, challenger []float64) int {
@@ -30,8 +31,7 @@ func (r *Report) slices(in Input, m metric, champion, challenger []float64) int 
 					continue
 				}
 			}
-			a, b := pick(champion, rows[value]), pick(challenger, rows[value])
-			s.measure(m, a, b, in.Seed)
+			s.measure(in, m, champion, challenger, rows[value])
 			r.Slices = append(r.Slices, s)
 		}
 	}
@@ -41,26 +41,64 @@ func (r *Report) slices(in Input, m metric, champion, challenger []float64) int 
 	return holm(r.Slices, r.Alpha)
 }
 
-func (s *SliceResult) measure(m metric, champion, challenger []float64, seed uint64) {
-	a, b := m.value(mean(champion)), m.value(mean(challenger))
+func (s *SliceResult) measure(in Input, m metric, champion, challenger []float64, at []int) {
+	a, okA := in.Champion.of(m, champion, at)
+	b, okB := in.Challenger.of(m, challenger, at)
+	if !okA || !okB {
+		return // such as an area under the ROC curve with one class
+	}
 	s.Champion, s.Challenger = &a, &b
 	if a != 0 {
-		effect := m.improvement(a, b) / max(a, -a)
+		effect := m.improvement(a, b) / math.Abs(a)
 		s.Effect = &effect
+	}
+	tolerance := in.tolerance(s.Column, s.Value)
+	s.Tolerance = tolerance.Value
+	relative := tolerance.Relative && a != 0
+	if tolerance.Relative {
+		s.Tolerance *= math.Abs(a)
+		if a == 0 {
+			tolerance.Value = 0
+		}
 	}
 	if s.Rows < minRows {
 		return
 	}
-	s.Verdict = SliceOK
 	// A seed of its own, so that a slice's result does not depend on the others.
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s\x00%s", s.Column, s.Value)
-	p := newPaired(m, champion, challenger, seed^h.Sum64(), sliceUnits)
+	c, problem := in.compare(m, champion, challenger, at, in.Seed^h.Sum64())
+	if problem != "" {
+		return
+	}
+	s.Verdict = SliceOK
 	tail := 1.0
-	if !p.same() {
-		tail = max(p.tail(0, false, -1), p.signs(-1))
+	if !c.same() {
+		tail = max(c.tail(-tolerance.Value, relative, -1), c.atAll(-1))
 	}
 	s.P = &tail
+}
+
+// of is the metric on some of the rows; not ok where it is not defined.
+func (s Scores) of(m metric, losses []float64, at []int) (value float64, ok bool) {
+	if m.whole == nil {
+		return m.value(mean(pick(losses, at))), true
+	}
+	w, problem := m.whole(pick(s.Y, at), pick(s.Prediction, at))
+	if problem != "" {
+		return 0, false
+	}
+	return mean(w.pseudo), true
+}
+
+// tolerance is how much worse a slice may get; nothing unless said.
+func (in Input) tolerance(column, value string) Margin {
+	for _, key := range []string{column + "=" + value, column, ""} {
+		if m, ok := in.Tolerances[key]; ok {
+			return m
+		}
+	}
+	return Margin{}
 }
 
 // holm adjusts the p-values of the tested slices and marks those at or below alpha.
@@ -98,6 +136,9 @@ func (r *Report) sliceSentence(worse int) string {
 			if s.Effect != nil {
 				change = fmt.Sprintf(" (%s %s → %s, %s on %s)", r.Metric, number(*s.Champion), number(*s.Challenger), signed(*s.Effect), count(s.Rows, "row"))
 			}
+			if s.Tolerance > 0 {
+				change += " beyond the tolerance of " + number(s.Tolerance)
+			}
 			names = append(names, s.name()+change)
 		}
 	}
@@ -121,16 +162,16 @@ func (s SliceResult) name() string {
 	return s.Column + " is " + s.Value
 }
 
-func pick(x []float64, at []int) []float64 {
-	out := make([]float64, len(at))
+func pick[T any](x []T, at []int) []T {
+	out := make([]T, len(at))
 	for i, j := range at {
 		out[i] = x[j]
 	}
 	return out
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
 	}

@@ -26,6 +26,9 @@ func Text(r Report) string {
 	if r.Champion != nil {
 		row("champion", number(*r.Champion))
 	}
+	if r.Baseline != nil {
+		row("baseline", fmt.Sprintf("%s  (%s)", number(r.Baseline.Value), r.Baseline.Name))
+	}
 	if r.Challenger != nil {
 		row("challenger", number(*r.Challenger))
 	}
@@ -35,16 +38,25 @@ func Text(r Report) string {
 		row("difference", number(*r.Difference))
 	}
 	if r.P != nil {
-		row("p", fmt.Sprintf("%.2g  (promoted at %.2g or less)", *r.P, r.Alpha))
+		row("p", fmt.Sprintf("%.2g  (promoted at %.2g or less)", *r.P, r.promotedAt()))
 	}
 	if r.RowsNeeded != nil {
 		row("rows needed", "about "+grouped(float64(rounded(*r.RowsNeeded))))
+	}
+	if r.Budget != nil {
+		row("ledger", r.Budget.String())
+	}
+	if r.Skew != nil {
+		row("skew", r.Skew.short())
 	}
 	if plot := r.plot(56); plot != "" {
 		b.WriteString("\n" + plot)
 	}
 	if len(r.Slices) > 0 {
-		b.WriteString("\n" + r.sliceTable())
+		b.WriteString("\n" + columns(r.sliceRows()))
+	}
+	if len(r.Limits) > 0 {
+		b.WriteString("\n" + columns(r.limitRows()))
 	}
 	if len(r.Reasons) > 0 {
 		b.WriteString("\n")
@@ -64,8 +76,8 @@ func (r Report) plot(width int) string {
 	switch {
 	case relative:
 		lo, hi, at, margin = r.Interval[0], r.Interval[1], *r.Effect, r.MinEffect
-		if !r.Relative && *r.Champion != 0 {
-			margin /= math.Abs(*r.Champion)
+		if v := *r.reference(); !r.Relative && v != 0 {
+			margin /= math.Abs(v)
 		}
 	case r.DifferenceInterval != nil && r.Difference != nil:
 		lo, hi, at, label = r.DifferenceInterval[0], r.DifferenceInterval[1], *r.Difference, number
@@ -106,7 +118,17 @@ func (r Report) plot(width int) string {
 	return fmt.Sprintf("  worse %s better\n  %s interval %s to %s; %s\n", string(line), level(r.Alpha), label(lo), label(hi), legend)
 }
 
-func (r Report) sliceTable() string {
+// promotedAt is the highest p that is promoted, also of reports kept from
+// before there was an error budget.
+func (r Report) promotedAt() float64 {
+	if r.Threshold == 0 && r.Budget == nil {
+		return r.Alpha
+	}
+	return r.Threshold
+}
+
+// sliceRows are the slices as a table, its head first.
+func (r Report) sliceRows() [][]string {
 	rows := [][]string{{"slice", "rows", "champion", "challenger", "effect", "p", ""}}
 	value := func(v *float64, f func(float64) string) string {
 		if v == nil {
@@ -122,6 +144,24 @@ func (r Report) sliceTable() string {
 		rows = append(rows, []string{name, grouped(float64(s.Rows)), value(s.Champion, number), value(s.Challenger, number), value(s.Effect, signed),
 			value(s.P, func(p float64) string { return fmt.Sprintf("%.2g", p) }), string(s.Verdict)})
 	}
+	return rows
+}
+
+// limitRows are the limits as a table, its head first.
+func (r Report) limitRows() [][]string {
+	rows := [][]string{{"limit", "", "measured", ""}}
+	for _, l := range r.Limits {
+		got := l.Measured
+		if got == "" {
+			got = "–"
+		}
+		rows = append(rows, []string{l.Name, l.Limit, got, string(l.Verdict)})
+	}
+	return rows
+}
+
+// columns aligns a table: the first and the last column to the left.
+func columns(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {

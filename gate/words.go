@@ -16,16 +16,27 @@ func (r *Report) say(format string, args ...any) {
 
 // change tells the two values of the metric and how far they are apart.
 func (r *Report) change() string {
-	text := fmt.Sprintf("%s went from %s to %s", r.Metric, number(*r.Champion), number(*r.Challenger))
+	text := fmt.Sprintf("%s went from %s to %s", r.Metric, number(*r.reference()), number(*r.Challenger))
+	if r.Baseline != nil {
+		text = fmt.Sprintf("%s is %s, against %s for the baseline (%s)", r.Metric, number(*r.Challenger), number(r.Baseline.Value), r.Baseline.Name)
+	}
 	switch {
 	case *r.Difference == 0:
-		return fmt.Sprintf("%s is %s for both", r.Metric, number(*r.Champion))
+		return fmt.Sprintf("%s is %s for both", r.Metric, number(*r.Challenger))
 	case r.Effect == nil:
 		return text
 	case *r.Effect > 0:
 		return text + ", " + percent(*r.Effect) + " better"
 	}
 	return text + ", " + percent(-*r.Effect) + " worse"
+}
+
+// rival is what the challenger is compared with.
+func (r *Report) rival() string {
+	if r.Baseline != nil {
+		return "baseline"
+	}
+	return "champion"
 }
 
 // threshold is min_effect in words.
@@ -125,6 +136,14 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return grouped(float64(n)) + " " + noun + "s"
+}
+
+// counted is a number with the words that go with one and with several.
+func counted(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(float64(n)) + " " + several
 }
 
 func bytes(n int64) string {
