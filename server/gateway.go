@@ -189,6 +189,11 @@ func (g *Gateway) route(ctx context.Context, p ridgeline.ProjectName, environmen
 	}
 	asked := time.Now() // before the look-up: see below
 	e, err := g.store.Endpoint(ctx, p, environment)
+	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound && !fresh && rt != nil && len(rt.addresses) > 0 {
+		// The store is away, the copies are not: answering goes on as before.
+		g.log.Warn("an endpoint could not be looked up; its last known copies answer", "project", p, "environment", environment, "error", err)
+		return rt, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +326,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, address, path 
 // request.
 func notTaken(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNRESET) ||
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		(errors.As(err, &op) && op.Op == "dial") || strings.Contains(err.Error(), "server closed idle connection")
 }
 
