@@ -13,6 +13,7 @@ type Run struct {
 	Cause           string // why it started: "push b-…", "cli", "rest"
 	Caller          string // the principal who asked
 	Params          map[string]string
+	GateOff         string // the caller's reason to make its model champion whatever the gate says; empty: the gate decides
 	Status          Status
 	Verdict         Verdict
 	Model           ModelName

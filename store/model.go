@@ -75,17 +75,18 @@ func (s *Store) reservation(ctx context.Context, model ridgeline.ModelName, run 
 	return version, err
 }
 
+const demote = `UPDATE model_versions SET champion = 0 WHERE model = $1 AND champion = 1`
+
 // RegisterVersion keeps the model version under the number reserved for its
 // run. It happens once: the same run again changes nothing, not even when
-// another version has become champion since. A promoted version becomes the
-// champion, and the champion until then stops being one, at the same instant.
-// v.Champion is not looked at.
+// another version has become champion since. A promoted or overridden version
+// becomes the champion, and the champion until then stops being one, at the
+// same instant. An override is audited. v.Champion is not looked at.
 func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) error {
 	const exists = `SELECT version FROM model_versions WHERE model = $1 AND version = $2`
-	const demote = `UPDATE model_versions SET champion = 0 WHERE model = $1 AND champion = 1`
 	const insert = `INSERT INTO model_versions (model, version, project, run, pipeline, hash, environment, data, params, metrics,
-			artifact, size, image, verdict, report, champion, created)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+			artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
 	return s.doing(ctx, fmt.Sprintf("register version %d of model %s", v.Version, v.Model), func(tx *Store) error {
 		if err := tx.lockModel(ctx, v.Model, v.Project); err != nil {
 			return err
@@ -103,14 +104,20 @@ func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) e
 		if err := tx.tx.QueryRow(ctx, exists, v.Model, v.Version).Scan(&there); !absent(err) {
 			return err // nil: it is registered
 		}
-		v.Champion = v.Verdict == ridgeline.Promoted
+		v.Champion = v.Verdict == ridgeline.Promoted || len(v.Overrides) > 0
+		for _, o := range v.Overrides {
+			if err := tx.auditOverride(ctx, v.Model, v.Version, o); err != nil {
+				return err
+			}
+		}
 		if v.Champion {
 			if _, err := tx.tx.Exec(ctx, demote, v.Model); err != nil {
 				return err
 			}
 		}
 		_, err = tx.tx.Exec(ctx, insert, v.Model, v.Version, v.Project, v.Run, v.Pipeline, v.Commit, v.Environment, jsonText(v.Data),
-			jsonText(v.Params), metrics(v.Metrics).text(), v.Artifact, v.Size, v.Image, v.Verdict, v.Report, v.Champion, v.Created)
+			jsonText(v.Params), metrics(v.Metrics).text(), v.Artifact, v.Size, v.Image, v.Verdict, v.Report,
+			v.Evidence.Settings, v.Evidence.Rows, v.Evidence.Trained, jsonText(v.Overrides), v.Champion, v.Created)
 		return err
 	})
 }
@@ -139,12 +146,13 @@ func (s *Store) SetVersionImage(ctx context.Context, model ridgeline.ModelName, 
 }
 
 const selectVersions = `SELECT model, version, project, run, pipeline, hash, environment, data, params, metrics,
-	artifact, size, image, verdict, report, champion, created FROM model_versions`
+	artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created FROM model_versions`
 
 func scanVersion(row sqlq.Row) (v ridgeline.ModelVersion, err error) {
 	var m metrics
 	err = row.Scan(&v.Model, &v.Version, &v.Project, &v.Run, &v.Pipeline, &v.Commit, &v.Environment, asJSON(&v.Data), asJSON(&v.Params),
-		asJSON(&m), &v.Artifact, &v.Size, &v.Image, &v.Verdict, asBytes(&v.Report), asBool(&v.Champion), asTime(&v.Created))
+		asJSON(&m), &v.Artifact, &v.Size, &v.Image, &v.Verdict, asBytes(&v.Report),
+		asBytes(&v.Evidence.Settings), &v.Evidence.Rows, &v.Evidence.Trained, asJSON(&v.Overrides), asBool(&v.Champion), asTime(&v.Created))
 	v.Metrics = m
 	return v, err
 }

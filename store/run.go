@@ -21,14 +21,14 @@ type RunFilter struct {
 // CreateRun keeps a new run. The same run again is harmless; another one under
 // its id is Conflict.
 func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
-	const insert = `INSERT INTO runs (id, project, pipeline, cause, caller, params, status, verdict, model, version, release_id,
+	const insert = `INSERT INTO runs (id, project, pipeline, cause, caller, params, gate_off, status, verdict, model, version, release_id,
 			reason, cancel_requested, created, started, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING`
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING`
 	return s.doing(ctx, fmt.Sprintf("create run %s", r.ID), func(tx *Store) error {
 		if _, err := tx.Project(ctx, r.Project); err != nil {
 			return err
 		}
-		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Pipeline, r.Cause, r.Caller, jsonText(r.Params), r.Status, r.Verdict,
+		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Pipeline, r.Cause, r.Caller, jsonText(r.Params), r.GateOff, r.Status, r.Verdict,
 			r.Model, r.Version, r.Release, r.Reason, r.CancelRequested, r.Created, r.Started, r.Ended)
 		if err != nil || n > 0 {
 			return err
@@ -44,11 +44,11 @@ func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
 	})
 }
 
-const selectRuns = `SELECT id, project, pipeline, cause, caller, params, status, verdict, model, version, release_id,
+const selectRuns = `SELECT id, project, pipeline, cause, caller, params, gate_off, status, verdict, model, version, release_id,
 	reason, cancel_requested, created, started, ended FROM runs`
 
 func scanRun(row sqlq.Row) (r ridgeline.Run, err error) {
-	err = row.Scan(&r.ID, &r.Project, &r.Pipeline, &r.Cause, &r.Caller, asJSON(&r.Params), &r.Status, &r.Verdict, &r.Model,
+	err = row.Scan(&r.ID, &r.Project, &r.Pipeline, &r.Cause, &r.Caller, asJSON(&r.Params), &r.GateOff, &r.Status, &r.Verdict, &r.Model,
 		&r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended))
 	return r, err
 }

@@ -51,6 +51,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("model versions", with(testModelVersions))
 	t.Run("champions", with(testChampions))
 	t.Run("concurrent model versions", with(testConcurrentModelVersions))
+	t.Run("decisions", with(testDecisions))
 	t.Run("datasets", with(testDatasets))
 	t.Run("releases", with(testReleases))
 	t.Run("deployments", with(testDeployments))

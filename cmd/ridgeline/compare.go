@@ -24,8 +24,9 @@ type comparison struct {
 	metric, better       string
 	minEffect            string
 	alpha                float64
-	slices               []string
+	slices, tolerances   []string
 	id                   string // column; empty: "id" where both files have it
+	markdown             bool
 }
 
 func (c *cli) compare() *cobra.Command {
@@ -39,7 +40,7 @@ that --id names), else by their order.
 
 Exit codes: 0 promoted, 4 rejected, 5 inconclusive, 1 error, 2 wrong usage.`,
 		Example: `  ridgeline gate compare --champion a.csv --challenger b.csv --metric mse --min-effect 1%
-  ridgeline gate compare --champion a.parquet --challenger b.parquet --metric accuracy --slice sex`,
+  ridgeline gate compare --champion a.parquet --challenger b.parquet --metric accuracy --slice sex --markdown`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.runComparison(cmd.Context(), o) },
 	}
 	flags := cmd.Flags()
@@ -50,7 +51,9 @@ Exit codes: 0 promoted, 4 rejected, 5 inconclusive, 1 error, 2 wrong usage.`,
 	flags.StringVar(&o.minEffect, "min-effect", "1%", "least improvement worth a release: a share of the champion's value such as 1%, or a number in the metric's unit")
 	flags.Float64Var(&o.alpha, "alpha", 0.05, "chance allowed to promote a model that is not better by the least effect")
 	flags.StringArrayVar(&o.slices, "slice", nil, "a column in whose slices nothing may get significantly worse (may be repeated)")
+	flags.StringArrayVar(&o.tolerances, "tolerance", nil, "how much worse a slice may get: 2%, sex:2% or sex=1:2% (may be repeated)")
 	flags.StringVar(&o.id, "id", "", "the column by which rows are matched (default id, where both files have it)")
+	flags.BoolVar(&o.markdown, "markdown", false, "print Markdown, as for a pull request")
 	return cmd
 }
 
@@ -66,7 +69,7 @@ func (c *cli) runComparison(ctx context.Context, o comparison) error {
 	if err != nil {
 		return err
 	}
-	if err := c.printReport(report); err != nil {
+	if err := c.printReport(report, o.markdown); err != nil {
 		return err
 	}
 	if code := verdictCode(report.Verdict); code != 0 {
@@ -76,9 +79,13 @@ func (c *cli) runComparison(ctx context.Context, o comparison) error {
 }
 
 // printReport prints a report as it was asked for.
-func (c *cli) printReport(r gate.Report) error {
-	if c.json {
+func (c *cli) printReport(r gate.Report, markdown bool) error {
+	switch {
+	case c.json:
 		return c.print(r)
+	case markdown:
+		_, err := fmt.Fprint(c.out, gate.Markdown(r))
+		return err
 	}
 	_, err := fmt.Fprint(c.out, gate.Text(r))
 	return err
@@ -115,6 +122,15 @@ func (o comparison) input() (gate.Input, error) {
 	in.MinEffect, in.Relative, err = parseAmount(o.minEffect)
 	if err != nil {
 		return in, usage("--min-effect %q: expected a share of the champion's value, such as 1%%, or a number in the metric's own unit, such as 5", o.minEffect)
+	}
+	in.Tolerances = map[string]gate.Margin{}
+	for _, text := range o.tolerances {
+		at := strings.LastIndex(text, ":")
+		value, relative, err := parseAmount(text[at+1:])
+		if err != nil {
+			return in, usage("--tolerance %q: expected an amount such as 2%%, or sex:2%%, or sex=1:2%%", text)
+		}
+		in.Tolerances[text[:max(at, 0)]] = gate.Margin{Value: value, Relative: relative}
 	}
 	return in, nil
 }

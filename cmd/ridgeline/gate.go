@@ -10,6 +10,7 @@ import (
 )
 
 func (c *cli) gate() *cobra.Command {
+	var markdown bool
 	cmd := &cobra.Command{
 		Use: "gate RUN", Short: "Show how the gate judged a run's model", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -18,10 +19,11 @@ func (c *cli) gate() *cobra.Command {
 				if err := json.Unmarshal(raw, &report); err != nil {
 					return err
 				}
-				return c.printReport(report)
+				return c.printReport(report, markdown)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print Markdown, as for a pull request")
 	cmd.AddCommand(c.compare())
 	return cmd
 }
