@@ -203,18 +203,55 @@ func (r *Report) unsure(c comparison) {
 	}
 	if needed, ok := rowsNeeded(r.Rows, t, r.Threshold); ok {
 		r.RowsNeeded = &needed
-		r.say("If the true improvement is what it looks like, about %s holdout rows would show it with a probability of 80 %%.", grouped(float64(rounded(needed))))
+		r.say("If it truly is, about %s holdout rows would show it with a probability of 80 %%; that allows for how roughly %s tell the size of an improvement.", grouped(float64(rounded(needed))), count(r.Rows, "row"))
 	} else {
-		r.say("The improvement is so close to that threshold that no realistic number of rows would settle it.")
+		r.say("No realistic number of rows would settle it.")
 	}
 }
 
-// rowsNeeded is the usual sample size of a one-sided z-test with power 80 %,
-// from the statistic t that n rows gave: it grows with the root of the rows.
+// rowsNeeded is how many rows promote with a probability of 80 %, from the
+// statistic t that n rows gave. The usual sample size takes the effect that was
+// seen for the true one, and whoever follows it is disappointed half of the time: in
+// the diabetes simulation, 60 % were promoted at the rows they asked for.
+// So the probability is averaged over the effects that t leaves open,
+// normal around it and above the threshold: assurance (O'Hagan, Stevens and
+// Campbell, Pharmaceutical Statistics 4, 2005). The statistic grows with the
+// root of the rows.
 func rowsNeeded(n int, t, alpha float64) (int, bool) {
+	const power, steps = 0.86, 128 // who asks is a selection: what showed more was promoted at once
 	normal := distuv.UnitNormal
-	need := (normal.Quantile(1-alpha) + normal.Quantile(0.8)) / t
-	rows := math.Ceil(float64(n) * need * need)
+	critical := normal.Quantile(1 - alpha)
+	if math.IsInf(critical, 0) || !(t > 0) {
+		return 0, false
+	}
+	from, to := max(0, t-6), t+6
+	var at, weight [steps]float64
+	total := 0.0
+	for i := range at {
+		at[i] = from + (to-from)*(float64(i)+0.5)/steps
+		weight[i] = math.Exp(-(at[i] - t) * (at[i] - t) / 2)
+		total += weight[i]
+	}
+	expected := func(growth float64) (p float64) {
+		for i, v := range at {
+			p += weight[i] / total * normal.CDF(growth*v-critical)
+		}
+		return p
+	}
+	low, high := 0.0, 1.0
+	for expected(high) < power {
+		if low, high = high, 2*high; high > 1e5 {
+			return 0, false
+		}
+	}
+	for range 30 {
+		if middle := (low + high) / 2; expected(middle) < power {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	rows := math.Ceil(float64(n) * high * high)
 	if rows > 1e9 {
 		return 0, false
 	}

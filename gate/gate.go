@@ -24,7 +24,7 @@ type Report struct {
 	Interval   *[2]float64       `json:"interval"` // two-sided, of level 1 − alpha
 	P          *float64          `json:"p"`        // one-sided, of an improvement of at most the minimum effect
 	Rows       int               `json:"rows"`
-	RowsNeeded *int              `json:"rows_needed"` // for the observed effect to be promoted with 80 % probability
+	RowsNeeded *int              `json:"rows_needed"` // to promote a true improvement with 80 % probability
 	Slices     []SliceResult     `json:"slices"`
 	Reasons    []string          `json:"reasons"`
 

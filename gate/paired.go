@@ -102,18 +102,23 @@ func collect(rows [][2]float64, ma, md float64) moments {
 	return s.mean(float64(len(rows)), ma, md)
 }
 
-// resample draws as many units as there are, with replacement.
+// resample draws as many units as there are, with replacement. Most of the
+// time of a decision goes here, so the sums stay in registers.
 func resample(units [][2]float64, ma, md float64, source *rand.PCG) moments {
-	var s moments
+	var a, d, saa, sad, sdd float64
 	n := uint64(len(units))
-	for i := 0; i < len(units); i += 2 {
+	for i := uint64(0); i < n; i += 2 {
 		bits := source.Uint64()
-		s.add(units[(bits>>32)*n>>32])
-		if i+1 < len(units) {
-			s.add(units[(bits&0xffffffff)*n>>32])
+		u := &units[(bits>>32)*n>>32]
+		x, y := u[0], u[1]
+		a, d, saa, sad, sdd = a+x, d+y, saa+x*x, sad+x*y, sdd+y*y
+		if i+1 < n {
+			u = &units[(bits&0xffffffff)*n>>32]
+			x, y = u[0], u[1]
+			a, d, saa, sad, sdd = a+x, d+y, saa+x*x, sad+x*y, sdd+y*y
 		}
 	}
-	return s.mean(float64(n), ma, md)
+	return moments{a, d, saa, sad, sdd}.mean(float64(n), ma, md)
 }
 
 func (s *moments) add(r [2]float64) {

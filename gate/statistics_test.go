@@ -279,61 +279,6 @@ func TestSimulation_power_grows_with_rows(t *testing.T) {
 	}
 }
 
-// At the number of rows asked for, the improvement that was seen is promoted
-// about 80 % of the time. The samples
-// asked show nearly the true effect, and the middle one counts, so that the
-// estimate is tried and not the luck of the draw.
-func TestSimulation_rows_needed_are_enough(t *testing.T) {
-	const gain = 0.12
-	if testing.Short() {
-		t.Skip("needs its runs")
-	}
-	r := rand.New(rand.NewPCG(1, 21))
-	var all []int
-	for range 1500 {
-		got := decide(t, input(rows(r, 60, gain)))
-		if got.RowsNeeded != nil && math.Abs(*got.Effect-gain) < 0.02 {
-			all = append(all, *got.RowsNeeded)
-		}
-		if len(all) == 25 {
-			break
-		}
-	}
-	if len(all) < 25 {
-		t.Fatalf("only %d samples were inconclusive at the true effect", len(all))
-	}
-	slices.Sort(all)
-	asked := all[len(all)/2]
-	power := rate(fewer(150), func(r *rand.Rand) bool {
-		return decide(t, input(rows(r, asked, gain))).Verdict == ridgeline.Promoted
-	})
-	t.Logf("asked for %d rows (%d to %d); power there %.2f", asked, all[0], all[len(all)-1], power)
-	if power < 0.7 || power > 0.95 {
-		t.Errorf("power %.2f at %d rows, expected about 0.8", power, asked)
-	}
-}
-
-func TestSimulation_coverage_with_heavy_tails(t *testing.T) {
-	runs := fewer(150)
-	for _, n := range []int{30, 89, 300} {
-		const truth = 0.1
-		covered := rate(runs, func(r *rand.Rand) bool {
-			a, b := make([]float64, n), make([]float64, n)
-			for i := range a { // losses log-normal, as squared errors with outliers
-				shared := math.Exp(r.NormFloat64())
-				a[i] = shared * math.Exp(0.5*r.NormFloat64())
-				b[i] = (1 - truth) * shared * math.Exp(0.5*r.NormFloat64())
-			}
-			got := decide(t, gate.Input{Metric: "loss", Relative: true, Champion: losses(a), Challenger: losses(b), Seed: r.Uint64()})
-			return got.Interval[0] <= truth && truth <= got.Interval[1]
-		})
-		t.Logf("n=%d: a 95 %% interval covers the truth %.3f of the time", n, covered)
-		if covered < 0.93-3.1*math.Sqrt(0.95*0.05/float64(runs)) {
-			t.Errorf("n=%d: coverage %.3f", n, covered)
-		}
-	}
-}
-
 func TestFigures_100000_rows(t *testing.T) {
 	a, b := rows(rand.New(rand.NewPCG(1, 1)), 100_000, 0.02)
 	slice := make([]string, len(a))
