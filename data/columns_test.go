@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/ridgeline-mlops/ridgeline/data"
 )
 
 func TestColumns(t *testing.T) {
@@ -74,5 +76,40 @@ func TestColumns_agreesWithRead(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRowHashes: the two sides of a split are told apart, and no row of one is
+// on the other.
+func TestRowHashes(t *testing.T) {
+	db := open(t)
+	csv := write(t, "c.csv", diabetes(200))
+	for _, path := range []string{csv, toParquet(t, db, csv)} {
+		for _, key := range [][]string{nil, {"age"}} {
+			train, holdout, sides := split(t, db, path, data.Holdout{Fraction: 0.3, Key: key})
+			hashes := map[uint64]bool{}
+			for _, side := range []struct {
+				path string
+				rows int64
+				held bool
+			}{{train, sides.TrainRows, false}, {holdout, sides.HoldoutRows, true}} {
+				got, err := db.RowHashes(t.Context(), side.path, key)
+				if err != nil || int64(len(got)) != side.rows {
+					t.Fatal(len(got), err)
+				}
+				for _, h := range got {
+					if held := h < uint64(math.Ldexp(0.3, 64)); held != side.held {
+						t.Errorf("%s, key %v: a row of the hash %x is on the wrong side", path, key, h)
+					}
+					hashes[h] = true
+				}
+			}
+			if key == nil && len(hashes) < 190 {
+				t.Errorf("%s: 200 rows have only %d hashes", path, len(hashes))
+			}
+		}
+	}
+	if _, err := db.RowHashes(t.Context(), csv, []string{"none"}); err == nil {
+		t.Error("a key that is no column was taken")
 	}
 }

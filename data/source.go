@@ -248,6 +248,18 @@ func (s *source) index(name string) (int, error) {
 	return 0, invalid("%s has no column %q%s; it has: %s", filepath.Base(s.path), name, s.almost(name), strings.Join(s.column, ", "))
 }
 
+func (s *source) indexes(names []string) ([]int, error) {
+	list := make([]int, len(names))
+	for i, name := range names {
+		at, err := s.index(name)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = at
+	}
+	return list, nil
+}
+
 // almost suggests a column whose name differs only in case or spaces.
 func (s *source) almost(name string) string {
 	for _, c := range s.column {

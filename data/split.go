@@ -44,11 +44,9 @@ func (d *DB) Split(ctx context.Context, path string, h Holdout, train, holdout s
 	if err != nil {
 		return Sides{}, err
 	}
-	key := make([]int, len(h.Key))
-	for i, name := range h.Key {
-		if key[i], err = s.index(name); err != nil {
-			return Sides{}, fmt.Errorf("holdout key: %w", err)
-		}
+	key, err := s.indexes(h.Key)
+	if err != nil {
+		return Sides{}, fmt.Errorf("holdout key: %w", err)
 	}
 	out := [2]string{partial(train), partial(holdout)}
 	defer os.Remove(out[0]) // gone already when all went well
@@ -103,17 +101,7 @@ func emptySide(path string, h Holdout, sides Sides) error {
 // splitParquet lets DuckDB copy. Numbers are hashed as DuckDB writes them,
 // which is the shortest text that reads back as the same number.
 func (d *DB) splitParquet(ctx context.Context, s *source, out [2]string, key []int, below uint64) (Sides, error) {
-	if len(key) == 0 {
-		for i := range s.column {
-			key = append(key, i)
-		}
-	}
-	texts := make([]string, len(key))
-	for i, k := range key {
-		text := fmt.Sprintf("CAST(c%d AS VARCHAR)", k)
-		texts[i] = fmt.Sprintf("coalesce(CAST(strlen(%[1]s) AS VARCHAR) || ':' || %[1]s, '-')", text)
-	}
-	held := fmt.Sprintf("(left(md5(concat(%s)), 16) < '%016x')", strings.Join(texts, ", "), below)
+	held := fmt.Sprintf("(%s < '%016x')", s.hashed(key), below)
 	names := make([]string, len(s.column))
 	for i, name := range s.column {
 		names[i] = fmt.Sprintf("c%d AS %s", i, identifier(name))
@@ -131,6 +119,21 @@ func (d *DB) splitParquet(ctx context.Context, s *source, out [2]string, key []i
 		}
 	}
 	return Sides{n[0], n[1]}, nil
+}
+
+// hashed is the SQL of a row's hash, as 16 hexadecimal digits.
+func (s *source) hashed(key []int) string {
+	if len(key) == 0 {
+		for i := range s.column {
+			key = append(key, i)
+		}
+	}
+	texts := make([]string, len(key))
+	for i, k := range key {
+		text := fmt.Sprintf("CAST(c%d AS VARCHAR)", k)
+		texts[i] = fmt.Sprintf("coalesce(CAST(strlen(%[1]s) AS VARCHAR) || ':' || %[1]s, '-')", text)
+	}
+	return fmt.Sprintf("left(md5(concat(%s)), 16)", strings.Join(texts, ", "))
 }
 
 // identifier quotes a name for SQL.

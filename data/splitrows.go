@@ -82,12 +82,17 @@ func (sp *splitter) file(ctx context.Context, path string, open func(io.Reader) 
 			return err
 		}
 		side := 0
-		if sum := md5.Sum(sp.values); binary.BigEndian.Uint64(sum[:8]) < sp.below {
+		if hashOf(sp.values) < sp.below {
 			side = 1
 		}
 		sp.n[side]++
 		writeLine(sp.w[side], raw)
 	}
+}
+
+func hashOf(values []byte) uint64 {
+	sum := md5.Sum(values)
+	return binary.BigEndian.Uint64(sum[:8])
 }
 
 // writeLine writes a record and the line end that the last one of a file may

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,6 +103,9 @@ func rowScores(ctx context.Context, path string, sliceColumns []string) (evaluat
 			v, ok := number(row[i], labels)
 			if !ok {
 				return evaluation{Reason: fmt.Sprintf("was judged unclearly: row %d of %s has no %s", j+1, filepath.Base(path), name)}, nil
+			}
+			if math.IsInf(v, 0) {
+				return evaluation{Reason: fmt.Sprintf("was judged unclearly: row %d of %s has the %s %v, which is not finite", j+1, filepath.Base(path), name, v)}, nil
 			}
 			column[name] = append(column[name], v)
 			labelled[name] = isLabel(row[i])

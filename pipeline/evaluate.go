@@ -28,6 +28,8 @@ type scores struct {
 	Champion   gate.Scores
 	Slices     map[string][]string
 	P95        time.Duration // of one-row requests to the challenger; 0 when not measured
+	Labels     map[string]float64
+	Features   []ridgeline.Column // that a request shows; nil when a command evaluated
 }
 
 // side is one of the two models in an evaluation.
@@ -77,10 +79,11 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 	status, message := ridgeline.Failed, out.Reason
 	if out.Reason == "" {
 		status = ridgeline.Succeeded
-		out.Challenger, out.Slices, out.P95 = results[0].Scores, results[0].Slices, results[0].P95
+		out.Challenger, out.Slices, out.P95 = results[0].scores(), results[0].Slices, results[0].P95
+		out.Labels, out.Features = results[0].Labels, results[0].Features
 		message = fmt.Sprintf("challenger answered %d rows", results[0].rows())
 		if champion != nil {
-			out.Champion = results[1].Scores
+			out.Champion = results[1].scores()
 			message = fmt.Sprintf("challenger and champion (version %d) answered the same %d rows", champion.Version, results[0].rows())
 		}
 		if out.P95 > 0 {
@@ -99,6 +102,18 @@ type evaluation struct {
 	Scores gate.Scores
 	Slices map[string][]string
 	P95    time.Duration
+	Labels map[string]float64 // the numbers that stand for labels
+	// Features are the columns that a request shows.
+	Features []ridgeline.Column
+	Missing  []int // rows without a prediction; checkpoints are JSON, which has no NaN
+}
+
+// scores with NaN for the predictions that are missing.
+func (e evaluation) scores() gate.Scores {
+	for _, i := range e.Missing {
+		e.Scores.Prediction[i] = math.NaN()
+	}
+	return e.Scores
 }
 
 func (e evaluation) rows() int { return max(len(e.Scores.Y), len(e.Scores.Losses)) }
@@ -149,7 +164,7 @@ func (r *Runner) throughScorer(ctx context.Context, p *passage, plan plan, s sid
 	if out := r.failure(ctx, state, "its scorer", task); out.Reason != "" {
 		return evaluation{Reason: "did not answer. " + out.Reason}, nil
 	}
-	return holdout.scored(responses, batches)
+	return holdout.scored(responses, batches, p.Config.Pipeline.Gate.Limits.Missing != nil)
 }
 
 // holdout is the rows that judge, apart into what a request shows and what
@@ -249,8 +264,9 @@ func requestBody(format string, columns []ridgeline.Column, rows [][]any) ([]byt
 	}
 }
 
-// scored reads the answers and sets them beside the truth.
-func (h holdout) scored(path string, batches int) (evaluation, error) {
+// scored reads the answers and sets them beside the truth. Where predictions
+// may be missing, null is one.
+func (h holdout) scored(path string, batches int, missing bool) (evaluation, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return evaluation{}, err
@@ -292,7 +308,7 @@ func (h holdout) scored(path string, batches int) (evaluation, error) {
 	if len(predictions) != len(h.target) {
 		return evaluation{Reason: fmt.Sprintf("gave %d predictions for %d rows", len(predictions), len(h.target))}, nil
 	}
-	out := evaluation{Slices: h.slices, P95: p95(latencies)}
+	out := evaluation{Slices: h.slices, P95: p95(latencies), Features: h.features}
 	out.Scores = gate.Scores{Has: true, Y: make([]float64, len(h.target)), Prediction: make([]float64, len(h.target))}
 	// The targets first: a label's number must not depend on what was predicted.
 	labels := map[string]float64{}
@@ -307,10 +323,17 @@ func (h holdout) scored(path string, batches int) (evaluation, error) {
 		expected = "label"
 	}
 	for i, v := range predictions {
+		if v == nil && missing {
+			out.Missing = append(out.Missing, i)
+			continue
+		}
 		var ok bool
 		if out.Scores.Prediction[i], ok = number(v, labels); !ok || isLabel(v) != (expected == "label") {
 			return evaluation{Reason: fmt.Sprintf("answered row %d with %v, where the target is a %s", i+1, v, expected)}, nil
 		}
+	}
+	if len(labels) > 0 {
+		out.Labels = labels
 	}
 	return out, nil
 }

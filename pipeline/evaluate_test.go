@@ -210,6 +210,7 @@ func TestHoldout_scored(t *testing.T) {
 		h         holdout
 		responses string
 		batches   int
+		missing   bool
 		want      []float64
 		p95       time.Duration
 		reason    string
@@ -236,7 +237,7 @@ func TestHoldout_scored(t *testing.T) {
 			responses: `{"status":200,"body":[1,2,3],"ms":1}` + "\n" + `{"status":503,"body":"busy","ms":1}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := test.h.scored(file(t, "responses.jsonl", test.responses), test.batches)
+			got, err := test.h.scored(file(t, "responses.jsonl", test.responses), test.batches, test.missing)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,7 +257,7 @@ func TestHoldout_scored(t *testing.T) {
 	}
 	for name, text := range map[string]string{"a line cut off": `{"status":200,"bo`, "not JSON": "hello\n"} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := numbers.scored(file(t, "responses.jsonl", text), 1); err == nil {
+			if _, err := numbers.scored(file(t, "responses.jsonl", text), 1, false); err == nil {
 				t.Error("no error")
 			}
 		})
@@ -268,7 +269,7 @@ func TestHoldout_scored_same_truth_for_both(t *testing.T) {
 	h := holdout{target: []any{"a", "b", "c"}}
 	var y [2][]float64
 	for i, body := range []string{`["c","c","c"]`, `["a","b","c"]`} {
-		got, err := h.scored(file(t, "responses.jsonl", `{"status":200,"body":`+body+`,"ms":1}`), 1)
+		got, err := h.scored(file(t, "responses.jsonl", `{"status":200,"body":`+body+`,"ms":1}`), 1, false)
 		if err != nil || got.Reason != "" {
 			t.Fatal(err, got.Reason)
 		}

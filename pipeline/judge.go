@@ -12,7 +12,6 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/flow"
-	"github.com/ridgeline-mlops/ridgeline/gate"
 	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -59,13 +58,13 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 	if err != nil || scores.Reason != "" {
 		return ending{ridgeline.Failed, scores.Reason}, err
 	}
-	report, err := flow.Step(c, decide, func(ctx context.Context) (gate.Report, error) {
-		return r.decide(ctx, p, cand, champion, scores)
+	judged, err := flow.Step(c, decide, func(ctx context.Context) (judgement, error) {
+		return r.decide(ctx, p, plan, cand, champion, trained, scores)
 	})
 	if err != nil {
 		return ending{}, err
 	}
-	return r.register(c, p, plan, cand, trained, scores, report)
+	return r.register(c, p, plan, cand, trained, scores, judged)
 }
 
 // stepRow is the row of a built-in step; built-in steps stand behind the
@@ -143,42 +142,19 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 	return string(cand.Model) + "@" + pushed.Digest, r.mark(ctx, p.stepRow(pack, ridgeline.Succeeded, message), nil)
 }
 
-// decide puts the scores before the gate.
-func (r *Runner) decide(ctx context.Context, p *passage, cand challenger, champion *ridgeline.ModelVersion, s scores) (gate.Report, error) {
-	if err := r.mark(ctx, p.stepRow(decide, ridgeline.Running, ""), nil); err != nil {
-		return gate.Report{}, err
-	}
-	g := p.Config.Pipeline.Gate
-	in := gate.Input{
-		Metric: g.Metric, Better: g.Better, MinEffect: g.MinEffect.Value, Relative: g.MinEffect.Relative,
-		Alpha: g.Alpha, Seed: seed(p.Run.ID), Slices: s.Slices,
-		Challenger: s.Challenger, Champion: s.Champion,
-		Limits:   gate.Limits{P95: g.P95, Size: g.Size},
-		Measured: gate.Measured{P95: s.P95, Size: cand.Size},
-	}
-	report, err := gate.Decide(in)
-	if err != nil {
-		return gate.Report{}, err
-	}
-	message := string(report.Verdict)
-	if len(report.Reasons) > 0 {
-		message += ": " + report.Reasons[0]
-	}
-	status := ridgeline.Succeeded
-	if report.Verdict == ridgeline.GateError {
-		status = ridgeline.Failed
-	}
-	return report, r.mark(ctx, p.stepRow(decide, status, message), nil)
-}
-
 // register records the version with its verdict and, when it is promoted and
 // has somewhere to go, its release: one transaction, once per run.
-func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenger, trained outcome, s scores, report gate.Report) (ending, error) {
+func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenger, trained outcome, s scores, judged judgement) (ending, error) {
+	report := judged.Report
 	reason := ""
 	if len(report.Reasons) > 0 {
 		reason = report.Reasons[0]
 	}
-	if report.Verdict == ridgeline.GateError {
+	off := p.Run.GateOff != ""
+	if off {
+		reason = fmt.Sprintf("gate off by %s: %s", p.Run.Caller, p.Run.GateOff)
+	}
+	if report.Verdict == ridgeline.GateError && !off {
 		_, err := flow.Tx(c, register, func(ctx context.Context, q sqlq.Querier) (struct{}, error) {
 			return struct{}{}, r.Store.With(q).RecordVerdict(ctx, p.Run.ID, report.Verdict, cand.Model, 0)
 		})
@@ -195,7 +171,10 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 			Model: cand.Model, Version: cand.Version, Project: p.Run.Project, Run: p.Run.ID, Pipeline: p.Pipeline.Version,
 			Commit: p.Pipeline.Commit.Hash, Environment: p.Pipeline.Environment, Data: map[string]string{}, Params: p.Run.Params,
 			Metrics: map[string]float64{}, Artifact: trained.Model, Size: cand.Size, Image: cand.Image,
-			Verdict: report.Verdict, Report: text, Created: now,
+			Verdict: report.Verdict, Report: text, Evidence: judged.Evidence, Created: now,
+		}
+		if off {
+			v.Overrides = []ridgeline.Override{{Who: p.Run.Caller, At: now, Reason: p.Run.GateOff, How: "gate off"}}
 		}
 		for name, d := range plan.Data {
 			v.Data[name] = d.Digest
@@ -212,14 +191,20 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 		if err := tx.RegisterVersion(ctx, v); err != nil {
 			return struct{}{}, err
 		}
+		if err := note(ctx, tx, v, judged.Decision); err != nil {
+			return struct{}{}, err
+		}
 		if err := tx.RecordVerdict(ctx, p.Run.ID, report.Verdict, cand.Model, cand.Version); err != nil {
 			return struct{}{}, err
 		}
 		message := fmt.Sprintf("%s version %d, %s", cand.Model, cand.Version, report.Verdict)
+		if off {
+			message += ", champion by override"
+		}
 		if err := tx.SaveStep(ctx, p.stepRow(register, ridgeline.Succeeded, message)); err != nil {
 			return struct{}{}, err
 		}
-		if report.Verdict != ridgeline.Promoted || len(p.Config.Release.Environments) == 0 {
+		if report.Verdict != ridgeline.Promoted && !off || len(p.Config.Release.Environments) == 0 {
 			return struct{}{}, nil
 		}
 		id, err := ridgeline.NewID("l", now, rand.Read)

@@ -90,8 +90,27 @@ type Gate struct {
 	MinEffect Effect // default 1%
 	Alpha     float64
 	Slices    []string
-	P95       time.Duration // limits.p95_ms; 0 for no limit
-	Size      int64         // limits.size in bytes; 0 for no limit
+	Tolerance map[string]Effect // "sex=1", "sex" or "" for every slice → how much worse it may get
+	Baseline  Baseline
+	Decisions int     // budget.decisions: a holdout judges so many challengers; default 20
+	Fresh     float64 // budget.fresh: this share of new rows starts a new budget; default 0.5
+	Limits    Limits
+}
+
+// Baseline is what a project's first model has to beat.
+type Baseline struct {
+	None  bool     // nothing
+	Point *float64 // a value of the metric; nil without None: the best constant prediction
+}
+
+// Limits a challenger has to keep; zero or nil means none.
+type Limits struct {
+	P95             time.Duration // p95_ms
+	Size            int64         // in bytes
+	Lowest, Highest *float64      // prediction.min and max
+	Missing         *float64      // share of rows without a prediction
+	SameFeatures    bool          // the champion's columns, names and types
+	Gaps            map[string]Effect
 }
 
 // Effect is the least improvement worth a new model. In the file "1%" is

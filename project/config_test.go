@@ -40,7 +40,10 @@ pipeline:
     min_effect: 5
     alpha: 1%
     slices: [sex]
-    limits: {p95_ms: 20.5, size: 50MB}
+    tolerance: {sex: 5%, "sex=1": 0.2}
+    baseline: 12.5
+    budget: {decisions: 10, fresh: 30%}
+    limits: {p95_ms: 20.5, size: 50MB, prediction: {min: 0}, missing: 1%, same_features: true, gaps: {sex: 10%}}
 release:
   score: score.py
   request: dataframe_split
@@ -69,7 +72,9 @@ func TestParse_everything(t *testing.T) {
 				{Name: "train", Run: "python -m train", Retries: 2, CPU: 1.5, Memory: 2 << 30},
 				{Name: "evaluate", Run: "python -m evaluate", Timeout: 2 * time.Hour},
 			},
-			Gate: Gate{Metric: "churned_too_soon", Better: "lower", MinEffect: Effect{5, false}, Alpha: 0.01, Slices: []string{"sex"}, P95: 20500 * time.Microsecond, Size: 50_000_000},
+			Gate: Gate{Metric: "churned_too_soon", Better: "lower", MinEffect: Effect{5, false}, Alpha: 0.01, Slices: []string{"sex"},
+				Tolerance: map[string]Effect{"sex": {0.05, true}, "sex=1": {0.2, false}}, Baseline: Baseline{Point: ptr(12.5)}, Decisions: 10, Fresh: 0.3,
+				Limits: Limits{P95: 20500 * time.Microsecond, Size: 50_000_000, Lowest: ptr(0), Missing: ptr(0.01), SameFeatures: true, Gaps: map[string]Effect{"sex": {0.1, true}}}},
 		},
 		Release: Release{Score: "score.py", Request: "dataframe_split", Environments: []Environment{
 			{Name: "qa", Host: "process", Checks: []string{"smoke.json", "more.json"}, Approval: "none", MinReplicas: 2, MaxReplicas: 2},
@@ -84,6 +89,8 @@ func TestParse_everything(t *testing.T) {
 		t.Error("a pipeline with a train step does not train")
 	}
 }
+
+func ptr(v float64) *float64 { return &v }
 
 const least = `project: diabetes
 python: requirements.txt
@@ -100,7 +107,7 @@ func TestParse_defaults(t *testing.T) {
 	if c.Model != "diabetes" || c.Build.Timeout != 30*time.Minute || !c.Pipeline.On.Push || c.Pipeline.Compute != "local" || c.Release.Request != "data" || c.Release.Environments != nil {
 		t.Errorf("defaults: %+v", c)
 	}
-	want := Gate{Metric: "mse", Better: "lower", MinEffect: Effect{0.01, true}, Alpha: 0.05}
+	want := Gate{Metric: "mse", Better: "lower", MinEffect: Effect{0.01, true}, Alpha: 0.05, Decisions: 20, Fresh: 0.5}
 	if !reflect.DeepEqual(c.Pipeline.Gate, want) {
 		t.Errorf("gate: got %+v, want %+v", c.Pipeline.Gate, want)
 	}
@@ -244,6 +251,13 @@ func TestParse_one_mistake(t *testing.T) {
 		{"bad step name", swap("{train:", "{Prep_1: x, train:"), `4:20: step name "Prep_1"`},
 		{"no gate", swap(", gate: {metric: mse}", ""), "pipeline.gate is missing"},
 		{"no metric", swap("{metric: mse}", "{slices: [a]}"), "pipeline.gate.metric is missing"},
+		{"a tolerance without slices", swap("{metric: mse}", "{metric: mse, tolerance: 5%}"), "pipeline.gate.tolerance: there are no slices"},
+		{"a tolerance of no slice", swap("{metric: mse}", "{metric: mse, slices: [sex], tolerance: {age=1: 5%}}"), `"age=1" is no slice column`},
+		{"a gap of no slice", swap("{metric: mse}", "{metric: mse, limits: {gaps: {sex: 5%}}}"), `"sex" is no slice column`},
+		{"a baseline that is a word", swap("{metric: mse}", "{metric: mse, baseline: median}"), "expected computed, none, or the metric's value"},
+		{"a missing share above all", swap("{metric: mse}", "{metric: mse, limits: {missing: 100%}}"), "pipeline.gate.limits.missing: expected the share"},
+		{"a range upside down", swap("{metric: mse}", "{metric: mse, limits: {prediction: {min: 2, max: 1}}}"), "max 1 is below min 2"},
+		{"no decisions", swap("{metric: mse}", "{metric: mse, budget: {decisions: 0}}"), "expected a whole number from 1"},
 		{"gate without train", strings.Replace(swap("{train:", "{load:"), "release: {score: score.py}", "", 1), "pipeline.gate: the pipeline has no step named train"},
 		{"release without train", strings.Replace(swap("{train:", "{load:"), ", gate: {metric: mse}", "", 1), "5:1: release: the pipeline has no step named train"},
 		{"no score", swap("release: {score: score.py}", "build: {tests: x}"), "4:1: release.score is missing: name a Python file with init() and run(raw_data), or write a step evaluate of your own"},

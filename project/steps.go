@@ -2,8 +2,8 @@ package project
 
 import (
 	"maps"
-	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -88,7 +88,7 @@ func (r *reader) step(e entry) Step {
 // betterOf says which way a metric improves, for those whose name tells.
 var betterOf = map[string]string{
 	"mse": "lower", "rmse": "lower", "mae": "lower", "mape": "lower", "error_rate": "lower", "log_loss": "lower", "brier": "lower", "loss": "lower",
-	"accuracy": "higher", "balanced_accuracy": "higher", "f1": "higher", "precision": "higher", "recall": "higher", "auc": "higher", "roc_auc": "higher", "r2": "higher",
+	"accuracy": "higher", "balanced_accuracy": "higher", "f1": "higher", "precision": "higher", "recall": "higher", "auc": "higher", "roc_auc": "higher", "pr_auc": "higher", "r2": "higher",
 }
 
 func (r *reader) gate(f fields, p Pipeline) Gate {
@@ -104,7 +104,7 @@ func (r *reader) gate(f fields, p Pipeline) Gate {
 		r.at(e.key, "pipeline.gate: the pipeline has no step named train, so there is no model to judge: add the step, or remove gate")
 		return Gate{}
 	}
-	gf := r.section(e.value, "pipeline.gate", "metric", "better", "min_effect", "alpha", "slices", "limits")
+	gf := r.section(e.value, "pipeline.gate", "metric", "better", "min_effect", "alpha", "slices", "tolerance", "baseline", "budget", "limits")
 	g := Gate{
 		Metric:    r.text(gf.value("metric"), "pipeline.gate.metric", "mse"),
 		Better:    r.word(gf.value("better"), "pipeline.gate.better", "", "lower", "higher"),
@@ -117,7 +117,9 @@ func (r *reader) gate(f fields, p Pipeline) Gate {
 	}
 	if g.Metric != "" && !gf.has("better") {
 		var ok bool
-		if g.Better, ok = betterOf[g.Metric]; !ok {
+		if g.Better, ok = betterOf[g.Metric]; !ok && strings.HasPrefix(g.Metric, "quantile_") {
+			g.Better = "lower"
+		} else if !ok {
 			hint := ""
 			if k, near := nearest(g.Metric, slices.Sorted(maps.Keys(betterOf))); near {
 				hint = "did you mean " + k + "? If not, "
@@ -125,11 +127,16 @@ func (r *reader) gate(f fields, p Pipeline) Gate {
 			r.at(gf.value("metric"), "pipeline.gate.metric: whether %q should be low or high is not known: %sadd `better: lower` or `better: higher`", clip(g.Metric, 60), hint)
 		}
 	}
+	g.Tolerance = r.worsening(gf.value("tolerance"), g.Slices)
+	g.Baseline = r.baseline(gf.value("baseline"))
+	g.Decisions, g.Fresh = 20, 0.5
+	if b := gf.value("budget"); b != nil {
+		bf := r.section(b, "pipeline.gate.budget", "decisions", "fresh")
+		g.Decisions = r.whole(bf.value("decisions"), "pipeline.gate.budget.decisions", 20, 1, 10000)
+		g.Fresh = r.share(bf.value("fresh"), "pipeline.gate.budget.fresh", 0.5, 1)
+	}
 	if l := gf.value("limits"); l != nil {
-		lf := r.section(l, "pipeline.gate.limits", "p95_ms", "size")
-		ms := r.number(lf.value("p95_ms"), "pipeline.gate.limits.p95_ms", 0, 0.001, 3.6e6)
-		g.P95 = time.Duration(math.Round(ms * float64(time.Millisecond)))
-		g.Size = r.size(lf.value("size"), "pipeline.gate.limits.size")
+		g.Limits = r.limits(l, g.Slices)
 	}
 	return g
 }
