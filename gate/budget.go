@@ -173,8 +173,12 @@ func (b Budget) Next(l Ledger, h Holdout) Allowance {
 	}
 	a := Allowance{Life: life, Decision: len(seen) + 1, Limit: b.Decisions, Total: b.Alpha, Spent: spent, New: share}
 	each, left := b.Alpha/float64(b.Decisions), b.Alpha-spent
-	if len(seen) < b.Decisions && left > 1e-9*b.Alpha {
-		a.Alpha = min(each, left)
+	switch {
+	case len(seen) >= b.Decisions || left <= 1e-9*b.Alpha:
+	case left < each*(1-1e-9): // not by rounding
+		a.Alpha = left
+	default:
+		a.Alpha = each
 	}
 	// With x more new rows: (new + x)/(rows + x) = Fresh.
 	if need := (b.Fresh - share) * float64(h.Rows); len(seen) > 0 && b.Fresh < 1 {

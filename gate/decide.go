@@ -197,6 +197,10 @@ func (r *Report) unsure(c comparison) {
 		return
 	}
 	r.say("The new model looks better, but not surely by more than %s: %s.", r.threshold(), what)
+	if r.Budget != nil && *r.P <= r.Alpha {
+		r.say("On its own the comparison would do (p is %s); as one of %d on the same holdout, it needs %s, so that all of them together promote chance in at most %s of cases.",
+			percent(*r.P), r.Budget.Limit, percent(r.Threshold), percent(r.Budget.Total))
+	}
 	if *r.P < 0.5 {
 		// The statistic as the most cautious of the tests sees it.
 		t = min(t, distuv.UnitNormal.Quantile(1-*r.P))
