@@ -52,6 +52,7 @@ func (a *API) Handler() http.Handler {
 	api := humago.New(mux, config)
 	a.builds(api)
 	a.runs(api)
+	a.gates(api)
 	a.models(api)
 	a.releases(api)
 	a.endpoints(api)
@@ -80,6 +81,30 @@ func route[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Rol
 			return nil, a.problem(op, err)
 		}
 		return &body[O]{Body: out}, nil
+	})
+}
+
+// plain is an answer that is text of its own kind.
+type plain struct {
+	Type string `header:"Content-Type"`
+	Body []byte
+}
+
+// text adds an operation that answers with a document instead of JSON.
+func text[I any](a *API, api huma.API, op huma.Operation, need ridgeline.Role, kind string, handle func(ctx context.Context, in *I) ([]byte, error)) {
+	op.Path = "/api/v1" + op.Path
+	op.Description = "Needs the role " + string(need) + "."
+	op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{kind: {Schema: &huma.Schema{Type: "string"}}}}}
+	huma.Register(api, op, func(ctx context.Context, in *I) (*plain, error) {
+		who := auth.From(ctx)
+		if !who.Role.Allows(need) {
+			return nil, huma.Error403Forbidden(who.Name + " is a " + string(who.Role) + "; this needs a " + string(need))
+		}
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.problem(op, err)
+		}
+		return &plain{kind + "; charset=utf-8", out}, nil
 	})
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -20,6 +19,8 @@ type trainInput struct {
 	Body    *struct {
 		Params map[string]string `json:"params,omitempty"`
 		Cause  string            `json:"cause,omitempty" maxLength:"200" doc:"why, for people; default rest"`
+		Gate   string            `json:"gate,omitempty" enum:"on,off" doc:"off: the model becomes champion whatever the gate says"`
+		Reason string            `json:"reason,omitempty" maxLength:"2000" doc:"why the gate is off; required then"`
 	}
 }
 
@@ -33,6 +34,7 @@ func (a *API) runs(api huma.API) {
 		if in.Body != nil {
 			request.Params = in.Body.Params
 			request.Cause = cmp.Or(in.Body.Cause, request.Cause)
+			request.GateOff, request.Reason = in.Body.Gate == "off", in.Body.Reason
 		}
 		row, err := a.Runs.Submit(ctx, request)
 		return viewRun(row, nil, time.Now()), err
@@ -57,8 +59,6 @@ func (a *API) runs(api huma.API) {
 			}
 			return a.run(ctx, in.ID)
 		})
-	route(a, api, huma.Operation{OperationID: "show-gate", Method: http.MethodGet, Path: "/runs/{id}/gate", Summary: "The gate's report on a run's model", Tags: tags},
-		ridgeline.Viewer, a.gate)
 }
 
 func (a *API) run(ctx context.Context, id string) (Run, error) {
@@ -68,22 +68,6 @@ func (a *API) run(ctx context.Context, id string) (Run, error) {
 	}
 	steps, err := a.Store.Steps(ctx, row.ID)
 	return viewRun(row, steps, time.Now()), err
-}
-
-func (a *API) gate(ctx context.Context, in *byID) (any, error) {
-	row, err := a.Store.Run(ctx, ridgeline.RunID(in.ID))
-	if err != nil {
-		return nil, err
-	}
-	if row.Version == 0 {
-		return nil, ridgeline.Errorf(ridgeline.NotFound, "run %s has no gate report: it is %s", row.ID, row.Status)
-	}
-	v, err := a.Store.ModelVersion(ctx, row.Model, row.Version)
-	if err != nil {
-		return nil, err
-	}
-	var report any
-	return report, json.Unmarshal(v.Report, &report)
 }
 
 func (a *API) models(api huma.API) {

@@ -56,6 +56,7 @@ type Run struct {
 	Cause    string            `json:"cause"`
 	Caller   string            `json:"caller,omitempty"`
 	Params   map[string]string `json:"params,omitempty"`
+	GateOff  string            `json:"gate_off,omitempty" doc:"the reason given for making its model champion whatever the gate says"`
 	Status   string            `json:"status"`
 	Verdict  string            `json:"verdict"`
 	Model    string            `json:"model,omitempty"`
@@ -86,6 +87,36 @@ type ModelVersion struct {
 	Metrics     map[string]float64 `json:"metrics"`
 	Artifact    string             `json:"artifact" doc:"sha256 of the model folder's archive"`
 	Size        int64              `json:"size"`
+	Override    []Override         `json:"override" doc:"who made it champion beside the gate, and why; oldest first"`
+}
+
+// Override is a person's decision beside the gate.
+type Override = ridgeline.Override
+
+// Decision is a line of a model's ledger.
+type Decision struct {
+	Version  int       `json:"version"`
+	Run      string    `json:"run"`
+	At       time.Time `json:"at"`
+	Verdict  string    `json:"verdict"`
+	Alpha    float64   `json:"alpha" doc:"spent of the holdout's error budget; 0 for an override"`
+	Life     int       `json:"life" doc:"of the holdout, from 1; enough new rows start another, with a new budget"`
+	Rows     int       `json:"rows" doc:"of the holdout"`
+	New      float64   `json:"new" doc:"share of them that this life had not seen"`
+	Override *Override `json:"override"`
+}
+
+// Again is a report made once more.
+type Again struct {
+	Same       bool   `json:"same"`
+	Difference string `json:"difference,omitempty" doc:"the first thing that is not as it was"`
+	Report     any    `json:"report"`
+}
+
+// Promotion is what an override came to.
+type Promotion struct {
+	Model   ModelVersion `json:"model"`
+	Release *Release     `json:"release,omitempty"`
 }
 
 // ReleaseEnvironment is a release's passage through one environment.
@@ -173,7 +204,7 @@ func viewBuild(b ridgeline.Build) Build {
 
 func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
 	out := Run{
-		ID: string(r.ID), Project: string(r.Project), Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller, Params: r.Params,
+		ID: string(r.ID), Project: string(r.Project), Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller, Params: r.Params, GateOff: r.GateOff,
 		Status: string(r.Status), Verdict: string(r.Verdict), Model: string(r.Model), Version: r.Version, Release: string(r.Release),
 		Reason: r.Reason, Created: r.Created, Started: optional(r.Started), Ended: optional(r.Ended),
 	}
@@ -197,6 +228,13 @@ func (a *API) viewVersion(v ridgeline.ModelVersion) ModelVersion {
 		Name: string(v.Model), Version: v.Version, Champion: v.Champion, Verdict: string(v.Verdict), Run: string(v.Run), Commit: v.Commit,
 		Image: a.image(v.Image), Created: v.Created, Project: string(v.Project), Pipeline: v.Pipeline, Environment: v.Environment,
 		Data: v.Data, Params: v.Params, Metrics: v.Metrics, Artifact: v.Artifact, Size: v.Size,
+		Override: append([]Override{}, v.Overrides...),
+	}
+}
+
+func viewDecision(d ridgeline.Decision) Decision {
+	return Decision{
+		Version: d.Version, Run: string(d.Run), At: d.At, Verdict: string(d.Verdict), Alpha: d.Alpha, Life: d.Life, Rows: d.Rows, New: d.New, Override: d.Override,
 	}
 }
 

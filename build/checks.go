@@ -113,8 +113,9 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 // be able to judge what comes of it.
 func judgeable(cfg project.Config) error {
 	_, custom := cfg.Pipeline.Step(project.StepEvaluate)
-	metric, known := cfg.Pipeline.Gate.Metric, slices.DeleteFunc(gate.Metrics(), func(m string) bool { return m == "loss" })
-	if cfg.Trains() && !custom && !slices.Contains(known, metric) {
+	metric := cfg.Pipeline.Gate.Metric
+	if _, known := gate.BetterOf(metric); cfg.Trains() && !custom && (!known || metric == "loss") {
+		known := slices.DeleteFunc(gate.Metrics(), func(m string) bool { return m == "loss" })
 		return ridgeline.Errorf(ridgeline.Invalid,
 			"pipeline.gate.metric: %q cannot be computed from predictions; use one of %s, or write a step evaluate that does", metric, strings.Join(known, ", "))
 	}

@@ -72,6 +72,8 @@ type Request struct {
 	Params  map[string]string
 	Cause   string
 	Caller  string
+	GateOff bool   // its model becomes champion whatever the gate says
+	Reason  string // why the gate is off
 }
 
 var paramRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -82,6 +84,14 @@ func (r *Runner) Submit(ctx context.Context, q Request) (ridgeline.Run, error) {
 		if !paramRE.MatchString(name) {
 			return ridgeline.Run{}, ridgeline.Errorf(ridgeline.Invalid, "parameter %q: use letters, digits and underscores, starting with a letter", name)
 		}
+	}
+	switch {
+	case q.GateOff:
+		if err := (ridgeline.Override{Who: q.Caller, Reason: q.Reason}).Check(); err != nil {
+			return ridgeline.Run{}, err
+		}
+	case q.Reason != "":
+		return ridgeline.Run{}, ridgeline.Errorf(ridgeline.Invalid, "a reason was given, but the gate is on: a reason is for gate off")
 	}
 	p, err := r.Store.Pipeline(ctx, q.Project, 0)
 	if ridgeline.CodeOf(err) == ridgeline.NotFound {
@@ -97,7 +107,7 @@ func (r *Runner) Submit(ctx context.Context, q Request) (ridgeline.Run, error) {
 	}
 	run := ridgeline.Run{
 		ID: ridgeline.RunID(id), Project: q.Project, Pipeline: p.Version, Cause: q.Cause, Caller: q.Caller,
-		Params: q.Params, Status: ridgeline.Queued, Created: now,
+		Params: q.Params, GateOff: q.Reason, Status: ridgeline.Queued, Created: now,
 	}
 	if err := r.Store.CreateRun(ctx, run); err != nil {
 		return ridgeline.Run{}, err

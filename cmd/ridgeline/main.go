@@ -103,7 +103,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(
 		c.demo(), c.up(), c.initProject(), c.push(), c.train(),
 		c.builds(), c.build(), c.runs(), c.run(), c.logs(), c.cancel(), c.gate(),
-		c.models(), c.model(), c.release(), c.releases(), c.approve(), c.reject(), c.rollback(),
+		c.models(), c.model(), c.promote(), c.release(), c.releases(), c.approve(), c.reject(), c.rollback(),
 		c.score(), c.endpoints(), c.data(), c.token(),
 	)
 	for _, cmd := range root.Commands() {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +62,9 @@ func (c *cli) model() *cobra.Command {
 				}
 				for _, name := range slices.Sorted(maps.Keys(v.Metrics)) {
 					fmt.Fprintf(c.out, "  metric       %s %.6g\n", name, v.Metrics[name])
+				}
+				for _, o := range v.Override {
+					fmt.Fprintf(c.out, "  override     %s by %s at %s: %s\n", o.How, o.Who, o.At.Local().Format(time.DateTime), oneLine(o.Reason))
 				}
 				return nil
 			})

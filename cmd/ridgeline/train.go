@@ -28,17 +28,28 @@ type trainResult struct {
 
 func (c *cli) train() *cobra.Command {
 	var params []string
-	var require, name string
+	var require, name, gateFlag, reason string
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Start the published pipeline, follow it, print the verdict",
 		Long: `Train starts the newest published pipeline of the project whose folder this is (or of
 --project) and follows it to its verdict, and a promoted model to its release. A rejected or
-inconclusive model is a good end: exit code 0, unless --require promoted asks for 3.`,
+inconclusive model is a good end: exit code 0, unless --require promoted asks for 3.
+
+With --gate off and a --reason the gate still judges, but the model becomes champion and is
+released whatever it says. Who did that and why stays with the version for ever.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if require != "" && require != "promoted" {
 				return usage("--require knows only promoted, not %q", require)
+			}
+			switch {
+			case gateFlag != "on" && gateFlag != "off":
+				return usage("--gate knows on and off, not %q", gateFlag)
+			case gateFlag == "off" && strings.TrimSpace(reason) == "":
+				return usage("--gate off needs --reason \"…\": it stays with the version for ever")
+			case gateFlag == "on" && reason != "":
+				return usage("--reason is for --gate off")
 			}
 			values := map[string]string{}
 			for _, p := range params {
@@ -57,7 +68,9 @@ inconclusive model is a good end: exit code 0, unless --require promoted asks fo
 				return err
 			}
 			ctx := cmd.Context()
-			started, err := api.Post[api.Run](ctx, client, "/api/v1/projects/"+url.PathEscape(projectName)+"/runs", map[string]any{"params": values, "cause": "cli"})
+			started, err := api.Post[api.Run](ctx, client, "/api/v1/projects/"+url.PathEscape(projectName)+"/runs", map[string]any{
+				"params": values, "cause": "cli", "gate": gateFlag, "reason": reason,
+			})
 			if err != nil {
 				return err
 			}
@@ -87,6 +100,8 @@ inconclusive model is a good end: exit code 0, unless --require promoted asks fo
 	flags := cmd.Flags()
 	flags.StringArrayVar(&params, "param", nil, "NAME=VALUE for the steps, as RIDGELINE_PARAM_NAME (may be repeated)")
 	flags.StringVar(&require, "require", "", "exit with 3 unless the verdict is this one (promoted)")
+	flags.StringVar(&gateFlag, "gate", "on", "off: the model becomes champion whatever the gate says")
+	flags.StringVar(&reason, "reason", "", "why the gate is off; required then")
 	flags.StringVar(&name, "project", "", "the project, when this folder is not its own")
 	flags.BoolVar(&detach, "detach", false, "do not follow the run; print it as JSON")
 	return cmd

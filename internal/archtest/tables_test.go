@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "build", "pipeline", "release", "store"},
+	"api":               {"auth", "blob", "build", "gate", "pipeline", "release", "store"},
 	"auth":              {},
 	"bench/loop":        {},
 	"blob":              {},
