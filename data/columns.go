@@ -81,9 +81,22 @@ func (s *source) readColumns(ctx context.Context, c *Columns, numbers, texts []s
 			if err := r.next(); err != nil {
 				return err
 			}
+			read := 0
 			for ; ; rows++ {
 				if rows%10000 == 0 && ctx.Err() != nil {
 					return ctx.Err()
+				}
+				if rows == sampleRows { // room for about all of this file, so that it need not be copied again and again
+					if info, err := f.Stat(); err == nil {
+						more := int(info.Size() / int64(max(read/sampleRows, 1)))
+						for _, col := range columns {
+							if col.text {
+								col.texts = slices.Grow(col.texts, more)
+							} else {
+								col.numbers = slices.Grow(col.numbers, more)
+							}
+						}
+					}
 				}
 				if err := r.next(); errors.Is(err, io.EOF) {
 					return nil
@@ -93,6 +106,7 @@ func (s *source) readColumns(ctx context.Context, c *Columns, numbers, texts []s
 				if err := r.width(len(s.column)); err != nil {
 					return err
 				}
+				read += len(r.raw)
 				for _, col := range columns {
 					field := r.field(col.at)
 					switch {
@@ -143,7 +157,7 @@ func interned(known map[string]string, field []byte) string {
 // parseNumber reads what Describe would call a number or a truth.
 func parseNumber(field []byte) (float64, bool) {
 	text := strings.TrimSpace(string(field))
-	if v, err := strconv.ParseFloat(text, 64); err == nil && !strings.ContainsAny(text, "_xX") {
+	if v, err := strconv.ParseFloat(text, 64); err == nil && !hexadecimal(text) {
 		return v, true
 	}
 	switch {
@@ -155,6 +169,11 @@ func parseNumber(field []byte) (float64, bool) {
 		return 0, true
 	}
 	return 0, false
+}
+
+// hexadecimal numbers are Go's, not a data file's.
+func hexadecimal(text string) bool {
+	return len(text) > 2 && (text[1]|0x20 == 'x' || text[2]|0x20 == 'x')
 }
 
 func (d *DB) queryColumns(ctx context.Context, s *source, c *Columns, numbers, texts []string) error {

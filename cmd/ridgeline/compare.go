@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,8 @@ Exit codes: 0 promoted, 4 rejected, 5 inconclusive, 1 error, 2 wrong usage.`,
 }
 
 func (c *cli) runComparison(ctx context.Context, o comparison) error {
+	// A process of a second has better things to do than to collect garbage.
+	debug.SetGCPercent(400)
 	in, err := o.input()
 	if err != nil {
 		return err
@@ -239,31 +242,11 @@ func match(champion, challenger *scoredFile, id string, asked bool) error {
 	if slices.Equal(a, b) && rising(a) { // as most files are, and many times faster
 		return nil
 	}
-	at := make(map[string]int, len(a))
-	for i, key := range a {
-		if j, twice := at[key]; twice {
-			return ridgeline.Errorf(ridgeline.Invalid, "%s: rows %d and %d have the same %s, %q; expected each once", champion.name, j+1, i+1, id, key)
-		}
-		at[key] = i
+	order, err := gate.Match(a, b)
+	if err != nil {
+		return fmt.Errorf("%s (champion) and %s (challenger), by the column %s: %w", champion.name, challenger.name, id, err)
 	}
-	order, same := make([]int, len(a)), true
-	for i := range order {
-		order[i] = -1
-	}
-	for i, key := range b {
-		j, ok := at[key]
-		switch {
-		case !ok:
-			return ridgeline.Errorf(ridgeline.Invalid, "%s row %d has the %s %q, which no row of %s has: both models must answer the same holdout rows", challenger.name, i+1, id, key, champion.name)
-		case order[j] >= 0:
-			return ridgeline.Errorf(ridgeline.Invalid, "%s: rows %d and %d have the same %s, %q; expected each once", challenger.name, order[j]+1, i+1, id, key)
-		}
-		order[j] = i
-		same = same && i == j
-	}
-	if !same {
-		challenger.order = order
-	}
+	challenger.order = order
 	return nil
 }
 
