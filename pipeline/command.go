@@ -90,7 +90,15 @@ func rowScores(ctx context.Context, path string, sliceColumns []string) (evaluat
 		return evaluation{Reason: "was judged unclearly: " + err.Error()}, nil
 	}
 	out := evaluation{Scores: gate.Scores{Has: true}, Slices: map[string][]string{}}
-	labels := map[string]float64{}
+	var truth []any
+	for i, c := range table.Columns {
+		for _, row := range table.Rows {
+			if c.Name == "y" {
+				truth = append(truth, row[i])
+			}
+		}
+	}
+	labels := labelled(truth)
 	column := map[string][]float64{}
 	labelled := map[string]bool{}
 	// y before prediction: a label's number must not depend on what was predicted.
@@ -120,6 +128,9 @@ func rowScores(ctx context.Context, path string, sliceColumns []string) (evaluat
 				out.Slices[c.Name] = append(out.Slices[c.Name], text(row[i]))
 			}
 		}
+	}
+	if len(labels) > 0 {
+		out.Labels = labels
 	}
 	out.Scores.Losses, out.Scores.Y, out.Scores.Prediction = column["loss"], column["y"], column["prediction"]
 	if out.Scores.Losses == nil && (out.Scores.Y == nil || out.Scores.Prediction == nil) {

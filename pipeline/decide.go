@@ -34,6 +34,9 @@ func (r *Runner) decide(ctx context.Context, p *passage, plan plan, cand challen
 		return judgement{}, err
 	}
 	in := settings(p.Config.Pipeline.Gate)
+	if len(s.Labels) > 0 && s.Challenger.Losses == nil && !gate.TakesLabels(in.Metric) {
+		return judgement{}, ridgeline.Errorf(ridgeline.Invalid, "the target is a label, and %s is computed from numbers: write the target as numbers, or use accuracy, error_rate or f1", in.Metric)
+	}
 	in.Seed, in.Slices, in.Challenger, in.Champion = seed(p.Run.ID), s.Slices, s.Challenger, s.Champion
 	in.Measured = gate.Measured{P95: s.P95, Size: cand.Size}
 	for _, f := range s.Features {

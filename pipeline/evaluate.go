@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -310,8 +311,8 @@ func (h holdout) scored(path string, batches int, missing bool) (evaluation, err
 	}
 	out := evaluation{Slices: h.slices, P95: p95(latencies), Features: h.features}
 	out.Scores = gate.Scores{Has: true, Y: make([]float64, len(h.target)), Prediction: make([]float64, len(h.target))}
-	// The targets first: a label's number must not depend on what was predicted.
-	labels := map[string]float64{}
+	// From the targets alone: a label's number must not depend on what was predicted.
+	labels := labelled(h.target)
 	for i, v := range h.target {
 		var ok bool
 		if out.Scores.Y[i], ok = number(v, labels); !ok {
@@ -390,6 +391,24 @@ func number(v any, labels map[string]float64) (float64, bool) {
 		}
 	}
 	return math.NaN(), false
+}
+
+// labelled numbers the labels among values in their sorted order, so that no
+// and yes are 0 and 1 whichever comes first.
+func labelled(values []any) map[string]float64 {
+	labels := map[string]float64{}
+	for _, v := range values {
+		if list, ok := v.([]any); ok && len(list) == 1 {
+			v = list[0]
+		}
+		if text, ok := v.(string); ok {
+			labels[text] = 0
+		}
+	}
+	for i, text := range slices.Sorted(maps.Keys(labels)) {
+		labels[text] = float64(i)
+	}
+	return labels
 }
 
 // isLabel reports whether number reads v as a label.

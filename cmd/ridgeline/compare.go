@@ -201,6 +201,9 @@ func (o comparison) read(ctx context.Context, in *gate.Input) error {
 	if err != nil {
 		return err
 	}
+	if labels != nil && !gate.TakesLabels(o.metric) && champion.Numbers["loss"] == nil {
+		return ridgeline.Errorf(ridgeline.Invalid, "%s is computed from numbers, but y and prediction of %s are labels: use accuracy, error_rate or f1", o.metric, champion.name)
+	}
 	if in.Champion, err = champion.scores(labels); err != nil {
 		return err
 	}
