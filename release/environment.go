@@ -165,12 +165,35 @@ func workload(d ridgeline.Deployment) host.Workload {
 
 // withLog adds a scorer's last words to a reason.
 func (r *Releaser) withLog(ctx context.Context, d ridgeline.Deployment, reason string) string {
-	tail, err := r.Services.Log(ctx, d.ID, logTail)
-	if text := strings.TrimSpace(string(tail)); err == nil && text != "" {
+	text, err := r.lastWords(ctx, d)
+	if err == nil && text != "" {
 		lines := strings.Split(text, "\n")
 		reason += "; its scorer's last lines:\n" + strings.Join(lines[max(0, len(lines)-12):], "\n")
 	}
 	return reason
+}
+
+// lastWords reads the end of a scorer's log once it has stood still for a
+// moment: a traceback comes through a pipe of its own, and may arrive after
+// the answer that it explains.
+func (r *Releaser) lastWords(ctx context.Context, d ridgeline.Deployment) (string, error) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	last := ""
+	for range 10 {
+		tail, err := r.Services.Log(ctx, d.ID, logTail)
+		text := strings.TrimSpace(string(tail))
+		if err != nil || (text != "" && text == last) {
+			return text, err
+		}
+		last = text
+		select {
+		case <-ctx.Done():
+			return text, ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return last, nil
 }
 
 // undo takes a deployment that did not make it away again.
