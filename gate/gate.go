@@ -191,6 +191,7 @@ func Decide(in Input) (Report, error) {
 	if r.Skew != nil && r.Skew.Different > 0 {
 		r.say("%s", r.Skew)
 	}
+	r.Reasons = append(r.Reasons, in.Notes...)
 	return r, nil
 }
 

@@ -34,6 +34,7 @@ type Input struct {
 	Measured         Measured
 	Features         []Feature // the challenger's; nil when not known
 	ChampionFeatures []Feature
+	Notes            []string  // sentences about where the scores come from, for the end of the report
 	Reported         []float64 // the challenger's predictions of the same rows as training reported them; NaN for rows it did not
 }
 

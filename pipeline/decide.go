@@ -38,6 +38,7 @@ func (r *Runner) decide(ctx context.Context, p *passage, plan plan, cand challen
 		return judgement{}, ridgeline.Errorf(ridgeline.Invalid, "the target is a label, and %s is computed from numbers: write the target as numbers, or use accuracy, error_rate or f1", in.Metric)
 	}
 	in.Seed, in.Slices, in.Challenger, in.Champion = seed(p.Run.ID), s.Slices, s.Challenger, s.Champion
+	in.Notes = s.Notes
 	in.Measured = gate.Measured{P95: s.P95, Size: cand.Size}
 	for _, f := range s.Features {
 		in.Features = append(in.Features, gate.Feature{Name: f.Name, Type: f.Type})

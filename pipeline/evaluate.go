@@ -31,6 +31,7 @@ type scores struct {
 	P95        time.Duration // of one-row requests to the challenger; 0 when not measured
 	Labels     map[string]float64
 	Features   []ridgeline.Column // that a request shows; nil when a command evaluated
+	Notes      []string           // for the report
 }
 
 // side is one of the two models in an evaluation.
@@ -61,13 +62,24 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 		return scores{}, err
 	}
 	judge := r.throughScorer
-	if _, custom := p.Config.Pipeline.Step(evaluate); custom {
+	_, custom := p.Config.Pipeline.Step(evaluate)
+	if custom {
 		judge = r.byCommand
 	}
 	results, errs := flow.Parallel(c, "evaluate", len(sides), func(ctx context.Context, i int) (evaluation, error) {
 		return judge(ctx, p, plan, sides[i])
 	})
 	out := scores{}
+	if custom && champion != nil && errs[0] == nil && errs[1] == nil && results[0].Reason == "" && results[1].Reason != "" {
+		stead, err := r.instead(c, p, plan, sides[1], results)
+		if err != nil {
+			return scores{}, err
+		}
+		if stead.Reason == "" {
+			out.Notes = []string{fmt.Sprintf("The project's evaluate command could not judge the champion, so the champion's scorer answered in its place: the champion %s.", strings.TrimSuffix(firstLine(results[1].Reason), "."))}
+			results[0].Scores.Losses, results[1] = nil, stead
+		}
+	}
 	for i, e := range results {
 		if errs[i] != nil {
 			return scores{}, fmt.Errorf("evaluate the %s: %w", sides[i].Name, errs[i])
@@ -95,6 +107,29 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, status, message), nil)
 	})
 	return out, err
+}
+
+// instead lets the champion's scorer answer where the project's command could
+// not judge the champion, as when it reads models of a newer kind. That is a
+// comparison only when the command wrote y and prediction of the same rows.
+func (r *Runner) instead(c *flow.Context, p *passage, plan plan, champion side, results []evaluation) (evaluation, error) {
+	metric := p.Config.Pipeline.Gate.Metric
+	if _, known := gate.BetterOf(metric); !known || metric == "loss" || results[0].Scores.Y == nil {
+		return evaluation{Reason: "needs y and prediction"}, nil
+	}
+	champion.Name = "champion-scorer"
+	return flow.Step(c, "evaluate the champion's scorer", func(ctx context.Context) (evaluation, error) {
+		e, err := r.throughScorer(ctx, p, plan, champion)
+		if err == nil && e.Reason == "" && (!slices.Equal(e.Scores.Y, results[0].Scores.Y) || !maps.Equal(e.Labels, results[0].Labels)) {
+			e.Reason = "answered other rows than the evaluate command wrote"
+		}
+		return e, err
+	})
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
 }
 
 // evaluation is what one model made of the holdout.
