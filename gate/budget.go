@@ -197,5 +197,5 @@ func (a Allowance) String() string {
 	if a.Exhausted() {
 		return fmt.Sprintf("budget of %s spent by %s (of %d)", percent(a.Total), count(a.Decision-1, "decision"), a.Limit)
 	}
-	return fmt.Sprintf("decision %d of %d on this holdout, at %s; %s of %s spent before", a.Decision, a.Limit, percent(a.Alpha), percent(a.Spent), percent(a.Total))
+	return fmt.Sprintf("decision %d of %d on these rows, at %s; %s of %s spent", a.Decision, a.Limit, percent(a.Alpha), percent(a.Spent), percent(a.Total))
 }

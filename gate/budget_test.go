@@ -152,8 +152,16 @@ func TestDecide_with_a_budget(t *testing.T) {
 	}
 	wants(t, one, ridgeline.Promoted)
 	wants(t, many, ridgeline.Inconclusive, "On its own the comparison would do", "as one of 20 on the same holdout, it needs 0.25 %", "rows would show it")
-	if text := gate.Text(many); !strings.Contains(text, "decision 1 of 20 on this holdout, at 0.25 %; 0 % of 5 % spent before") || !strings.Contains(text, "promoted at 0.0025 or less") {
+	if text := gate.Text(many); !strings.Contains(text, "decision 1 of 20 on these rows, at 0.25 %; 0 % of 5 % spent") || !strings.Contains(text, "promoted at 0.0025 or less") {
 		t.Error(text)
+	}
+
+	last := many
+	last.Budget = &gate.Allowance{Alpha: 0.0025, Decision: 20, Limit: 20, Total: 0.05, Spent: 0.0475}
+	for line := range strings.Lines(gate.Text(last)) {
+		if n := len([]rune(line)); n > 83 {
+			t.Errorf("%d columns: %q", n, line)
+		}
 	}
 
 	a, b = rows(rand.New(rand.NewPCG(3, 3)), 1000, 0.3)

@@ -143,6 +143,9 @@ func (r *Report) measure(in Input, m metric, c comparison) {
 	}
 	r.DifferenceInterval = &[2]float64{limit(r.Alpha/2, false, 1, lowest, highest), limit(r.Alpha/2, false, -1, lowest, highest)}
 	value := c.value()
+	if r.Baseline != nil && m.name == "r2" {
+		value = 0 // but for chance, as it is of a constant
+	}
 	relative := in.Relative && value != 0
 	margin := in.MinEffect
 	if in.Relative && value == 0 {

@@ -106,15 +106,13 @@ func collect(rows [][2]float64, ma, md float64) moments {
 // time of a decision goes here, so the sums stay in registers.
 func resample(units [][2]float64, ma, md float64, source *rand.PCG) moments {
 	var a, d, saa, sad, sdd float64
-	n := uint64(len(units))
-	for i := uint64(0); i < n; i += 2 {
+	n := uint64(len(units)) // at most maxUnits, so that 21 bits choose evenly enough
+	for i := uint64(0); i < n; i += 3 {
 		bits := source.Uint64()
-		u := &units[(bits>>32)*n>>32]
-		x, y := u[0], u[1]
-		a, d, saa, sad, sdd = a+x, d+y, saa+x*x, sad+x*y, sdd+y*y
-		if i+1 < n {
-			u = &units[(bits&0xffffffff)*n>>32]
-			x, y = u[0], u[1]
+		for range min(3, n-i) {
+			u := &units[(bits>>43)*n>>21]
+			bits <<= 21
+			x, y := u[0], u[1]
 			a, d, saa, sad, sdd = a+x, d+y, saa+x*x, sad+x*y, sdd+y*y
 		}
 	}

@@ -116,7 +116,11 @@ func TestDecide_first_model_against_a_baseline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wants(t, decide(t, gate.Input{Metric: metric, MinEffect: 0.01, Relative: true, Challenger: predicted(labels, a), Baseline: &base}), ridgeline.Promoted)
+		got := decide(t, gate.Input{Metric: metric, MinEffect: 0.01, Relative: true, Challenger: predicted(labels, a), Baseline: &base})
+		wants(t, got, ridgeline.Promoted)
+		if (got.Effect == nil) != (metric == "r2") {
+			t.Errorf("%s: relative to a baseline of %v: %v", metric, got.Baseline.Value, got.Reasons)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"math"
+	"math/bits"
 	"math/rand/v2"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -17,21 +18,7 @@ func (p *paired) atAll(side float64) float64 {
 		return p.mcnemar(side)
 	}
 	if p.flips == nil {
-		source := rand.NewPCG(p.seed, 0xd1b54a32d192ed03)
-		p.flips = make([]float64, resamples)
-		for k := range p.flips {
-			var sum float64
-			var bits uint64
-			for i, d := range p.differences {
-				if i%64 == 0 {
-					bits = source.Uint64()
-				}
-				// The lowest bit becomes the sign, without a branch.
-				sum += math.Float64frombits(math.Float64bits(d) ^ bits<<63)
-				bits >>= 1
-			}
-			p.flips[k] = sum
-		}
+		p.flips = flips(p.differences, rand.NewPCG(p.seed, 0xd1b54a32d192ed03))
 	}
 	var seen, square float64
 	for _, d := range p.differences {
@@ -44,6 +31,37 @@ func (p *paired) atAll(side float64) float64 {
 	// Sums in another order differ by rounding; a tie counts.
 	slack := 1e-12 * math.Sqrt(square*float64(len(p.differences)))
 	return p.beyondPivots(side*p.metric.sign()*seen-slack, p.flips, side)
+}
+
+// flips are sums of the differences under random signs. Eight differences at a
+// time have their sum for each of the 256 patterns of signs looked up.
+func flips(differences []float64, source *rand.PCG) []float64 {
+	tables := make([][256]float64, (len(differences)+7)/8)
+	for g := range tables {
+		eight := differences[8*g : min(8*g+8, len(differences))]
+		table := &tables[g]
+		for _, d := range eight {
+			table[0] -= d
+		}
+		for pattern := 1; pattern < 256; pattern++ {
+			table[pattern] = table[pattern&(pattern-1)]
+			if bit := bits.TrailingZeros(uint(pattern)); bit < len(eight) {
+				table[pattern] += 2 * eight[bit]
+			}
+		}
+	}
+	sums := make([]float64, resamples)
+	for k := range sums {
+		var random uint64
+		for g := range tables {
+			if g%8 == 0 {
+				random = source.Uint64()
+			}
+			sums[k] += tables[g][random&255]
+			random >>= 8
+		}
+	}
+	return sums
 }
 
 // mcnemar is the exact one-sided p of McNemar's test (Psychometrika 12, 1947)

@@ -217,7 +217,7 @@ func rate(runs int, f func(r *rand.Rand) bool) float64 {
 func above(p float64, runs int) float64 { return p + 3.1*math.Sqrt(p*(1-p)/float64(runs)) }
 
 func TestSimulation_no_change_is_seldom_promoted(t *testing.T) {
-	runs := fewer(200)
+	runs := fewer(100)
 	for _, n := range []int{30, 300} {
 		exact := rate(runs, func(r *rand.Rand) bool {
 			a, b := rows(r, n, 0)

@@ -94,7 +94,7 @@ func TestWhole_verdicts(t *testing.T) {
 // A false promotion of an area, with few rows of a class.
 func TestSimulation_areas_false_promotions_and_coverage(t *testing.T) {
 	for _, metric := range []string{"roc_auc", "pr_auc", "f1"} {
-		runs := fewer(500)
+		runs := fewer(300)
 		promoted, covered := 0, 0
 		for i := range runs {
 			y, a, b := classes(rand.New(rand.NewPCG(uint64(i), 3)), 60, 0)
@@ -208,7 +208,7 @@ func TestFigures_1000000_rows(t *testing.T) {
 	y, a, b := classes(rand.New(rand.NewPCG(1, 1)), 1_000_000, 0.01)
 	for _, metric := range []string{"mse", "roc_auc", "pr_auc", "f1", "r2"} {
 		best := time.Hour
-		for range 3 {
+		for range 2 {
 			start := time.Now()
 			decide(t, gate.Input{Metric: metric, MinEffect: 0.01, Relative: true, Champion: predicted(y, a), Challenger: predicted(y, b)})
 			best = min(best, time.Since(start))
