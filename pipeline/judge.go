@@ -64,7 +64,7 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 	if err != nil {
 		return ending{}, err
 	}
-	return r.register(c, p, plan, cand, trained, scores, judged)
+	return r.register(c, p, plan, cand, champion, trained, scores, judged)
 }
 
 // stepRow is the row of a built-in step; built-in steps stand behind the
@@ -144,7 +144,7 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 
 // register records the version with its verdict and, when it is promoted and
 // has somewhere to go, its release: one transaction, once per run.
-func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenger, trained outcome, s scores, judged judgement) (ending, error) {
+func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenger, champion *ridgeline.ModelVersion, trained outcome, s scores, judged judgement) (ending, error) {
 	report := judged.Report
 	reason := ""
 	if len(report.Reasons) > 0 {
@@ -163,6 +163,11 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 	_, err := flow.Tx(c, register, func(ctx context.Context, q sqlq.Querier) (struct{}, error) {
 		tx := r.Store.With(q)
 		now := time.Now().UTC()
+		if report.Verdict == ridgeline.Promoted && !off {
+			if err := unchanged(ctx, tx, cand.Model, champion); err != nil {
+				return struct{}{}, err
+			}
+		}
 		text, err := json.Marshal(report)
 		if err != nil {
 			return struct{}{}, err
@@ -231,6 +236,16 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 		return struct{}{}, r.Images.Tag(ctx, ref, strconv.Itoa(cand.Version), nil, true, r.Registry.Transport)
 	})
 	return ending{ridgeline.Succeeded, reason}, err
+}
+
+// unchanged makes sure that the champion is the one that was compared with.
+// Runs take turns, but a person's override does not wait for them.
+func unchanged(ctx context.Context, tx *store.Store, model ridgeline.ModelName, compared *ridgeline.ModelVersion) error {
+	now, ok, err := tx.Champion(ctx, model)
+	if err != nil || ok == (compared != nil) && (!ok || now.Version == compared.Version) {
+		return err
+	}
+	return ridgeline.Errorf(ridgeline.Conflict, "version %d became the champion of model %s by an override while this run was at the gate: train again, to be compared with it", now.Version, model)
 }
 
 // turn waits for the project's older runs to end: two challengers judged at
