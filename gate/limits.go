@@ -90,7 +90,7 @@ func (r *Report) limitRange(in Input) {
 	if low == nil && high == nil {
 		return
 	}
-	text := "any"
+	var text string
 	switch {
 	case low != nil && high != nil:
 		text = number(*low) + " to " + number(*high)
