@@ -86,19 +86,6 @@ func BetterOf(name string) (string, bool) {
 	return m.better, ok
 }
 
-// FromPredictions says whether a metric is known and follows from truth and
-// predictions, so that no losses are needed.
-func FromPredictions(name string) bool {
-	m, ok := known(name)
-	return ok && (m.loss != nil || m.whole != nil)
-}
-
-// Probabilistic says whether a metric judges the probability of 1, where f1
-// and accuracy also take labels.
-func Probabilistic(name string) bool {
-	return slices.Contains([]string{"log_loss", "brier", "roc_auc", "pr_auc"}, name)
-}
-
 // RowLoss is the loss of one row, the lower the better: the squared error for
 // mse and rmse; |y − prediction| for mae, and over |y| for mape; 1 for a wrong
 // label and 0 for a right one for accuracy and error_rate; the negative log

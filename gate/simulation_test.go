@@ -187,6 +187,15 @@ const (
 	recipe      = 0.5 // the reference's ridge alpha; a true error of 3,137
 )
 
+// alone skips a simulation under the race detector, which takes ten times as
+// long: the gate starts no goroutine.
+func alone(t *testing.T) {
+	t.Helper()
+	if race {
+		t.Skip("the gate starts no goroutine")
+	}
+}
+
 func (w *world) judge(t *testing.T, in gate.Input, champion, challenger linear, holdout sample) gate.Report {
 	in.Metric, in.Relative = "mse", true
 	in.Champion, in.Challenger = losses(champion.losses(holdout)), losses(challenger.losses(holdout))
@@ -201,6 +210,7 @@ func (w *world) judge(t *testing.T, in gate.Input, champion, challenger linear, 
 // holdout: the reference's gate promotes 2.74 of them, half to a worse model.
 // Here without a minimum effect, which would only make it harder.
 func TestSimulation_no_change(t *testing.T) {
+	alone(t)
 	w := diabetes(t)
 	sequences := fewer(400)
 	var lock sync.Mutex
@@ -245,6 +255,7 @@ func TestSimulation_no_change(t *testing.T) {
 // A better recipe on the same training data: an inconclusive verdict asks for
 // rows, and on a new holdout of so many rows the same two models are compared again.
 func TestSimulation_better_recipe_is_promoted_at_the_rows_asked_for(t *testing.T) {
+	alone(t)
 	w := diabetes(t)
 	for _, test := range []struct {
 		name         string
@@ -308,6 +319,7 @@ func spare() float64 {
 // comparisons are of equal models; in the other half the challenger is better by
 // exactly the minimum effect, which is no reason to promote either.
 func TestSimulation_coverage_and_false_promotions(t *testing.T) {
+	alone(t)
 	runs := fewer(2000)
 	for _, n := range []int{30, 89, 300, 1000} {
 		var lock sync.Mutex

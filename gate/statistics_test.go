@@ -194,7 +194,7 @@ func TestAgreement_of_rmse_with_mse(t *testing.T) {
 	}
 }
 
-// fewer takes a fifth of the runs under -short, as with the race detector.
+// fewer takes a fifth of the runs under -short.
 func fewer(runs int) int {
 	if testing.Short() {
 		return runs / 5

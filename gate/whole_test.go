@@ -202,8 +202,9 @@ func TestWhole_slices(t *testing.T) {
 }
 
 func TestFigures_1000000_rows(t *testing.T) {
+	alone(t)
 	if testing.Short() {
-		t.Skip("takes its time with the race detector")
+		t.Skip("several seconds of sorting")
 	}
 	y, a, b := classes(rand.New(rand.NewPCG(1, 1)), 1_000_000, 0.01)
 	for _, metric := range []string{"mse", "roc_auc", "pr_auc", "f1", "r2"} {
