@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"encoding/json"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -277,5 +279,30 @@ func TestHoldout_scored_same_truth_for_both(t *testing.T) {
 	}
 	if !slices.Equal(y[0], y[1]) {
 		t.Errorf("y is %v for one and %v for the other", y[0], y[1])
+	}
+}
+
+func TestHoldout_scored_missing(t *testing.T) {
+	h := holdout{target: []any{1.0, 2.0, 3.0}}
+	path := file(t, "responses.jsonl", `{"status":200,"body":[1,null,3],"ms":1}`)
+	got, err := h.scored(path, 1, true)
+	if err != nil || got.Reason != "" {
+		t.Fatal(err, got.Reason)
+	}
+	if _, err := json.Marshal(got); err != nil {
+		t.Errorf("a checkpoint is JSON: %v", err)
+	}
+	if p := got.scores().Prediction; p[0] != 1 || !math.IsNaN(p[1]) || p[2] != 3 {
+		t.Errorf("predictions %v", p)
+	}
+	if got, err = h.scored(path, 1, false); err != nil || !strings.Contains(got.Reason, "answered row 2 with") {
+		t.Errorf("%v, %q", err, got.Reason)
+	}
+}
+
+func TestLabelled(t *testing.T) {
+	got := labelled([]any{"yes", "no", []any{"maybe"}, 3.0, nil, "yes"})
+	if want := map[string]float64{"maybe": 0, "no": 1, "yes": 2}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
