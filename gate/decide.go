@@ -87,6 +87,7 @@ func (r *Report) rows(in Input, m metric, champion, challenger []float64) {
 	}
 	if !c.same() {
 		r.Spent = r.spending()
+		r.Power = r.power(c)
 	}
 	switch {
 	case c.same() && r.Baseline != nil:
@@ -182,13 +183,30 @@ func (r *Report) significantlyWorse(c comparison) bool {
 	return c.atAll(-1) <= r.Alpha/2
 }
 
+// power is that of the normal approximation: the statistic of another such
+// holdout is normal around the one observed, with a standard deviation of 1.
+// It is of the improvement as observed, so it says how far the rows reach, and
+// nothing that p does not (Hoenig & Heisey 2001).
+func (r *Report) power(c comparison) *float64 {
+	margin, relative := r.margin()
+	power := distuv.UnitNormal.CDF(c.t(margin, relative) - distuv.UnitNormal.Quantile(1-r.Threshold))
+	if math.IsNaN(power) {
+		return nil
+	}
+	return &power
+}
+
+// margin is the minimum effect as the tests take it.
+func (r *Report) margin() (margin float64, relative bool) {
+	if r.Relative && r.Effect == nil {
+		return 0, false // a fraction of 0
+	}
+	return r.MinEffect, r.Relative
+}
+
 // unsure explains an inconclusive result, and estimates the rows it would take.
 func (r *Report) unsure(c comparison) {
-	margin, relative := r.MinEffect, r.Relative && r.Effect != nil
-	if r.Relative && r.Effect == nil {
-		margin = 0
-	}
-	t := c.t(margin, relative)
+	t := c.t(r.margin())
 	what := fmt.Sprintf("%s (%s interval %s, %s)", r.change(), level(r.Alpha), r.intervalText(), count(r.Rows, "row"))
 	if t <= 0 {
 		switch {

