@@ -5,6 +5,9 @@ import (
 	"net/http"
 )
 
+// inProcess sends a registry client's requests straight to the handler.
+type inProcess struct{ handler http.Handler }
+
 // RoundTrip implements http.RoundTripper. The answer's body is streamed while
 // the handler still writes it.
 func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
