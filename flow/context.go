@@ -25,6 +25,8 @@ type Context struct {
 // run is the DBOS workflow of every flow.
 func (e *Engine) run(ctx dbos.Context, in input) (struct{}, error) {
 	c := &Context{engine: e, dbos: ctx, flow: flowID(in.Kind, in.ID)}
+	e.setActive(c.flow, true)
+	defer e.setActive(c.flow, false)
 	err := c.call(in)
 	switch broken := c.stopped(); {
 	case ctx.Err() != nil:

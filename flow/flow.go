@@ -81,6 +81,7 @@ type Engine struct {
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
+	active   map[string]bool // the flows that this process executes now
 }
 
 // input is what a workflow is started with.
@@ -125,7 +126,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare durable execution: %w", err)
 	}
-	e := &Engine{root: root, leader: o.Leader, log: o.Log, patience: txPatience, handlers: map[string]Handler{}}
+	e := &Engine{root: root, leader: o.Leader, log: o.Log, patience: txPatience, handlers: map[string]Handler{}, active: map[string]bool{}}
 	if o.SQLite != nil {
 		e.rows, err = dbos.NewDataSource(root, o.SQLite)
 	} else {

@@ -109,14 +109,33 @@ func (n *node) tidy(ctx context.Context) error {
 	return nil
 }
 
+// idleFlow is how long a flow that has not ended may be executed by nobody
+// before it is taken up again. A fresh one waits a second or two.
+const idleFlow = 15 * time.Second
+
 func (n *node) ensure(ctx context.Context, engine *flow.Engine, kind, id string, fail func() error) error {
 	state, err := engine.State(ctx, kind, id)
 	if err != nil {
 		return err
 	}
+	if state != flow.Running || engine.Active(kind, id) {
+		delete(n.idle, id)
+	}
 	switch state {
 	case flow.None:
 		return n.start(ctx, kind, id)
+	case flow.Running:
+		if engine.Active(kind, id) {
+			return nil
+		}
+		since, seen := n.idle[id]
+		if !seen {
+			n.idle[id] = time.Now()
+		} else if time.Since(since) > idleFlow {
+			delete(n.idle, id)
+			n.options.Log.Warn("a flow that nobody executes is taken up again", "flow", kind, "id", id)
+			return engine.Revive(ctx, kind, id)
+		}
 	case flow.Done, flow.Failed:
 		// Read before the flow's last transaction, the row may be stale: fail
 		// refuses to touch a row that has ended meanwhile.
