@@ -65,6 +65,7 @@ type node struct {
 	listener net.Listener
 	url      string
 	cancel   context.CancelFunc
+	idle     map[string]time.Time // the sweeper's: flows that nobody executes, and since when
 	loops    sync.WaitGroup
 }
 
@@ -80,7 +81,7 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 	if err := os.MkdirAll(o.Shared, 0o700); err != nil {
 		return nil, fmt.Errorf("make the shared folder: %w", err)
 	}
-	n := &node{options: o}
+	n := &node{options: o, idle: map[string]time.Time{}}
 	defer func() {
 		if err != nil {
 			n.release()
