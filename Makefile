@@ -109,6 +109,12 @@ python-test: $(UV_NEEDS) ## pytest on the Python worker
 race: ## every Go package under the race detector
 	$(GO) test -race -timeout 20m -p 2 $(FLAGS) $(PACKAGES)
 
+# The gate's simulations are hundreds of thousands of fits: nothing for the race
+# detector, which they leave out, as the gate starts no goroutine.
+.PHONY: simulation
+simulation: ## what the gate promises, simulated in full
+	$(GO) test -count=1 -timeout 20m $(FLAGS) ./gate
+
 .PHONY: stories
 stories: build ## the stories: the built programs, from the command line
 	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) ./test/...

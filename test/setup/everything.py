@@ -139,6 +139,7 @@ PARTS = [
     ("python-test", pytest),
     ("build", plain),
     ("race", go),
+    ("simulation", go),
     ("stories", go),
 ]
 
