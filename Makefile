@@ -98,7 +98,7 @@ lint: $(GOLANGCI) ## golangci-lint, see .golangci.yml
 
 .PHONY: python-lint
 python-lint: $(UV_NEEDS) ## ruff on the Python sources
-	$(RUFF) check python test/setup
+	$(RUFF) check python test/setup test/gate
 
 .PHONY: python-test
 python-test: $(UV_NEEDS) ## pytest on the Python worker
