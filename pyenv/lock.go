@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -127,19 +128,29 @@ func (m *Manager) lockProject(ctx context.Context, root *os.Root, dir, sub strin
 			}
 			return Lock{}, err
 		}
-		text = ownIndexes(text, os.Environ())
+		text = ownIndexes(text, os.Environ(), namesDefaultIndex(inputs))
 		return NewLock(text, python.minor()), allHashed("uv.lock", text)
 	})
 }
 
-// ownIndexes drops from an export the lines about indexes that come from this
-// machine's settings, which an installation sees anyway, and the credentials
-// from those of the project.
-func ownIndexes(text string, environ []string) string {
+var defaultIndexRE = regexp.MustCompile(`(?m)^\s*(default\s*=\s*true|index-url\s*=|default-index\s*=)`)
+
+// namesDefaultIndex reports whether the project itself says which index stands
+// in for the public one.
+func namesDefaultIndex(inputs []input) bool {
+	return slices.ContainsFunc(inputs, func(in input) bool {
+		return strings.HasSuffix(in.name, ".toml") && defaultIndexRE.Match(in.text)
+	})
+}
+
+// ownIndexes drops from an export the lines about indexes that an installation
+// knows anyway, which are the default one unless the project names it and those
+// of this machine's settings; and the credentials from those of the project.
+func ownIndexes(text string, environ []string, ownDefault bool) string {
 	public := func(address string) string {
 		return strings.TrimSuffix(userInfoRE.ReplaceAllString(strings.TrimSpace(address), "$1"), "/")
 	}
-	known := []string{"https://pypi.org/simple"}
+	var known []string
 	for _, kv := range minimalEnv(environ) {
 		if name, v, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "UV_") {
 			for _, one := range strings.Fields(v) {
@@ -153,7 +164,7 @@ func ownIndexes(text string, environ []string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		if option, address, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(option, "--") && strings.Contains(option, "index-url") {
-			if slices.Contains(known, public(address)) {
+			if slices.Contains(known, public(address)) || (option == "--index-url" && !ownDefault) {
 				continue
 			}
 			line = option + " " + public(address) + "\n"

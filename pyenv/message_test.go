@@ -67,10 +67,21 @@ func TestMinimalEnv(t *testing.T) {
 }
 
 func TestOwnIndexes(t *testing.T) {
-	text := "--index-url https://pypi.org/simple\n--extra-index-url https://me:pw@corp/simple/\n--extra-index-url https://x:y@env/simple\nsix==1\n"
-	got := ownIndexes(text, []string{"UV_INDEX=corpenv=https://q:z@env/simple/"})
-	if want := "--extra-index-url https://corp/simple\nsix==1\n"; got != want {
+	text := "--index-url https://me:pw@public/simple\n--extra-index-url https://me:pw@corp/simple/\n--extra-index-url https://x:y@env/simple\nsix==1\n"
+	env := []string{"UV_INDEX=corpenv=https://q:z@env/simple/"}
+	if got, want := ownIndexes(text, env, false), "--extra-index-url https://corp/simple\nsix==1\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := ownIndexes(text, env, true), "--index-url https://public/simple\n--extra-index-url https://corp/simple\nsix==1\n"; got != want {
+		t.Errorf("with a default of the project's own: got %q, want %q", got, want)
+	}
+	for text, want := range map[string]bool{
+		"[project]\nname = \"a\"\n": false, "[[tool.uv.index]]\nname = \"corp\"\nurl = \"https://corp/simple\"\n": false,
+		"[[tool.uv.index]]\nurl = \"https://corp/simple\"\ndefault = true\n": true, "[tool.uv]\nindex-url = \"https://corp/simple\"\n": true,
+	} {
+		if got := namesDefaultIndex([]input{{"uv.lock", []byte("default = true")}, {"pyproject.toml", []byte(text)}}); got != want {
+			t.Errorf("%q names a default index: %v", text, got)
+		}
 	}
 }
 
