@@ -183,7 +183,7 @@ func (b *Builder) command(ctx context.Context, w work, cfg project.Config, env p
 		check.Status = ridgeline.Failed
 		check.Message = command + ": " + state.Message
 		if tail, err := b.Blob.Logs().Tail(ctx, task, 4096); err == nil {
-			check.Message += "\n" + strings.TrimSpace(lastLines(string(tail), 12))
+			check.Message += "\n" + strings.TrimSpace(host.LastLines(string(tail), 12))
 		}
 	}
 	return []ridgeline.Check{check}, nil

@@ -119,10 +119,4 @@ func TestLines(t *testing.T) {
 	if got := firstLine("\n  one\ntwo\n"); got != "one" {
 		t.Errorf("firstLine: %q", got)
 	}
-	if got := lastLines("1\n2\n3\n\n", 2); got != "2\n3" {
-		t.Errorf("lastLines: %q", got)
-	}
-	if got := lastLines("1", 2); got != "1" {
-		t.Errorf("lastLines: %q", got)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -122,7 +123,7 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 	}
 	started := time.Now()
 	img, err := r.Images.Build(ctx, image.Spec{
-		Base: image.Base{Interpreter: base}, Scorer: r.Runtime.Scorer, Worker: dirFS(r.Runtime.Worker),
+		Base: image.Base{Interpreter: base}, Scorer: r.Runtime.Scorer, Worker: os.DirFS(r.Runtime.Worker),
 		SitePackages: env.SitePackages, Environment: env.Hash, Python: p.Pipeline.Python,
 		App: app, Model: folder, ModelName: string(cand.Model), Version: cand.Version,
 		Score: p.Config.Release.Score, Labels: labels,

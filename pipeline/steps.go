@@ -141,8 +141,7 @@ func (r *Runner) failure(ctx context.Context, state host.TaskState, step, task s
 	}
 	reason = fmt.Sprintf("%s: %s", step, reason)
 	if tail, err := r.Blob.Logs().Tail(ctx, task, 4096); err == nil && len(tail) > 0 {
-		lines := strings.Split(strings.TrimRight(string(tail), "\n"), "\n")
-		reason += "\n" + strings.Join(lines[max(0, len(lines)-12):], "\n")
+		reason += "\n" + host.LastLines(string(tail), 12)
 	}
 	return outcome{Reason: reason, Final: state.Reason == host.NotStarted}
 }

@@ -99,9 +99,6 @@ func (r *Releaser) deploy(ctx context.Context, q sqlq.Querier, p passage, e ridg
 	if err != nil {
 		return ridgeline.Deployment{}, err
 	}
-	if _, err := s.EnsureEndpoint(ctx, p.Release.Project, e.Name); err != nil {
-		return ridgeline.Deployment{}, err
-	}
 	d := ridgeline.Deployment{
 		ID: ridgeline.DeploymentID(id), Project: p.Release.Project, Environment: e.Name, Release: p.Release.ID,
 		Model: p.Release.Model, Version: p.Release.Version, Image: p.Version.Image, Host: hostName, Replicas: replicas,
@@ -167,8 +164,7 @@ func workload(d ridgeline.Deployment) host.Workload {
 func (r *Releaser) withLog(ctx context.Context, d ridgeline.Deployment, reason string) string {
 	text, err := r.lastWords(ctx, d)
 	if err == nil && text != "" {
-		lines := strings.Split(text, "\n")
-		reason += "; its scorer's last lines:\n" + strings.Join(lines[max(0, len(lines)-12):], "\n")
+		reason += "; its scorer's last lines:\n" + host.LastLines(text, 12)
 	}
 	return reason
 }

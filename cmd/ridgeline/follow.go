@@ -66,43 +66,41 @@ func (f *follower) detail(ctx context.Context, status, task, message string) str
 	return strings.TrimSpace(lines[len(lines)-1])
 }
 
+// follow shows one piece of work, read from path, under a title until it ends.
+func follow[T any](ctx context.Context, f *follower, title, path string, view func(T) (lines []line, status string)) (T, error) {
+	f.board.begin(title)
+	return poll(ctx, func() (T, error) { return api.Get[T](ctx, f.client, path) }, func(v T) bool {
+		lines, status := view(v)
+		f.board.show(lines)
+		return ended(status)
+	})
+}
+
 func (f *follower) build(ctx context.Context, id string) (api.Build, error) {
-	f.board.begin("build " + id)
-	return poll(ctx, func() (api.Build, error) { return api.Get[api.Build](ctx, f.client, "/api/v1/builds/"+id) },
-		func(b api.Build) bool {
-			var lines []line
-			for _, c := range b.Checks {
-				lines = append(lines, line{c.Name, c.Status, c.Seconds, f.detail(ctx, c.Status, c.Log, c.Message)})
-			}
-			f.board.show(lines)
-			return ended(b.Status)
-		})
+	return follow(ctx, f, "build "+id, "/api/v1/builds/"+id, func(b api.Build) (lines []line, status string) {
+		for _, c := range b.Checks {
+			lines = append(lines, line{c.Name, c.Status, c.Seconds, f.detail(ctx, c.Status, c.Log, c.Message)})
+		}
+		return lines, b.Status
+	})
 }
 
 func (f *follower) run(ctx context.Context, id string) (api.Run, error) {
-	f.board.begin("run " + id)
-	return poll(ctx, func() (api.Run, error) { return api.Get[api.Run](ctx, f.client, "/api/v1/runs/"+id) },
-		func(r api.Run) bool {
-			var lines []line
-			for _, s := range r.Steps {
-				lines = append(lines, line{s.Name, s.Status, s.Seconds, f.detail(ctx, s.Status, s.Log, s.Message)})
-			}
-			f.board.show(lines)
-			return ended(r.Status)
-		})
+	return follow(ctx, f, "run "+id, "/api/v1/runs/"+id, func(r api.Run) (lines []line, status string) {
+		for _, s := range r.Steps {
+			lines = append(lines, line{s.Name, s.Status, s.Seconds, f.detail(ctx, s.Status, s.Log, s.Message)})
+		}
+		return lines, r.Status
+	})
 }
 
 func (f *follower) release(ctx context.Context, id string) (api.Release, error) {
-	f.board.begin("release " + id)
-	return poll(ctx, func() (api.Release, error) { return api.Get[api.Release](ctx, f.client, "/api/v1/releases/"+id) },
-		func(r api.Release) bool {
-			var lines []line
-			for _, e := range r.Environments {
-				lines = append(lines, line{name: e.Name, status: e.Status, detail: e.Message})
-			}
-			f.board.show(lines)
-			return ended(r.Status)
-		})
+	return follow(ctx, f, "release "+id, "/api/v1/releases/"+id, func(r api.Release) (lines []line, status string) {
+		for _, e := range r.Environments {
+			lines = append(lines, line{name: e.Name, status: e.Status, detail: e.Message})
+		}
+		return lines, r.Status
+	})
 }
 
 // outcome is where a run, and what it started, came to.
