@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/gate"
 	"github.com/ridgeline-mlops/ridgeline/host"
@@ -88,24 +87,21 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 		return red(err)
 	}
 	out := prepared{OnPush: cfg.Pipeline.On.Push}
-	if out.Lock, err = b.Python.Lock(ctx, w.source(), cfg.Python, report); err != nil {
+	if out.Lock, err = b.Python.Lock(ctx, w.source(), cfg.Python.File, report); err != nil {
 		return red(err)
 	}
 	env, err := b.Python.Ensure(ctx, out.Lock, report)
 	if err != nil {
 		return red(err)
 	}
-	if cfg.Build.Quality != "" {
-		out.Groups = append(out.Groups, ridgeline.CheckQuality)
-	}
-	if cfg.Build.Tests != "" {
-		out.Groups = append(out.Groups, ridgeline.CheckTests)
+	for _, t := range cfg.Build.Tasks {
+		out.Groups = append(out.Groups, ridgeline.CheckKind(t.Kind))
 	}
 	if len(cfg.Data) > 0 {
 		out.Groups = append(out.Groups, ridgeline.CheckData)
 	}
 	check.Status, check.Seconds = ridgeline.Succeeded, time.Since(started).Seconds()
-	check.Message = fmt.Sprintf("Python %s, %s, environment %s", out.Lock.Python, cfg.Python, env.Hash[:12])
+	check.Message = fmt.Sprintf("Python %s, %s, environment %s", out.Lock.Python, cfg.Python.File, env.Hash[:12])
 	return out, b.Store.SaveCheck(ctx, w.ID, check)
 }
 
@@ -135,7 +131,7 @@ func (b *Builder) group(ctx context.Context, w work, kind ridgeline.CheckKind) (
 	var checks []ridgeline.Check
 	switch kind {
 	case ridgeline.CheckQuality:
-		checks, err = b.command(ctx, w, cfg, env, "quality", kind, cfg.Build.Quality)
+		checks, err = b.command(ctx, w, cfg, env, "quality", kind, task(cfg, project.TaskQuality))
 	case ridgeline.CheckTests:
 		checks, err = b.tests(ctx, w, cfg, env)
 	case ridgeline.CheckData:
@@ -191,11 +187,11 @@ func (b *Builder) command(ctx context.Context, w work, cfg project.Config, env p
 
 // tests runs the unit tests and reads what they report beside their exit code.
 func (b *Builder) tests(ctx context.Context, w work, cfg project.Config, env pyenv.Env) ([]ridgeline.Check, error) {
-	checks, err := b.command(ctx, w, cfg, env, "tests", ridgeline.CheckTests, cfg.Build.Tests)
+	checks, err := b.command(ctx, w, cfg, env, "tests", ridgeline.CheckTests, task(cfg, project.TaskTests))
 	if err != nil || checks[0].Status == ridgeline.Cancelled {
 		return checks, err
 	}
-	if suite, err := readJUnit(filepath.Join(w.source(), junitPath(cfg.Build.Tests))); err == nil {
+	if suite, err := readJUnit(filepath.Join(w.source(), junitPath(task(cfg, project.TaskTests)))); err == nil {
 		log := checks[0].Message
 		checks[0].Message = suite.summary()
 		if checks[0].Status == ridgeline.Failed && len(suite.Failures) == 0 {
@@ -206,7 +202,7 @@ func (b *Builder) tests(ctx context.Context, w work, cfg project.Config, env pye
 		return checks, nil
 	}
 	check := ridgeline.Check{Name: "coverage", Kind: ridgeline.CheckCoverage, Status: ridgeline.Succeeded}
-	percent, err := readCoverage(filepath.Join(w.source(), coveragePath(cfg.Build.Tests)))
+	percent, err := readCoverage(filepath.Join(w.source(), coveragePath(task(cfg, project.TaskTests))))
 	switch {
 	case err != nil:
 		check.Status = ridgeline.Failed
@@ -220,110 +216,12 @@ func (b *Builder) tests(ctx context.Context, w work, cfg project.Config, env pye
 	return append(checks, check), nil
 }
 
-// data describes, checks and splits every dataset, and records its version.
-func (b *Builder) data(ctx context.Context, w work, cfg project.Config) ([]ridgeline.Check, error) {
-	checks := make([]ridgeline.Check, 0, len(cfg.Data))
-	for _, d := range cfg.Data {
-		started := time.Now()
-		check := ridgeline.Check{Name: "data " + d.Name, Kind: ridgeline.CheckData, Status: ridgeline.Running}
-		if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
-			return nil, err
-		}
-		message, err := b.dataset(ctx, w, d)
-		check.Seconds = time.Since(started).Seconds()
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			check.Status, check.Message = ridgeline.Failed, err.Error()
-		default:
-			check.Status, check.Message = ridgeline.Succeeded, message
-		}
-		checks = append(checks, check)
-	}
-	return checks, nil
-}
-
-func (b *Builder) dataset(ctx context.Context, w work, d project.Dataset) (string, error) {
-	path := d.Path
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(w.source(), path)
-	}
-	findings := 0
-	if d.Checks != "" {
-		text, err := os.ReadFile(filepath.Join(w.source(), d.Checks))
-		if err != nil {
-			return "", fmt.Errorf("read %s: %w", d.Checks, err)
-		}
-		n, err := checkData(ctx, path, d, text)
-		if err != nil {
-			return "", err
-		}
-		findings = n
-	}
-	content, err := b.Library.Content(ctx, path, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
-	if err != nil {
-		return "", err
-	}
-	if d.Target != "" && !hasColumn(content.Columns, d.Target) {
-		return "", ridgeline.Errorf(ridgeline.Invalid, "target %q is not a column of %s: it has %s", d.Target, d.Path, columnNames(content.Columns))
-	}
-	v, err := b.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{
-		Project: w.Commit.Project, Name: d.Name, Digest: content.Digest, Size: content.Size,
-		Rows: content.Rows, Columns: content.Columns, Created: time.Now().UTC(),
-	})
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("version %d: %d rows, %d columns, %d rules hold; %d rows to train on, %d held out",
-		v.Version, v.Rows, len(v.Columns), findings, content.Sides.TrainRows, content.Sides.HoldoutRows), nil
-}
-
-// checkData returns how many rules hold, or an error that names each that
-// does not.
-func checkData(ctx context.Context, path string, d project.Dataset, checks []byte) (int, error) {
-	db, err := data.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer db.Close()
-	findings, err := db.Check(ctx, path, checks, d.Checks)
-	if err != nil {
-		return 0, err
-	}
-	var broken []string
-	for _, f := range findings {
-		if f.OK {
-			continue
-		}
-		line := fmt.Sprintf("%s: expected %s, found %s", f.Rule, f.Expected, f.Found)
-		if f.Column != "" {
-			line = fmt.Sprintf("column %q, %s", f.Column, line)
-		}
-		if len(f.Rows) > 0 {
-			line += " (" + strings.Join(f.Rows, "; ") + ")"
-		}
-		broken = append(broken, line)
-	}
-	if len(broken) > 0 {
-		return 0, ridgeline.Errorf(ridgeline.Invalid, "%s\n(%s against %s)", strings.Join(broken, "\n"), d.Path, d.Checks)
-	}
-	return len(findings), nil
-}
-
-func hasColumn(columns []ridgeline.Column, name string) bool {
-	for _, c := range columns {
-		if c.Name == name {
-			return true
+// task is the command of the build's task of that kind.
+func task(cfg project.Config, kind string) string {
+	for _, t := range cfg.Build.Tasks {
+		if t.Kind == kind {
+			return t.Run
 		}
 	}
-	return false
-}
-
-func columnNames(columns []ridgeline.Column) string {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
-	}
-	return strings.Join(names, ", ")
+	return ""
 }

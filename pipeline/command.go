@@ -39,7 +39,7 @@ func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (
 	}
 	var state host.TaskState
 	var task string
-	for attempt := 1; attempt <= 1+step.Retries; attempt++ {
+	for attempt := 1; attempt <= 1+step.Retries.Count; attempt++ {
 		task = ridgeline.TaskName(p.Run.ID, "evaluate-"+s.Name, attempt)
 		state, err = host.Run(ctx, r.Tasks, host.Task{
 			Name: task, Command: []string{"/bin/sh", "-c", step.Run}, Dir: source, Timeout: step.Timeout,

@@ -34,7 +34,7 @@ type outcome struct {
 // allow.
 func (r *Runner) userStep(c *flow.Context, p *passage, plan plan, step project.Step, position int) (outcome, error) {
 	var out outcome
-	for attempt := 1; attempt <= 1+step.Retries; attempt++ {
+	for attempt := 1; attempt <= 1+step.Retries.Count; attempt++ {
 		var err error
 		out, err = flow.Step(c, fmt.Sprintf("%s-%d", step.Name, attempt), func(ctx context.Context) (outcome, error) {
 			return r.attempt(ctx, p, plan, step, position, attempt)

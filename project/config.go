@@ -9,7 +9,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,20 +26,45 @@ const FileName = "ridgeline.yaml"
 type Config struct {
 	Project  ridgeline.ProjectName
 	Model    ridgeline.ModelName // default: the project's name
-	Python   string              // requirements.txt, uv.lock or pyproject.toml
-	Data     []Dataset           // in file order
+	Python   Python
+	Data     []Dataset // in file order
 	Build    Build
 	Pipeline Pipeline
 	Release  Release
 }
 
-// A Dataset is a file or a folder that the steps read.
+// Python says which packages the project needs, and where they come from.
+type Python struct {
+	File        string   // requirements.txt, uv.lock, pyproject.toml, poetry.lock, conda.yaml…
+	Version     string   // of the interpreter, such as 3.11 or >=3.11,<3.13; empty: what File asks for, else the server's own
+	Constraints []string // files of pins that apply to what is asked for
+	Groups      []string // of pyproject.toml's dependency-groups, beside the default ones
+	Extras      []string // of pyproject.toml's optional-dependencies
+	Indexes     []Index  // in the order in which they are asked, before the server's own
+}
+
+// An Index is where packages are found. Its credentials are never in a
+// project: the server has them, by the index's name.
+type Index struct {
+	Name    string
+	URL     string // without credentials
+	Default bool   // instead of the server's own
+}
+
+// A Dataset is what the steps read.
 type Dataset struct {
 	Name    string
-	Path    string
+	Path    string // file, folder or glob of the project or of the machine (absolute); or http(s)://, s3://, azblob://, gs://
 	Target  string // the column that a model predicts; empty when it has none
 	Holdout Holdout
-	Checks  string // file with the data checks; empty: none
+	Checks  string        // file with the data checks; empty: none
+	Watch   time.Duration // how often its source is looked at for new data; 0: only when a run begins
+}
+
+// Remote reports whether the dataset's path is outside of the project's
+// folder, so that its content is no part of a commit.
+func (d Dataset) Remote() bool {
+	return strings.Contains(d.Path, "://") || strings.HasPrefix(d.Path, "/")
 }
 
 // Holdout tells how rows are set aside for the gate.
@@ -48,23 +75,99 @@ type Holdout struct {
 
 // Build is what happens on every push.
 type Build struct {
-	Quality  string // shell command; empty: skipped
-	Tests    string // shell command; empty: skipped
-	Coverage float64
-	Timeout  time.Duration // of each check; default 30m, 0 for none
+	Tasks     []Task        // of all kinds, in file order
+	Nightly   []Task        // long tests, off hours, against the last green commit
+	NightlyAt Schedule      // default 0 2 * * *, UTC
+	Coverage  float64       // least percent of covered lines; 0: no floor
+	Timeout   time.Duration // of each task that has none of its own; default 30m, 0 for none
+	FailFast  bool          // `fail: fast`: the first red task stops the others; else all are run
+	Publish   []string      // branches, as path.Match patterns, whose green builds publish; default main and master
+}
+
+// The kinds of build tasks.
+const (
+	TaskQuality = "quality"
+	TaskTests   = "tests"
+	TaskData    = "data"
+)
+
+// A Task is one command of the build.
+type Task struct {
+	Name     string // unique in the build; a single unnamed one has its kind's name
+	Kind     string // TaskQuality, TaskTests or TaskData
+	Run      string // shell command
+	Timeout  time.Duration
+	Needs    []string // tasks that have to be green first
+	JUnit    string   // file with its results; empty: where Run says, else junit.xml
+	Coverage string   // Cobertura file; empty: where Run says, else coverage.xml
+}
+
+// Publishes reports whether a green build of the branch publishes a pipeline.
+// Code without a branch (no git, or a person's own tree) does.
+func (b Build) Publishes(branch string) bool {
+	return branch == "" || slices.ContainsFunc(b.Publish, func(p string) bool {
+		ok, err := path.Match(p, branch)
+		return ok && err == nil
+	})
 }
 
 // Pipeline is what a green build publishes.
 type Pipeline struct {
 	On      On
+	Overlap string // OverlapQueue (default), OverlapCoalesce or OverlapReject
 	Compute string // default local
+	Params  []Param
 	Steps   []Step // in file order
 	Gate    Gate   // zero without a train step
 }
 
+// What happens to a run that is asked for while another of the project has
+// not ended.
+const (
+	OverlapQueue    = "queue"    // it waits for its turn
+	OverlapCoalesce = "coalesce" // it takes the place of one that waits
+	OverlapReject   = "reject"   // it is refused
+)
+
 // On says what starts the pipeline, beside the API and the CLI.
 type On struct {
-	Push bool // after a green build; default true
+	Push      bool // after a green build; default true
+	Schedules []Schedule
+	Data      []string // datasets whose accepted new versions start it
+	Events    []EventFilter
+}
+
+// A Schedule is a cron expression of five fields in a time zone.
+type Schedule struct {
+	Cron   string
+	Zone   string // IANA name; default UTC
+	Missed string // MissedSkip, MissedOnce (default) or MissedAll
+	Params map[string]string
+}
+
+// What happens to due times that passed while no server was there.
+const (
+	MissedSkip = "skip" // nothing
+	MissedOnce = "once" // one run for all of them
+	MissedAll  = "all"  // a run for each
+)
+
+// An EventFilter chooses CloudEvents that start the pipeline. Both are
+// path.Match patterns; empty matches everything.
+type EventFilter struct {
+	Type   string
+	Source string
+	Params map[string]string
+}
+
+// A Param is a value that a run can be given.
+type Param struct {
+	Name        string
+	Type        string   // string (default), int, float or bool
+	Default     *string  // nil: a run has to give it
+	Choices     []string // empty: any
+	Min, Max    *float64 // of int and float
+	Description string
 }
 
 // The names of steps that mean something to the pipeline.
@@ -76,11 +179,62 @@ const (
 // A Step is one command of the pipeline.
 type Step struct {
 	Name    string
-	Run     string        // shell command
-	Timeout time.Duration // default 2h, 0 for none
-	Retries int           // tries after the first
-	CPU     float64       // cores; 0 for no limit
-	Memory  int64         // bytes; 0 for no limit
+	Run     string   // shell command
+	Needs   []string // steps that come first; a step that does not say needs the one before it in the file
+	In      *Inputs  // what it sees; nil: everything
+	Out     []string // files and folders it has to leave in $RIDGELINE_OUT; empty: any
+	When    string   // condition, see package pipeline; empty: always
+	Matrix  []Axis   // one instance for each combination; all go on
+	Sweep   *Sweep   // one instance for each try; the best goes on
+	Compute string   // pool; default the pipeline's
+	Timeout time.Duration
+	Retries Retries
+	Cache   bool    // reuse what the same step once made of the same inputs; default true
+	CPU     float64 // cores; 0 for no limit
+	Memory  int64   // bytes; 0 for no limit
+}
+
+// Inputs narrow what a step sees, so that fewer changes make it run again. A
+// nil list means everything, an empty one nothing.
+type Inputs struct {
+	Code   []string // path.Match patterns with **, relative to the project
+	Data   []string // datasets
+	Params []string
+}
+
+// An Axis is a parameter and the values it takes.
+type Axis struct {
+	Param  string
+	Values []string
+}
+
+// A Sweep looks for the best values of parameters.
+type Sweep struct {
+	Grid     []Axis  // every combination; empty for a random search
+	Random   []Range // Count tries
+	Count    int
+	Seed     uint64
+	Metric   string // of the instances' metrics
+	Better   string // lower or higher
+	Parallel int    // instances at once; 0: as many as the host takes
+}
+
+// A Range is where a random search draws a parameter from: Values, or a
+// number between Low and High.
+type Range struct {
+	Param     string
+	Values    []string
+	Low, High float64
+	Log       bool // uniform in the logarithm
+	Int       bool // whole numbers
+}
+
+// Retries say what happens to an attempt that failed.
+type Retries struct {
+	Count   int           // attempts after the first
+	Backoff time.Duration // before the second attempt, doubled for each further one
+	Longest time.Duration // that a wait may become; default 10m
+	On      []string      // exit codes, "timeout", "memory" or "lost"; empty: every failure
 }
 
 // Gate says when a challenger takes over from the champion.

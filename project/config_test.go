@@ -59,18 +59,21 @@ func TestParse_everything(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Project: "house-prices", Model: "prices", Python: "envs/requirements.txt",
+		Project: "house-prices", Model: "prices", Python: Python{File: "envs/requirements.txt"},
 		Data: []Dataset{
 			{Name: "sales", Path: "data/sales.csv", Target: "price", Holdout: Holdout{0.25, []string{"id", "year"}}, Checks: "checks.yaml"},
 			{Name: "zones", Path: "data/zones", Holdout: Holdout{Fraction: 0.2}},
 		},
-		Build: Build{Quality: "ruff check .", Tests: "pytest --cov", Coverage: 80, Timeout: 26 * time.Hour},
+		Build: Build{
+			Tasks:     []Task{{Name: "quality", Kind: TaskQuality, Run: "ruff check .", Timeout: 26 * time.Hour}, {Name: "tests", Kind: TaskTests, Run: "pytest --cov", Timeout: 26 * time.Hour}},
+			NightlyAt: Schedule{Cron: "0 2 * * *", Zone: "UTC", Missed: MissedOnce}, Coverage: 80, Timeout: 26 * time.Hour, Publish: []string{"main", "master"},
+		},
 		Pipeline: Pipeline{
-			On: On{Push: false}, Compute: "local",
+			On: On{Push: false}, Overlap: OverlapQueue, Compute: "local",
 			Steps: []Step{
-				{Name: "prepare", Run: "python -m prepare", Timeout: 2 * time.Hour},
-				{Name: "train", Run: "python -m train", Retries: 2, CPU: 1.5, Memory: 2 << 30},
-				{Name: "evaluate", Run: "python -m evaluate", Timeout: 2 * time.Hour},
+				{Name: "prepare", Run: "python -m prepare", Timeout: 2 * time.Hour, Retries: once, Cache: true, Compute: "local"},
+				{Name: "train", Run: "python -m train", Needs: []string{"prepare"}, Retries: Retries{Count: 2, Longest: 10 * time.Minute}, Cache: true, Compute: "local", CPU: 1.5, Memory: 2 << 30},
+				{Name: "evaluate", Run: "python -m evaluate", Needs: []string{"train"}, Timeout: 2 * time.Hour, Retries: once, Cache: true, Compute: "local"},
 			},
 			Gate: Gate{Metric: "churned_too_soon", Better: "lower", MinEffect: Effect{5, false}, Alpha: 0.01, Slices: []string{"sex"},
 				Tolerance: map[string]Effect{"sex": {0.05, true}, "sex=1": {0.2, false}}, Baseline: Baseline{Point: ptr(12.5)}, Decisions: 10, Fresh: 0.3,
@@ -89,6 +92,8 @@ func TestParse_everything(t *testing.T) {
 		t.Error("a pipeline with a train step does not train")
 	}
 }
+
+var once = Retries{Longest: 10 * time.Minute}
 
 func ptr(v float64) *float64 { return &v }
 
@@ -145,7 +150,10 @@ release: {score: score.py, environments: {qa: {checks: [*file]}}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Step{{Name: "prepare", Run: "./prepare.sh", Timeout: 10 * time.Minute, Retries: 1}, {Name: "train", Run: "./train.sh", Timeout: 10 * time.Minute, Retries: 3, CPU: 2}}
+	want := []Step{
+		{Name: "prepare", Run: "./prepare.sh", Timeout: 10 * time.Minute, Retries: Retries{Count: 1, Longest: 10 * time.Minute}, Cache: true, Compute: "local"},
+		{Name: "train", Run: "./train.sh", Needs: []string{"prepare"}, Timeout: 10 * time.Minute, Retries: Retries{Count: 3, Longest: 10 * time.Minute}, Cache: true, Compute: "local", CPU: 2},
+	}
 	if !reflect.DeepEqual(c.Pipeline.Steps, want) {
 		t.Errorf("steps: got %+v, want %+v", c.Pipeline.Steps, want)
 	}
@@ -384,11 +392,11 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if ridgeline.CheckName("project", string(c.Project)) != nil || c.Python == "" || len(c.Pipeline.Steps) == 0 {
+		if ridgeline.CheckName("project", string(c.Project)) != nil || c.Python.File == "" || len(c.Pipeline.Steps) == 0 {
 			t.Fatalf("accepted %q as %+v", text, c)
 		}
 		for _, s := range c.Pipeline.Steps {
-			if s.Run == "" || s.Timeout < 0 || s.Retries < 0 || s.Memory < 0 {
+			if s.Run == "" || s.Timeout < 0 || s.Retries.Count < 0 || s.Memory < 0 {
 				t.Fatalf("accepted step %+v from %q", s, text)
 			}
 		}

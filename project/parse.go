@@ -77,21 +77,21 @@ func (r *reader) checkName(n *yaml.Node, kind, name string) {
 }
 
 // python reads which file tells the packages.
-func (r *reader) python(n *yaml.Node) string {
+func (r *reader) python(n *yaml.Node) Python {
 	file := r.file(n, "python", "requirements.txt", false)
 	if file == "" {
-		return ""
+		return Python{}
 	}
 	base := path.Base(file)
 	switch {
 	case base == "uv.lock", base == "pyproject.toml", strings.HasSuffix(base, ".txt"), strings.HasSuffix(base, ".in"):
-		return file
+		return Python{File: file}
 	case slices.Contains([]string{"conda.yaml", "conda.yml", "environment.yml", "environment.yaml", "poetry.lock", "Pipfile", "Pipfile.lock", "pdm.lock", "pylock.toml"}, base):
 		r.at(n, "python: %s is not supported by this version yet: use requirements.txt, or pyproject.toml with uv.lock", base)
 	default:
 		r.at(n, "python: expected requirements.txt, uv.lock or pyproject.toml, got %q", clip(file, 60))
 	}
-	return ""
+	return Python{}
 }
 
 func (r *reader) data(n *yaml.Node) []Dataset {
@@ -126,15 +126,18 @@ func (r *reader) data(n *yaml.Node) []Dataset {
 }
 
 func (r *reader) build(n *yaml.Node) Build {
-	b := Build{Timeout: 30 * time.Minute}
+	b := Build{Timeout: 30 * time.Minute, NightlyAt: Schedule{Cron: "0 2 * * *", Zone: "UTC", Missed: MissedOnce}, Publish: []string{"main", "master"}}
 	if n == nil {
 		return b
 	}
 	f := r.section(n, "build", "quality", "tests", "coverage", "timeout", "nightly")
 	r.later(f, "build", "nightly")
-	b.Quality = r.text(f.value("quality"), "build.quality", "`ruff check .`")
-	b.Tests = r.text(f.value("tests"), "build.tests", "`pytest`")
 	b.Timeout = r.duration(f.value("timeout"), "build.timeout", b.Timeout)
+	for _, t := range []struct{ kind, example string }{{TaskQuality, "`ruff check .`"}, {TaskTests, "`pytest`"}} {
+		if run := r.text(f.value(t.kind), "build."+t.kind, t.example); run != "" {
+			b.Tasks = append(b.Tasks, Task{Name: t.kind, Kind: t.kind, Run: run, Timeout: b.Timeout})
+		}
+	}
 	if c := f.value("coverage"); c != nil {
 		if p, ok := percent(c); ok && p >= 0 && p <= 1 {
 			b.Coverage = math.Round(p*1e8) / 1e6

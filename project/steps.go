@@ -13,7 +13,7 @@ import (
 var reserved = []string{"pack", "gate", "register"}
 
 func (r *reader) pipeline(n *yaml.Node) Pipeline {
-	p := Pipeline{On: On{Push: true}, Compute: "local"}
+	p := Pipeline{On: On{Push: true}, Overlap: OverlapQueue, Compute: "local"}
 	f := r.section(n, "pipeline", "on", "compute", "steps", "gate")
 	if on := f.value("on"); on != nil {
 		of := r.section(on, "pipeline.on", "push", "schedule", "data", "drift")
@@ -50,7 +50,11 @@ func (r *reader) steps(e entry) []Step {
 		if s.name == StepTrain {
 			trainAt = i + 1
 		}
-		list = append(list, r.step(s))
+		step := r.step(s)
+		if i > 0 { // a step that does not say needs the one before it
+			step.Needs = []string{entries[i-1].name}
+		}
+		list = append(list, step)
 	}
 	for i, s := range entries {
 		if s.name != StepEvaluate {
@@ -68,7 +72,7 @@ func (r *reader) steps(e entry) []Step {
 
 func (r *reader) step(e entry) Step {
 	what := stepWhat(e.name)
-	s := Step{Name: e.name, Timeout: 2 * time.Hour}
+	s := Step{Name: e.name, Timeout: 2 * time.Hour, Retries: Retries{Longest: 10 * time.Minute}, Cache: true, Compute: "local"}
 	if e.value.Kind == yaml.ScalarNode {
 		s.Run = r.text(e.value, what, "`python -m diabetes.train`")
 		return s
@@ -79,7 +83,7 @@ func (r *reader) step(e entry) Step {
 	}
 	s.Run = r.text(f.value("run"), what+".run", "`python -m diabetes.train`")
 	s.Timeout = r.duration(f.value("timeout"), what+".timeout", s.Timeout)
-	s.Retries = r.whole(f.value("retries"), what+".retries", 0, 0, 100)
+	s.Retries = Retries{Count: r.whole(f.value("retries"), what+".retries", 0, 0, 100), Longest: 10 * time.Minute}
 	s.CPU = r.number(f.value("cpu"), what+".cpu", 0, 0, 1024)
 	s.Memory = r.size(f.value("memory"), what+".memory")
 	return s

@@ -167,8 +167,8 @@ func TestInit_passes_its_own_checks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run("All checks passed", "sh", "-c", cfg.Build.Quality)
-	run(" passed", "sh", "-c", cfg.Build.Tests+" --cov-fail-under=95")
+	run("All checks passed", "sh", "-c", cfg.Build.Tasks[0].Run)
+	run(" passed", "sh", "-c", cfg.Build.Tasks[1].Run+" --cov-fail-under=95")
 	run("trained on 442 rows", "sh", "-c", cfg.Pipeline.Steps[0].Run)
 	if got := gitOut(t, dir, "status", "--porcelain"); got != "" {
 		t.Errorf(".gitignore lets through:\n%s", got)
