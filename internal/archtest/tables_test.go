@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"score":             {"worker"},
 	"server":            {"api", "auth", "host"},
 	"store":             {},
+	"vault":             {},
 	"worker":            {"python"},
 }
 
