@@ -87,7 +87,7 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 		return red(err)
 	}
 	out := prepared{OnPush: cfg.Pipeline.On.Push}
-	if out.Lock, err = b.Python.Lock(ctx, w.source(), cfg.Python.File, report); err != nil {
+	if out.Lock, err = b.Python.Lock(ctx, w.source(), wish(cfg.Python), report); err != nil {
 		return red(err)
 	}
 	env, err := b.Python.Ensure(ctx, out.Lock, report)
@@ -103,6 +103,15 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 	check.Status, check.Seconds = ridgeline.Succeeded, time.Since(started).Seconds()
 	check.Message = fmt.Sprintf("Python %s, %s, environment %s", out.Lock.Python, cfg.Python.File, env.Hash[:12])
 	return out, b.Store.SaveCheck(ctx, w.ID, check)
+}
+
+// wish is what the project asks of its environment.
+func wish(p project.Python) pyenv.Wish {
+	w := pyenv.Wish{File: p.File, Version: p.Version, Constraints: p.Constraints, Groups: p.Groups, Extras: p.Extras}
+	for _, index := range p.Indexes {
+		w.Indexes = append(w.Indexes, pyenv.Index(index))
+	}
+	return w
 }
 
 // judgeable finds out before the training, not after it, whether the gate will

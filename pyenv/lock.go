@@ -20,17 +20,16 @@ import (
 )
 
 // Lock reads which packages a project in dir wants and settles every version.
-// file is relative to dir: a requirements file, or uv.lock or pyproject.toml,
-// which stand beside each other. A lock once made for the same content is
-// given again, without the network. Mistakes in the files are Invalid, an
-// index that does not answer is Unavailable.
-func (m *Manager) Lock(ctx context.Context, dir, file string, p Progress) (Lock, error) {
+// A lock once made for the same content is given again, without the network.
+// Mistakes in the files are Invalid, an index that does not answer is
+// Unavailable.
+func (m *Manager) Lock(ctx context.Context, dir string, wish Wish, p Progress) (Lock, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Lock{}, ridgeline.Errorf(ridgeline.NotFound, "open the project's folder: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	file = path.Clean(file)
+	file := path.Clean(wish.File)
 	if !fs.ValidPath(file) {
 		return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "python: expected a file inside the project, got %q", file)
 	}

@@ -77,7 +77,7 @@ func project(t *testing.T, files map[string]string) string {
 
 func mustLock(t *testing.T, m *Manager, dir, file string) Lock {
 	t.Helper()
-	lock, err := m.Lock(t.Context(), dir, file, nil)
+	lock, err := m.Lock(t.Context(), dir, Wish{File: file}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestLock_uv_project(t *testing.T) {
 	m := manager(t, t.TempDir())
 	dir := project(t, map[string]string{"sub/pyproject.toml": pyproject})
 	sub := filepath.Join(dir, "sub")
-	_, err := m.Lock(t.Context(), dir, "sub/pyproject.toml", nil)
+	_, err := m.Lock(t.Context(), dir, Wish{File: "sub/pyproject.toml"}, nil)
 	if ridgeline.CodeOf(err) != ridgeline.Invalid || !strings.Contains(err.Error(), "make it with `uv lock`") {
 		t.Errorf("no uv.lock: %v", err)
 	}
@@ -216,7 +216,7 @@ func TestLock_uv_project(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(sub, "pyproject.toml"), []byte(tt.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Lock(t.Context(), dir, "sub/uv.lock", nil); ridgeline.CodeOf(err) != ridgeline.Invalid || !strings.Contains(err.Error(), tt.want) {
+		if _, err := m.Lock(t.Context(), dir, Wish{File: "sub/uv.lock"}, nil); ridgeline.CodeOf(err) != ridgeline.Invalid || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestLock_mistakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := project(t, map[string]string{filepath.Base(tt.file): tt.text})
-			_, err := m.Lock(t.Context(), dir, tt.file, nil)
+			_, err := m.Lock(t.Context(), dir, Wish{File: tt.file}, nil)
 			if ridgeline.CodeOf(err) != tt.code {
 				t.Fatalf("expected %s, got %v (%s)", tt.code, err, ridgeline.CodeOf(err))
 			}
@@ -262,7 +262,7 @@ func TestLock_mistakes(t *testing.T) {
 			}
 		})
 	}
-	if _, err := m.Lock(t.Context(), filepath.Join(t.TempDir(), "absent"), "requirements.txt", nil); ridgeline.CodeOf(err) != ridgeline.NotFound {
+	if _, err := m.Lock(t.Context(), filepath.Join(t.TempDir(), "absent"), Wish{File: "requirements.txt"}, nil); ridgeline.CodeOf(err) != ridgeline.NotFound {
 		t.Errorf("no folder: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(m.dir, "locks", "*.json")); len(left) > 0 {
@@ -276,7 +276,7 @@ func TestLock_no_network(t *testing.T) {
 	t.Setenv("UV_HTTP_RETRIES", "0")
 	t.Setenv("UV_CACHE_DIR", t.TempDir())
 	var lines []string
-	_, err := m.Lock(t.Context(), project(t, map[string]string{"requirements.txt": "six\n"}), "requirements.txt", func(l string) { lines = append(lines, l) })
+	_, err := m.Lock(t.Context(), project(t, map[string]string{"requirements.txt": "six\n"}), Wish{File: "requirements.txt"}, func(l string) { lines = append(lines, l) })
 	if ridgeline.CodeOf(err) != ridgeline.Unavailable || !strings.Contains(err.Error(), "Connection refused") || !strings.Contains(err.Error(), "HTTPS_PROXY") {
 		t.Errorf("%s: %v", ridgeline.CodeOf(err), err)
 	}
