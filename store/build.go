@@ -59,7 +59,7 @@ func (s *Store) CreateBuild(ctx context.Context, b ridgeline.Build) error {
 				return err
 			}
 		}
-		return nil
+		return tx.emitBuild(ctx, "", b)
 	})
 }
 
@@ -123,11 +123,14 @@ func (s *Store) Builds(ctx context.Context, want BuildFilter) ([]ridgeline.Build
 func (s *Store) StartBuild(ctx context.Context, id ridgeline.BuildID, at time.Time) error {
 	const update = `UPDATE builds SET status = $1, started = $2 WHERE id = $3 AND started = 0`
 	return s.changeBuild(ctx, "start", id, func(tx *Store, b *ridgeline.Build) error {
+		before := b.Status
 		if err := start("build", id, &b.Status); err != nil {
 			return err
 		}
-		_, err := tx.tx.Exec(ctx, update, b.Status, at, id)
-		return err
+		if _, err := tx.tx.Exec(ctx, update, b.Status, at, id); err != nil {
+			return err
+		}
+		return tx.emitBuild(ctx, before, *b)
 	})
 }
 
@@ -135,11 +138,14 @@ func (s *Store) StartBuild(ctx context.Context, id ridgeline.BuildID, at time.Ti
 func (s *Store) FinishBuild(ctx context.Context, id ridgeline.BuildID, status ridgeline.Status, reason string, at time.Time) error {
 	const update = `UPDATE builds SET status = $1, reason = $2, ended = $3 WHERE id = $4`
 	return s.changeBuild(ctx, "finish", id, func(tx *Store, b *ridgeline.Build) error {
+		before := b.Status
 		if err := b.Finish(status, reason, at); err != nil {
 			return err
 		}
-		_, err := tx.tx.Exec(ctx, update, b.Status, b.Reason, b.Ended, id)
-		return err
+		if _, err := tx.tx.Exec(ctx, update, b.Status, b.Reason, b.Ended, id); err != nil {
+			return err
+		}
+		return tx.emitBuild(ctx, before, *b)
 	})
 }
 

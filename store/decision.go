@@ -39,6 +39,9 @@ func (s *Store) OverrideVersion(ctx context.Context, model ridgeline.ModelName, 
 		if err := tx.auditOverride(ctx, model, version, o); err != nil {
 			return err
 		}
+		if err := tx.emitVersion(ctx, ridgeline.EventModelPromoted, v); err != nil {
+			return err
+		}
 		return tx.AddDecision(ctx, ridgeline.Decision{Model: model, Version: version, Run: v.Run, At: o.At, Verdict: v.Verdict, Override: &o})
 	})
 	return v, err

@@ -116,12 +116,21 @@ func (s *Store) SwitchDeployment(ctx context.Context, id ridgeline.DeploymentID,
 			if _, err := tx.tx.Exec(ctx, retire, ridgeline.DeploymentRetired, at, previous); err != nil {
 				return err
 			}
+			old, err := tx.Deployment(ctx, previous)
+			if err != nil {
+				return err
+			}
+			if err := tx.emitDeployment(ctx, ridgeline.EventDeploymentRetired, old); err != nil {
+				return err
+			}
 		}
 		if err := tx.tx.QueryRow(ctx, count, id, d.Project, d.Environment).Scan(&number); err != nil {
 			return err
 		}
-		_, err = tx.tx.Exec(ctx, switchTo, ridgeline.DeploymentLive, number, previous, id)
-		return err
+		if _, err = tx.tx.Exec(ctx, switchTo, ridgeline.DeploymentLive, number, previous, id); err != nil {
+			return err
+		}
+		return tx.emitDeployment(ctx, ridgeline.EventDeploymentLive, d)
 	})
 	if err != nil {
 		return "", err
@@ -141,8 +150,10 @@ func (s *Store) RetireDeployment(ctx context.Context, id ridgeline.DeploymentID,
 		if _, err := tx.tx.Exec(ctx, retire, ridgeline.DeploymentRetired, at, id); err != nil {
 			return err
 		}
-		_, err := tx.tx.Exec(ctx, silence, d.Project, d.Environment, id)
-		return err
+		if _, err := tx.tx.Exec(ctx, silence, d.Project, d.Environment, id); err != nil {
+			return err
+		}
+		return tx.emitDeployment(ctx, ridgeline.EventDeploymentRetired, d)
 	})
 }
 

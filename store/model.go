@@ -118,7 +118,13 @@ func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) e
 		_, err = tx.tx.Exec(ctx, insert, v.Model, v.Version, v.Project, v.Run, v.Pipeline, v.Commit, v.Environment, jsonText(v.Data),
 			jsonText(v.Params), metrics(v.Metrics).text(), v.Artifact, v.Size, v.Image, v.Verdict, v.Report,
 			v.Evidence.Settings, v.Evidence.Rows, v.Evidence.Trained, jsonText(v.Overrides), v.Champion, v.Created)
-		return err
+		if err != nil {
+			return err
+		}
+		if err := tx.emitVersion(ctx, ridgeline.EventModelRegistered, v); err != nil || !v.Champion {
+			return err
+		}
+		return tx.emitVersion(ctx, ridgeline.EventModelPromoted, v)
 	})
 }
 

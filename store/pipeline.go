@@ -38,8 +38,10 @@ func (s *Store) PublishPipeline(ctx context.Context, p ridgeline.Pipeline) (ridg
 		if published, err = tx.Pipeline(ctx, p.Project, 0); err != nil {
 			return err
 		}
-		_, err = tx.tx.Exec(ctx, `UPDATE builds SET pipeline = $1 WHERE id = $2`, published.Version, p.Build)
-		return err
+		if _, err = tx.tx.Exec(ctx, `UPDATE builds SET pipeline = $1 WHERE id = $2`, published.Version, p.Build); err != nil {
+			return err
+		}
+		return tx.emitPipeline(ctx, published)
 	})
 	return published, err
 }

@@ -38,7 +38,7 @@ func (s *Store) CreateRelease(ctx context.Context, r ridgeline.Release) error {
 				return err
 			}
 		}
-		return nil
+		return tx.emitRelease(ctx, "", r.Status, r)
 	})
 }
 
@@ -101,11 +101,14 @@ func (s *Store) Releases(ctx context.Context, want ReleaseFilter) ([]ridgeline.R
 func (s *Store) StartRelease(ctx context.Context, id ridgeline.ReleaseID, at time.Time) error {
 	const update = `UPDATE releases SET status = $1, started = CASE WHEN started = 0 THEN $2 ELSE started END WHERE id = $3`
 	return s.changeRelease(ctx, "start", id, func(tx *Store, r *ridgeline.Release) error {
+		before := r.Status
 		if err := start("release", id, &r.Status); err != nil {
 			return err
 		}
-		_, err := tx.tx.Exec(ctx, update, r.Status, at, id)
-		return err
+		if _, err := tx.tx.Exec(ctx, update, r.Status, at, id); err != nil {
+			return err
+		}
+		return tx.emitRelease(ctx, before, r.Status, *r)
 	})
 }
 
@@ -113,11 +116,14 @@ func (s *Store) StartRelease(ctx context.Context, id ridgeline.ReleaseID, at tim
 func (s *Store) FinishRelease(ctx context.Context, id ridgeline.ReleaseID, status ridgeline.Status, reason string, at time.Time) error {
 	const update = `UPDATE releases SET status = $1, reason = $2, ended = $3 WHERE id = $4`
 	return s.changeRelease(ctx, "finish", id, func(tx *Store, r *ridgeline.Release) error {
+		before := r.Status
 		if err := r.Finish(status, reason, at); err != nil {
 			return err
 		}
-		_, err := tx.tx.Exec(ctx, update, r.Status, r.Reason, r.Ended, id)
-		return err
+		if _, err := tx.tx.Exec(ctx, update, r.Status, r.Reason, r.Ended, id); err != nil {
+			return err
+		}
+		return tx.emitRelease(ctx, before, r.Status, *r)
 	})
 }
 
@@ -139,15 +145,26 @@ func (s *Store) RequestReleaseCancel(ctx context.Context, id ridgeline.ReleaseID
 func (s *Store) SaveReleaseEnvironment(ctx context.Context, id ridgeline.ReleaseID, e ridgeline.ReleaseEnvironment) error {
 	return s.changeRelease(ctx, "save environment "+e.Name+" of", id, func(tx *Store, r *ridgeline.Release) error {
 		e.Message, e.Started, e.Ended = cleanText(e.Message), asStored(e.Started), asStored(e.Ended)
+		var before ridgeline.Status
 		for _, old := range r.Environments {
 			if old == e {
 				return nil
+			}
+			if old.Name == e.Name {
+				before = old.Status
 			}
 		}
 		if r.Status.Terminal() {
 			return ended("release", id, r.Status)
 		}
-		return tx.putEnvironment(ctx, id, e)
+		if err := tx.putEnvironment(ctx, id, e); err != nil || e.Status != ridgeline.Waiting {
+			return err
+		}
+		now, err := tx.Release(ctx, id)
+		if err != nil {
+			return err
+		}
+		return tx.emitRelease(ctx, before, ridgeline.Waiting, now)
 	})
 }
 

@@ -30,8 +30,11 @@ func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
 		}
 		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Pipeline, r.Cause, r.Caller, jsonText(r.Params), r.GateOff, r.Status, r.Verdict,
 			r.Model, r.Version, r.Release, r.Reason, r.CancelRequested, r.Created, r.Started, r.Ended)
-		if err != nil || n > 0 {
+		if err != nil {
 			return err
+		}
+		if n > 0 {
+			return tx.emitRun(ctx, "", r)
 		}
 		old, err := tx.Run(ctx, r.ID)
 		if err != nil {
@@ -93,14 +96,17 @@ func (s *Store) Runs(ctx context.Context, want RunFilter) ([]ridgeline.Run, erro
 func (s *Store) StartRun(ctx context.Context, id ridgeline.RunID, at time.Time) error {
 	const update = `UPDATE runs SET status = $1, started = $2 WHERE id = $3`
 	return s.changeRun(ctx, "start", id, func(tx *Store, r *ridgeline.Run) error {
+		before := r.Status
 		if err := start("run", id, &r.Status); err != nil {
 			return err
 		}
 		if r.Started.IsZero() {
 			r.Started = at
 		}
-		_, err := tx.tx.Exec(ctx, update, r.Status, r.Started, id)
-		return err
+		if _, err := tx.tx.Exec(ctx, update, r.Status, r.Started, id); err != nil {
+			return err
+		}
+		return tx.emitRun(ctx, before, *r)
 	})
 }
 
@@ -108,11 +114,14 @@ func (s *Store) StartRun(ctx context.Context, id ridgeline.RunID, at time.Time) 
 func (s *Store) FinishRun(ctx context.Context, id ridgeline.RunID, status ridgeline.Status, reason string, at time.Time) error {
 	const update = `UPDATE runs SET status = $1, reason = $2, ended = $3 WHERE id = $4`
 	return s.changeRun(ctx, "finish", id, func(tx *Store, r *ridgeline.Run) error {
+		before := r.Status
 		if err := r.Finish(status, reason, at); err != nil {
 			return err
 		}
-		_, err := tx.tx.Exec(ctx, update, r.Status, r.Reason, r.Ended, id)
-		return err
+		if _, err := tx.tx.Exec(ctx, update, r.Status, r.Reason, r.Ended, id); err != nil {
+			return err
+		}
+		return tx.emitRun(ctx, before, *r)
 	})
 }
 

@@ -33,9 +33,10 @@ var embedded embed.FS
 // whoever calls may have died before it learned that the first one worked.
 // What is not there is NotFound; what contradicts what is there is Conflict.
 type Store struct {
-	db  database
-	log *slog.Logger
-	tx  sqlq.Querier // the surrounding transaction; nil outside one
+	db    database
+	log   *slog.Logger
+	tx    sqlq.Querier // the surrounding transaction; nil outside one
+	stamp *stamp       // of the events this server writes
 }
 
 // A database is one of the two: a way to read, and a way to write.
@@ -82,7 +83,7 @@ func open(ctx context.Context, url string, log *slog.Logger, migrations fs.FS) (
 	if err := migrate(ctx, db, migrations, log); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
-	return &Store{db: db, log: log}, nil
+	return &Store{db: db, log: log, stamp: &stamp{}}, nil
 }
 
 // SQLite is the one writing connection, to be shared with the flow engine; nil
@@ -110,7 +111,9 @@ func (s *Store) Close() error { return s.db.close() }
 // With is the same store inside somebody else's transaction: reads and writes
 // go to q, and last only if q's owner commits. After an error from a write,
 // the owner has to roll back.
-func (s *Store) With(q sqlq.Querier) *Store { return &Store{db: s.db, log: s.log, tx: encoding{q}} }
+func (s *Store) With(q sqlq.Querier) *Store {
+	return &Store{db: s.db, log: s.log, tx: encoding{q}, stamp: s.stamp}
+}
 
 // InTx runs fn in one transaction, which commits when fn returns nil. Inside
 // fn use tx only: on SQLite the outer store would wait for fn, and fn for it.
