@@ -93,5 +93,6 @@ type Pipeline struct {
 	Environment string // lock hash, see package pyenv
 	Lock        string // the locked requirements themselves
 	Python      string // the interpreter's version, such as 3.11
+	Config      string // the text of its ridgeline.yaml
 	Created     time.Time
 }

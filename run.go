@@ -10,10 +10,15 @@ type Run struct {
 	ID              RunID
 	Project         ProjectName
 	Pipeline        int    // version
-	Cause           string // why it started: "push b-…", "cli", "rest"
+	Cause           string // why it started: "push b-…", "cli", "rest", "resume r-…", "rerun r-… from train"
 	Caller          string // the principal who asked
 	Params          map[string]string
-	GateOff         string // the caller's reason to make its model champion whatever the gate says; empty: the gate decides
+	Data            map[string]int // dataset → version it works on: as pinned by the caller, then as planned; nil: not known yet
+	Resumes         RunID          // the run whose successful steps it takes over; empty: none
+	From            string         // this step and what depends on it run anew, though Resumes has them; empty: none
+	NoCache         bool           // every step runs, whatever was made before
+	Reproduces      string         // NAME:V, when it only looks whether that version comes out again; then it registers nothing
+	GateOff         string         // the caller's reason to make its model champion whatever the gate says; empty: the gate decides
 	Status          Status
 	Verdict         Verdict
 	Model           ModelName
@@ -30,7 +35,7 @@ type Run struct {
 // status is harmless, because callers retry.
 func (r *Run) Finish(status Status, reason string, at time.Time) error {
 	switch {
-	case !status.Terminal():
+	case !status.Terminal() || status == Skipped:
 		return Errorf(Invalid, "a run cannot finish as %s", status)
 	case r.Status == status:
 		return nil
@@ -43,16 +48,37 @@ func (r *Run) Finish(status Status, reason string, at time.Time) error {
 
 // A Step is one part of a run: the user's own (train) or built in (pack,
 // evaluate, gate, register).
+//
+// A step with a matrix or a sweep has instances, steps of their own such as
+// folds[fold=1]; it is their parent, and its result is made of theirs.
 type Step struct {
 	Run      RunID
 	Name     string
-	Position int // order within the run, from 0
+	Position int               // order within the run, from 0
+	Parent   string            // whose instance it is; empty: nobody's
+	Params   map[string]string // an instance's own parameters
 	Status   Status
-	Cached   bool
+	Cached   bool // its result is an earlier one
 	Message  string
 	Attempts []Attempt
 	Started  time.Time
 	Ended    time.Time
+
+	Key         string // of its content: the same key, the same result; empty: not computed
+	Ingredients []byte // what Key was made of, JSON
+	Result      Result
+	Note        string // why its result was, or was not, an earlier one
+	Source      RunID  // the run that made Result, when Cached
+}
+
+// A Result is what a step that succeeded left.
+type Result struct {
+	Output  string            `json:"output,omitempty"` // digest of $RIDGELINE_OUT as a tree
+	Parts   map[string]string `json:"parts,omitempty"`  // of a matrix, in place of Output: subfolder → digest of an instance's output
+	Model   string            `json:"model,omitempty"`  // digest of the model folder as a tree
+	Size    int64             `json:"size,omitempty"`   // of the model folder in bytes
+	Metrics Metrics           `json:"metrics,omitempty"`
+	Best    map[string]string `json:"best,omitempty"` // of a sweep: the parameters of the instance that went on
 }
 
 // Seconds is how long the step took, or has taken up to now.
@@ -69,6 +95,7 @@ func (s Step) Seconds(now time.Time) float64 {
 // An Attempt is one try at a step as a task on a host.
 type Attempt struct {
 	Number  int    // from 1
+	Fate    string // how its task ended, in a word that retries know: an exit code, "timeout", "memory", "lost"…
 	Task    string // the task's name on its host, which is also where its log is kept
 	Status  Status
 	Message string

@@ -12,10 +12,13 @@ const (
 	Succeeded Status = "succeeded"
 	Failed    Status = "failed"
 	Cancelled Status = "cancelled"
+	Skipped   Status = "skipped" // of a part: a condition said that it is not needed
 )
 
 // Terminal reports whether the status is an end.
-func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Cancelled }
+func (s Status) Terminal() bool {
+	return s == Succeeded || s == Failed || s == Cancelled || s == Skipped
+}
 
 // Verdict is what the gate said of a challenger.
 type Verdict string

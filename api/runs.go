@@ -17,10 +17,13 @@ import (
 type trainInput struct {
 	Project string `path:"project"`
 	Body    *struct {
-		Params map[string]string `json:"params,omitempty"`
-		Cause  string            `json:"cause,omitempty" maxLength:"200" doc:"why, for people; default rest"`
-		Gate   string            `json:"gate,omitempty" enum:"on,off" doc:"off: the model becomes champion whatever the gate says"`
-		Reason string            `json:"reason,omitempty" maxLength:"2000" doc:"why the gate is off; required then"`
+		Params   map[string]string `json:"params,omitempty"`
+		Data     map[string]int    `json:"data,omitempty" doc:"dataset to the version pinned; the newest of what is not named"`
+		Pipeline int               `json:"pipeline,omitempty" minimum:"0" doc:"version; default the newest"`
+		NoCache  bool              `json:"no_cache,omitempty" doc:"every step runs, whatever was made before"`
+		Cause    string            `json:"cause,omitempty" maxLength:"200" doc:"why, for people; default rest"`
+		Gate     string            `json:"gate,omitempty" enum:"on,off" doc:"off: the model becomes champion whatever the gate says"`
+		Reason   string            `json:"reason,omitempty" maxLength:"2000" doc:"why the gate is off; required then"`
 	}
 }
 
@@ -32,7 +35,7 @@ func (a *API) runs(api huma.API) {
 	}, ridgeline.Writer, func(ctx context.Context, in *trainInput) (Run, error) {
 		request := pipeline.Request{Project: ridgeline.ProjectName(in.Project), Cause: "rest", Caller: auth.From(ctx).Name}
 		if in.Body != nil {
-			request.Params = in.Body.Params
+			request.Params, request.Data, request.Pipeline, request.NoCache = in.Body.Params, in.Body.Data, in.Body.Pipeline, in.Body.NoCache
 			request.Cause = cmp.Or(in.Body.Cause, request.Cause)
 			request.GateOff, request.Reason = in.Body.Gate == "off", in.Body.Reason
 		}

@@ -133,7 +133,7 @@ func (b *Builder) publish(ctx context.Context, s *store.Store, row ridgeline.Bui
 	now := time.Now().UTC()
 	p, err := s.PublishPipeline(ctx, ridgeline.Pipeline{
 		Project: row.Project, Build: row.ID, Commit: row.Commit,
-		Environment: w.Lock.Hash, Lock: w.Lock.Text, Python: w.Lock.Python, Created: now,
+		Environment: w.Lock.Hash, Lock: w.Lock.Text, Python: w.Lock.Python, Config: w.Config, Created: now,
 	})
 	if err != nil {
 		return published{}, err
@@ -166,6 +166,7 @@ type work struct {
 	Dir    string `json:"-"` // this server's; another one may go on with the build
 	Lock   pyenv.Lock
 	OnPush bool
+	Config string // the text of ridgeline.yaml
 }
 
 func (w work) source() string { return filepath.Join(w.Dir, "src") }

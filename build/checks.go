@@ -27,7 +27,7 @@ func (b *Builder) checks(c *flow.Context, w *work) (string, error) {
 	if err != nil || env.Reason != "" {
 		return env.Reason, err
 	}
-	w.Lock, w.OnPush = env.Lock, env.OnPush
+	w.Lock, w.OnPush, w.Config = env.Lock, env.OnPush, env.Config
 	groups, errs := flow.Parallel(c, "check", len(env.Groups), func(ctx context.Context, i int) ([]ridgeline.Check, error) {
 		return b.group(ctx, *w, env.Groups[i])
 	})
@@ -54,6 +54,7 @@ type prepared struct {
 	Reason string
 	Lock   pyenv.Lock
 	OnPush bool
+	Config string                // the text of ridgeline.yaml
 	Groups []ridgeline.CheckKind // the groups of checks this project has
 }
 
@@ -86,7 +87,11 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 	if err := judgeable(cfg); err != nil {
 		return red(err)
 	}
-	out := prepared{OnPush: cfg.Pipeline.On.Push}
+	text, err := os.ReadFile(filepath.Join(w.source(), project.FileName))
+	if err != nil {
+		return red(err)
+	}
+	out := prepared{OnPush: cfg.Pipeline.On.Push, Config: string(text)}
 	if out.Lock, err = b.Python.Lock(ctx, w.source(), wish(cfg.Python), report); err != nil {
 		return red(err)
 	}

@@ -7,13 +7,11 @@ package pipeline
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -64,55 +62,6 @@ type Registry struct {
 type Runtime struct {
 	Scorer string
 	Worker string
-}
-
-// Request asks for a run.
-type Request struct {
-	Project ridgeline.ProjectName
-	Params  map[string]string
-	Cause   string
-	Caller  string
-	GateOff bool   // its model becomes champion whatever the gate says
-	Reason  string // why the gate is off
-}
-
-var paramRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// Submit records a run of the project's newest pipeline and starts it.
-func (r *Runner) Submit(ctx context.Context, q Request) (ridgeline.Run, error) {
-	for name := range q.Params {
-		if !paramRE.MatchString(name) {
-			return ridgeline.Run{}, ridgeline.Errorf(ridgeline.Invalid, "parameter %q: use letters, digits and underscores, starting with a letter", name)
-		}
-	}
-	switch {
-	case q.GateOff:
-		if err := (ridgeline.Override{Who: q.Caller, Reason: q.Reason}).Check(); err != nil {
-			return ridgeline.Run{}, err
-		}
-	case q.Reason != "":
-		return ridgeline.Run{}, ridgeline.Errorf(ridgeline.Invalid, "a reason was given, but the gate is on: a reason is for gate off")
-	}
-	p, err := r.Store.Pipeline(ctx, q.Project, 0)
-	if ridgeline.CodeOf(err) == ridgeline.NotFound {
-		return ridgeline.Run{}, ridgeline.Errorf(ridgeline.NotFound, "project %q has no published pipeline: push a commit whose build is green (ridgeline push)", q.Project)
-	}
-	if err != nil {
-		return ridgeline.Run{}, err
-	}
-	now := time.Now().UTC()
-	id, err := ridgeline.NewID("r", now, rand.Read)
-	if err != nil {
-		return ridgeline.Run{}, err
-	}
-	run := ridgeline.Run{
-		ID: ridgeline.RunID(id), Project: q.Project, Pipeline: p.Version, Cause: q.Cause, Caller: q.Caller,
-		Params: q.Params, GateOff: q.Reason, Status: ridgeline.Queued, Created: now,
-	}
-	if err := r.Store.CreateRun(ctx, run); err != nil {
-		return ridgeline.Run{}, err
-	}
-	return run, r.Start(ctx, Kind, id)
 }
 
 // passage is what one run carries from step to step. It is rebuilt from
@@ -236,17 +185,23 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	var names []string
+	var steps []ridgeline.Step
 	for _, s := range cfg.Pipeline.Steps {
 		if s.Name != evaluate {
-			names = append(names, s.Name)
+			steps = append(steps, ridgeline.Step{Name: s.Name})
 		}
 	}
 	if cfg.Trains() {
-		names = append(names, pack, evaluate, decide, register)
+		for _, name := range []string{pack, evaluate, decide, register} {
+			steps = append(steps, ridgeline.Step{Name: name})
+		}
 	}
-	if err := r.Store.PlanSteps(ctx, p.Run.ID, names); err != nil {
+	if err := r.Store.PlanSteps(ctx, p.Run.ID, steps); err != nil {
 		return plan{}, err
+	}
+	// A dataset of the project's own lies in its tree.
+	if err := r.Blob.GetTree(ctx, p.Pipeline.Commit.Tree, r.tree(p.Pipeline)); err != nil {
+		return plan{}, fmt.Errorf("check out %s: %w", p.Pipeline.Commit.Short(), err)
 	}
 	sets, err := r.datasets(ctx, p, cfg)
 	return plan{Config: cfg, Data: sets}, err
@@ -255,8 +210,12 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 // tree is where the pipeline's code is checked out, shared and read only.
 func (r *Runner) tree(p ridgeline.Pipeline) string { return filepath.Join(r.Trees, p.Commit.Tree) }
 
-// config reads the configuration that the pipeline was published with.
+// config reads the configuration that the pipeline was published with. One
+// published before its text was kept has it in its tree alone.
 func (r *Runner) config(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) {
+	if p.Config != "" {
+		return project.Parse(project.FileName, []byte(p.Config))
+	}
 	if err := r.Blob.GetTree(ctx, p.Commit.Tree, r.tree(p)); err != nil {
 		return project.Config{}, fmt.Errorf("check out %s: %w", p.Commit.Short(), err)
 	}

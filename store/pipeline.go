@@ -13,8 +13,8 @@ import (
 // again returns what was published then. A build that failed or was cancelled
 // publishes nothing: Conflict. p.Version is not looked at.
 func (s *Store) PublishPipeline(ctx context.Context, p ridgeline.Pipeline) (ridgeline.Pipeline, error) {
-	const insert = `INSERT INTO pipelines (project, build, hash, tree, environment, lock, python, created, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, (SELECT COALESCE(MAX(version), 0) + 1 FROM pipelines WHERE project = $1))`
+	const insert = `INSERT INTO pipelines (project, build, hash, tree, environment, lock, python, config, created, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT COALESCE(MAX(version), 0) + 1 FROM pipelines WHERE project = $1))`
 	var published ridgeline.Pipeline
 	err := s.changeBuild(ctx, "publish the pipeline of", p.Build, func(tx *Store, b *ridgeline.Build) (err error) {
 		switch {
@@ -32,7 +32,7 @@ func (s *Store) PublishPipeline(ctx context.Context, p ridgeline.Pipeline) (ridg
 		if err := tx.saveCommit(ctx, p.Project, p.Commit); err != nil {
 			return err
 		}
-		if _, err := tx.tx.Exec(ctx, insert, p.Project, p.Build, p.Commit.Hash, p.Commit.Tree, p.Environment, p.Lock, p.Python, p.Created); err != nil {
+		if _, err := tx.tx.Exec(ctx, insert, p.Project, p.Build, p.Commit.Hash, p.Commit.Tree, p.Environment, p.Lock, p.Python, p.Config, p.Created); err != nil {
 			return err
 		}
 		if published, err = tx.Pipeline(ctx, p.Project, 0); err != nil {
@@ -46,11 +46,11 @@ func (s *Store) PublishPipeline(ctx context.Context, p ridgeline.Pipeline) (ridg
 	return published, err
 }
 
-const selectPipelines = `SELECT p.project, p.version, p.build, p.environment, p.lock, p.python, p.created, ` + commitColumns + `
+const selectPipelines = `SELECT p.project, p.version, p.build, p.environment, p.lock, p.python, p.config, p.created, ` + commitColumns + `
 	FROM pipelines p JOIN commits c ON c.project = p.project AND c.hash = p.hash AND c.tree = p.tree`
 
 func scanPipeline(row sqlq.Row) (p ridgeline.Pipeline, err error) {
-	err = row.Scan(append([]any{&p.Project, &p.Version, &p.Build, &p.Environment, &p.Lock, &p.Python, asTime(&p.Created)},
+	err = row.Scan(append([]any{&p.Project, &p.Version, &p.Build, &p.Environment, &p.Lock, &p.Python, &p.Config, asTime(&p.Created)},
 		commitFields(&p.Commit)...)...)
 	return p, err
 }

@@ -60,8 +60,17 @@ func (s *Store) Projects(ctx context.Context) ([]ridgeline.Project, error) {
 	return all, nil
 }
 
+// LockProject makes the surrounding transaction the only one that decides about
+// the project's runs, for as long as it lasts.
+func (s *Store) LockProject(ctx context.Context, name ridgeline.ProjectName) error {
+	if s.tx == nil {
+		return ridgeline.Errorf(ridgeline.Internal, "project %s is locked outside of a transaction, where it would last for nothing", name)
+	}
+	return s.lockProject(ctx, name)
+}
+
 // lockProject takes the project's row, under which its pipelines and dataset
-// versions are numbered.
+// versions are numbered, and its runs take turns.
 func (s *Store) lockProject(ctx context.Context, name ridgeline.ProjectName) error {
 	found, err := s.lock(ctx, "projects", "name = $1", name)
 	switch {

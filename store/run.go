@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -21,15 +22,15 @@ type RunFilter struct {
 // CreateRun keeps a new run. The same run again is harmless; another one under
 // its id is Conflict.
 func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
-	const insert = `INSERT INTO runs (id, project, pipeline, cause, caller, params, gate_off, status, verdict, model, version, release_id,
-			reason, cancel_requested, created, started, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO NOTHING`
+	const insert = `INSERT INTO runs (id, project, pipeline, cause, caller, params, data, resumes, from_step, no_cache, reproduces,
+			gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT (id) DO NOTHING`
 	return s.doing(ctx, fmt.Sprintf("create run %s", r.ID), func(tx *Store) error {
 		if _, err := tx.Project(ctx, r.Project); err != nil {
 			return err
 		}
-		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Pipeline, r.Cause, r.Caller, jsonText(r.Params), r.GateOff, r.Status, r.Verdict,
-			r.Model, r.Version, r.Release, r.Reason, r.CancelRequested, r.Created, r.Started, r.Ended)
+		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Pipeline, r.Cause, r.Caller, jsonText(r.Params), jsonText(r.Data), r.Resumes, r.From,
+			r.NoCache, r.Reproduces, r.GateOff, r.Status, r.Verdict, r.Model, r.Version, r.Release, r.Reason, r.CancelRequested, r.Created, r.Started, r.Ended)
 		if err != nil {
 			return err
 		}
@@ -47,12 +48,12 @@ func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
 	})
 }
 
-const selectRuns = `SELECT id, project, pipeline, cause, caller, params, gate_off, status, verdict, model, version, release_id,
-	reason, cancel_requested, created, started, ended FROM runs`
+const selectRuns = `SELECT id, project, pipeline, cause, caller, params, data, resumes, from_step, no_cache, reproduces,
+	gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended FROM runs`
 
 func scanRun(row sqlq.Row) (r ridgeline.Run, err error) {
-	err = row.Scan(&r.ID, &r.Project, &r.Pipeline, &r.Cause, &r.Caller, asJSON(&r.Params), &r.GateOff, &r.Status, &r.Verdict, &r.Model,
-		&r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended))
+	err = row.Scan(&r.ID, &r.Project, &r.Pipeline, &r.Cause, &r.Caller, asJSON(&r.Params), asJSON(&r.Data), &r.Resumes, &r.From,
+		asBool(&r.NoCache), &r.Reproduces, &r.GateOff, &r.Status, &r.Verdict, &r.Model, &r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended))
 	return r, err
 }
 
@@ -107,6 +108,56 @@ func (s *Store) StartRun(ctx context.Context, id ridgeline.RunID, at time.Time) 
 			return err
 		}
 		return tx.emitRun(ctx, before, *r)
+	})
+}
+
+// TakeTurn moves a queued run to running when its turn has come: no other run
+// of its project is under way, and none that was asked for earlier waits. It
+// returns the run as it then is; one that still waits is queued. A run that
+// only reproduces a version takes no turns, and nobody waits for it.
+func (s *Store) TakeTurn(ctx context.Context, id ridgeline.RunID, at time.Time) (ridgeline.Run, error) {
+	const before = `SELECT COUNT(*) FROM runs WHERE project = $1 AND id <> $2 AND reproduces = ''
+		AND (status IN ('running', 'waiting') OR status = 'queued' AND (created < $3 OR created = $3 AND id < $2))`
+	var r ridgeline.Run
+	err := s.doing(ctx, fmt.Sprintf("take the turn of run %s", id), func(tx *Store) (err error) {
+		if r, err = tx.Run(ctx, id); err != nil {
+			return err
+		}
+		// All that decides about the project's runs locks the project first.
+		if err := tx.LockProject(ctx, r.Project); err != nil {
+			return err
+		}
+		if r, err = tx.Run(ctx, id); err != nil || r.Status != ridgeline.Queued {
+			return err
+		}
+		var others int64
+		if err := tx.tx.QueryRow(ctx, before, r.Project, id, r.Created).Scan(&others); err != nil {
+			return err
+		}
+		if others > 0 && r.Reproduces == "" {
+			return nil
+		}
+		if err := tx.StartRun(ctx, id, at); err != nil {
+			return err
+		}
+		r, err = tx.Run(ctx, id)
+		return err
+	})
+	return r, err
+}
+
+// SetRunData notes the versions of the datasets that the run works on. Twice
+// the same is harmless; once the run has ended, a change is Conflict.
+func (s *Store) SetRunData(ctx context.Context, id ridgeline.RunID, data map[string]int) error {
+	return s.changeRun(ctx, "set the data of", id, func(tx *Store, r *ridgeline.Run) error {
+		if maps.Equal(r.Data, data) {
+			return nil
+		}
+		if r.Status.Terminal() {
+			return ended("run", id, r.Status)
+		}
+		_, err := tx.tx.Exec(ctx, `UPDATE runs SET data = $1 WHERE id = $2`, jsonText(data), id)
+		return err
 	})
 }
 

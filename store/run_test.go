@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -51,10 +52,86 @@ func testRuns(t *testing.T, s *Store) {
 
 	for _, err := range []error{
 		s.StartRun(ctx, "r-none", at(1)), s.FinishRun(ctx, "r-none", ridgeline.Failed, "", at(1)), s.RequestCancel(ctx, "r-none"),
-		s.SetRunRelease(ctx, "r-none", "l-1"), s.RecordVerdict(ctx, "r-none", ridgeline.Promoted, "m1", 1), s.PlanSteps(ctx, "r-none", []string{"train"}),
+		s.SetRunRelease(ctx, "r-none", "l-1"), s.RecordVerdict(ctx, "r-none", ridgeline.Promoted, "m1", 1), s.PlanSteps(ctx, "r-none", planned("train")),
 	} {
 		refused(t, err, ridgeline.NotFound, "no run r-none")
 	}
+}
+
+// planned makes steps of those names.
+func planned(names ...string) (steps []ridgeline.Step) {
+	for _, name := range names {
+		steps = append(steps, ridgeline.Step{Name: name})
+	}
+	return steps
+}
+
+func testTurns(t *testing.T, s *Store) {
+	ctx := t.Context()
+	for i, id := range []ridgeline.RunID{"r-b", "r-a", "r-c"} { // r-b and r-a at the same moment
+		ok(t, s.CreateRun(ctx, ridgeline.Run{ID: id, Project: project(t, s), Pipeline: 1, Status: ridgeline.Queued, Created: at(i / 2)}))
+	}
+	ok(t, s.CreateRun(ctx, ridgeline.Run{ID: "r-x", Project: must(s.EnsureProject(ctx, "other", at(0)))(t).Name, Status: ridgeline.Queued, Created: at(0)}))
+	ok(t, s.CreateRun(ctx, ridgeline.Run{ID: "r-again", Project: project(t, s), Reproduces: "m1:1", Status: ridgeline.Queued, Created: at(0)}))
+	turn := func(id ridgeline.RunID, want ridgeline.Status) {
+		t.Helper()
+		same(t, must(s.TakeTurn(ctx, id, at(5)))(t).Status, want)
+	}
+	turn("r-b", ridgeline.Queued) // r-a is before it
+	turn("r-a", ridgeline.Running)
+	turn("r-a", ridgeline.Running)
+	turn("r-b", ridgeline.Queued)
+	turn("r-x", ridgeline.Running)     // another project's
+	turn("r-again", ridgeline.Running) // takes no turns
+	ok(t, s.FinishRun(ctx, "r-a", ridgeline.Failed, "", at(6)))
+	turn("r-c", ridgeline.Queued)
+	turn("r-b", ridgeline.Running)
+	ok(t, s.FinishRun(ctx, "r-b", ridgeline.Succeeded, "", at(7)))
+	turn("r-b", ridgeline.Succeeded)
+	turn("r-c", ridgeline.Running)
+	_, err := s.TakeTurn(ctx, "r-none", at(1))
+	refused(t, err, ridgeline.NotFound, "no run r-none")
+	refused(t, s.LockProject(ctx, project(t, s)), ridgeline.Internal, "outside of a transaction")
+}
+
+func testEarlierSteps(t *testing.T, s *Store) {
+	ctx := t.Context()
+	result := ridgeline.Result{Output: "out", Parts: map[string]string{"fold=1": "one"}, Model: "m", Size: 3, Metrics: ridgeline.Metrics{"mse": math.Inf(1)}}
+	for i, id := range []ridgeline.RunID{"r-1", "r-2", "r-3"} {
+		ok(t, s.CreateRun(ctx, ridgeline.Run{ID: id, Project: project(t, s), Data: map[string]int{"rows": i}, Status: ridgeline.Queued, Created: at(i)}))
+		ok(t, s.PlanSteps(ctx, id, []ridgeline.Step{{Name: "folds"}, {Name: "folds[fold=1]", Parent: "folds", Params: map[string]string{"fold": "1"}}}))
+		step := ridgeline.Step{
+			Run: id, Name: "folds[fold=1]", Status: ridgeline.Succeeded, Cached: i == 1, Key: "k", Ingredients: []byte(`{"command":"x"}`),
+			Result: result, Note: "why", Started: at(i), Ended: at(i + 1),
+		}
+		if i == 1 {
+			step.Source = "r-1"
+		}
+		ok(t, s.SaveStep(ctx, step))
+		got := must(s.Step(ctx, id, step.Name))(t)
+		step.Position, step.Parent, step.Params = 1, "folds", map[string]string{"fold": "1"}
+		same(t, got, step)
+		// An instance takes its parent with it.
+		same(t, must(s.Step(ctx, id, "folds"))(t).Status, ridgeline.Running)
+	}
+	ok(t, s.SetRunData(ctx, "r-1", map[string]int{"rows": 7}))
+	ok(t, s.FinishRun(ctx, "r-1", ridgeline.Succeeded, "", at(9)))
+	ok(t, s.SetRunData(ctx, "r-1", map[string]int{"rows": 7}))
+	refused(t, s.SetRunData(ctx, "r-1", map[string]int{"rows": 8}), ridgeline.Conflict, "already ended")
+	same(t, must(s.Run(ctx, "r-1"))(t).Data, map[string]int{"rows": 7})
+
+	var from []ridgeline.RunID
+	for _, step := range must(s.Earlier(ctx, project(t, s), "k", 5))(t) {
+		from = append(from, step.Source)
+	}
+	same(t, from, []ridgeline.RunID{"r-3", "r-1"}) // r-2 made nothing itself
+	same(t, len(must(s.Earlier(ctx, "other", "k", 5))(t)), 0)
+	before, found, err := s.Before(ctx, must(s.Run(ctx, "r-3"))(t), "folds[fold=1]")
+	ok(t, err)
+	same(t, found && before.Run == "r-2", true)
+	_, found, err = s.Before(ctx, must(s.Run(ctx, "r-1"))(t), "folds[fold=1]")
+	ok(t, err)
+	same(t, found, false)
 }
 
 func testRunPaging(t *testing.T, s *Store) {
@@ -117,7 +194,7 @@ func testVerdicts(t *testing.T, s *Store) {
 func testSteps(t *testing.T, s *Store) {
 	ctx := t.Context()
 	run(t, s, "r-1")
-	plan := []string{"train", "evaluate", "gate"}
+	plan := planned("train", "evaluate", "gate")
 	ok(t, s.PlanSteps(ctx, "r-1", plan))
 	train := ridgeline.Step{Run: "r-1", Name: "train", Status: ridgeline.Running, Started: at(2)}
 	ok(t, s.SaveStep(ctx, train))

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -137,56 +135,9 @@ func asJSON(v any) sql.Scanner {
 }
 
 // jsonText writes what cannot fail to be JSON; nil stays distinct from empty.
-func jsonText[V map[string]string | []ridgeline.Column | []ridgeline.Override | *ridgeline.Override](v V) string {
+func jsonText[V map[string]string | map[string]int | ridgeline.Metrics | ridgeline.Result | []ridgeline.Column | []ridgeline.Override | *ridgeline.Override](v V) string {
 	b, _ := json.Marshal(v)
 	return string(b)
-}
-
-// metrics are numbers by name as JSON. JSON has no NaN and no infinity, and a
-// diverged training reports them, so those are written as strings.
-type metrics map[string]float64
-
-func (m metrics) text() string {
-	if m == nil {
-		return "null"
-	}
-	out := make(map[string]any, len(m))
-	for name, f := range m {
-		out[name] = f
-		if math.IsNaN(f) || math.IsInf(f, 0) {
-			out[name] = strconv.FormatFloat(f, 'g', -1, 64)
-		}
-	}
-	b, _ := json.Marshal(out)
-	return string(b)
-}
-
-// UnmarshalJSON reads numbers, and NaN and infinities from their names.
-func (m *metrics) UnmarshalJSON(b []byte) error {
-	var raw map[string]any
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return err
-	}
-	*m = nil
-	if raw == nil {
-		return nil
-	}
-	*m = make(metrics, len(raw))
-	for name, v := range raw {
-		switch v := v.(type) {
-		case float64:
-			(*m)[name] = v
-		case string:
-			f, err := strconv.ParseFloat(v, 64)
-			if err != nil {
-				return fmt.Errorf("metric %s: %w", name, err)
-			}
-			(*m)[name] = f
-		default:
-			return fmt.Errorf("metric %s is a %T, expected a number", name, v)
-		}
-	}
-	return nil
 }
 
 // absent reports that a query found no row.

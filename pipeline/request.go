@@ -1,0 +1,136 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/store"
+)
+
+// Request asks for a run.
+type Request struct {
+	Project  ridgeline.ProjectName
+	Pipeline int // version; 0: the newest
+	Params   map[string]string
+	Data     map[string]int // dataset → version pinned; what is not named is the newest
+	NoCache  bool           // every step runs, whatever was made before
+	Cause    string
+	Caller   string
+	GateOff  bool   // its model becomes champion whatever the gate says
+	Reason   string // why the gate is off
+}
+
+// Submit records a run and starts it.
+func (r *Runner) Submit(ctx context.Context, q Request) (ridgeline.Run, error) {
+	var run ridgeline.Run
+	err := r.Store.InTx(ctx, func(tx *store.Store) (err error) {
+		run, err = r.Create(ctx, tx, q)
+		return err
+	})
+	if err != nil {
+		return ridgeline.Run{}, err
+	}
+	return run, r.Start(ctx, Kind, string(run.ID))
+}
+
+// Create checks what is asked for and records the run in the caller's
+// transaction. Where runs of the project have not ended, the pipeline's overlap
+// policy says what becomes of them and of it: under reject the answer is
+// Conflict, and then nothing has been written, so that the caller may go on.
+//
+// Whoever calls it calls Start once the transaction is committed; a run whose
+// Start was missed is found by the sweeper.
+func (r *Runner) Create(ctx context.Context, tx *store.Store, q Request) (ridgeline.Run, error) {
+	p, err := tx.Pipeline(ctx, q.Project, q.Pipeline)
+	if ridgeline.CodeOf(err) == ridgeline.NotFound && q.Pipeline == 0 {
+		return ridgeline.Run{}, ridgeline.Errorf(ridgeline.NotFound, "project %q has no published pipeline: push a commit whose build is green (ridgeline push)", q.Project)
+	}
+	if err != nil {
+		return ridgeline.Run{}, err
+	}
+	cfg, err := r.config(ctx, p)
+	if err != nil {
+		return ridgeline.Run{}, err
+	}
+	now := time.Now().UTC()
+	run := ridgeline.Run{
+		Project: q.Project, Pipeline: p.Version, Cause: q.Cause, Caller: q.Caller, Params: q.Params, Data: q.Data, NoCache: q.NoCache,
+		GateOff: q.Reason, Status: ridgeline.Queued, Created: now,
+	}
+	if err := check(q, cfg); err != nil {
+		return ridgeline.Run{}, err
+	}
+	if err := r.record(ctx, tx, cfg.Pipeline.Overlap, &run); err != nil {
+		return ridgeline.Run{}, err
+	}
+	return run, nil
+}
+
+// record gives the run its id and keeps it, after the overlap policy.
+func (r *Runner) record(ctx context.Context, tx *store.Store, overlap string, run *ridgeline.Run) error {
+	id, err := ridgeline.NewID("r", run.Created, rand.Read)
+	if err != nil {
+		return err
+	}
+	run.ID = ridgeline.RunID(id)
+	if err := tx.LockProject(ctx, run.Project); err != nil {
+		return err
+	}
+	open, err := tx.Runs(ctx, store.RunFilter{Project: run.Project, Unfinished: true})
+	if err != nil {
+		return err
+	}
+	for _, o := range open {
+		switch {
+		case o.Reproduces != "":
+		case overlap == project.OverlapReject:
+			return ridgeline.Errorf(ridgeline.Conflict, "run %s of project %s is %s, and pipeline.overlap is reject: wait for its end, or `ridgeline cancel %s`", o.ID, o.Project, o.Status, o.ID)
+		case overlap == project.OverlapCoalesce && o.Status == ridgeline.Queued:
+			if err := tx.FinishRun(ctx, o.ID, ridgeline.Cancelled, "superseded by "+id, run.Created); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.CreateRun(ctx, *run)
+}
+
+var paramRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// check looks at a request by itself and by the pipeline's configuration.
+func check(q Request, cfg project.Config) error {
+	switch {
+	case q.GateOff:
+		if err := (ridgeline.Override{Who: q.Caller, Reason: q.Reason}).Check(); err != nil {
+			return err
+		}
+	case q.Reason != "":
+		return ridgeline.Errorf(ridgeline.Invalid, "a reason was given, but the gate is on: a reason is for gate off")
+	}
+	var wrong []string
+	for name := range q.Params {
+		if !paramRE.MatchString(name) {
+			wrong = append(wrong, "parameter \""+name+"\": use letters, digits and underscores, starting with a letter")
+		}
+	}
+	var sets []string
+	for _, d := range cfg.Data {
+		sets = append(sets, d.Name)
+	}
+	for name, version := range q.Data {
+		if version < 1 || !slices.Contains(sets, name) {
+			wrong = append(wrong, fmt.Sprintf("data %q, version %d: expected a dataset of the pipeline (%s) and a version from 1 on", name, version, strings.Join(sets, ", ")))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	slices.Sort(wrong)
+	return ridgeline.Errorf(ridgeline.Invalid, "%s", strings.Join(wrong, "\n"))
+}
