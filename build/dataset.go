@@ -80,13 +80,13 @@ func checkData(ctx context.Context, path string, d project.Dataset, checks []byt
 		return 0, err
 	}
 	defer db.Close()
-	findings, err := db.Check(ctx, path, checks, d.Checks)
+	findings, err := db.Check(ctx, path, checks, d.Checks, data.CheckOptions{})
 	if err != nil {
 		return 0, err
 	}
 	var broken []string
 	for _, f := range findings {
-		if f.OK {
+		if !f.Fails() {
 			continue
 		}
 		line := fmt.Sprintf("%s: expected %s, found %s", f.Rule, f.Expected, f.Found)

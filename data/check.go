@@ -10,29 +10,6 @@ import (
 	"strings"
 )
 
-// A Finding is what one rule found.
-type Finding struct {
-	Column   string   // empty for a rule on the whole dataset
-	Rule     string   // rows, strict, present, type, nullable, min, max, values, pattern, unique, mean or std
-	Expected string   // in words
-	Found    string   // in words
-	Rows     []string // up to three rows that break the rule: `row 17: "abc"`; rows count from 1, the header is none
-	OK       bool
-}
-
-// String is the finding as one line of a report.
-func (f Finding) String() string {
-	what := f.Rule
-	if f.Column != "" {
-		what = "column " + f.Column + ": " + f.Rule
-	}
-	text := fmt.Sprintf("%s: expected %s, found %s", what, f.Expected, f.Found)
-	if len(f.Rows) > 0 {
-		text += " (" + strings.Join(f.Rows, "; ") + ")"
-	}
-	return text
-}
-
 // Check holds the dataset at path against checks, the text of a checks.yaml
 // that checksName names in messages:
 //
@@ -50,7 +27,7 @@ func (f Finding) String() string {
 // error means that the checks or the data could not be read at all; mistakes
 // in the checks are reported together, each with its line. The data is read
 // once, and once more for examples when a rule is broken.
-func (d *DB) Check(ctx context.Context, path string, checks []byte, checksName string) ([]Finding, error) {
+func (d *DB) Check(ctx context.Context, path string, checks []byte, checksName string, o CheckOptions) ([]Finding, error) {
 	r, err := parseRules(checks, checksName)
 	if err != nil {
 		return nil, err
@@ -66,6 +43,9 @@ func (d *DB) Check(ctx context.Context, path string, checks []byte, checksName s
 	}
 	if err := c.examples(ctx, d); err != nil {
 		return nil, err
+	}
+	for i := range c.findings {
+		c.findings[i].Severity = Fail
 	}
 	return c.findings, nil
 }
@@ -135,64 +115,6 @@ func (c *checker) planRows(r rules) {
 	})
 }
 
-// A subject is one column as rules see it in SQL.
-type subject struct {
-	class  typeClass
-	text   string
-	number string // NULL when the value is no number
-	time   string // NULL when the value is no time
-	null   string // predicate: there is no value
-}
-
-func (c *checker) subject(i int) subject {
-	col := fmt.Sprintf("c%d", i)
-	s := subject{class: class(c.source.types[i]), null: col + " IS NULL"}
-	s.text = "CAST(" + col + " AS VARCHAR)"
-	s.number, s.time = "CAST(NULL AS DOUBLE)", "CAST(NULL AS TIMESTAMP)"
-	switch s.class {
-	case classText:
-		s.number = fmt.Sprintf("CASE WHEN contains(%[1]s, '_') THEN NULL ELSE TRY_CAST(%[1]s AS DOUBLE) END", s.text)
-		s.time = fmt.Sprintf("CASE WHEN regexp_matches(%[1]s, '^\\s*[0-9]{4}-') THEN TRY_CAST(%[1]s AS TIMESTAMP) END", s.text)
-	case classInteger, classNumber:
-		s.number = "CAST(" + col + " AS DOUBLE)"
-		if base := c.source.types[i]; base == "DOUBLE" || base == "FLOAT" {
-			s.null = "(" + col + " IS NULL OR isnan(" + col + "))"
-		}
-	case classDate, classTimestamp:
-		s.time = "CAST(" + col + " AS TIMESTAMP)"
-	}
-	return s
-}
-
-// misfit is the predicate for a value that is not of a rule's type.
-func (s subject) misfit(typ string) string {
-	fits := map[string]string{"boolean": isBoolean, "integer": isInteger, "number": isNumber, "date": isDate, "timestamp": isTimestamp}
-	ok := false
-	switch typ {
-	case "string":
-		ok = s.class == classText
-	case "number":
-		ok = s.class == classInteger || s.class == classNumber
-	case "integer":
-		if ok = s.class == classInteger; s.class == classNumber {
-			return s.number + " <> trunc(" + s.number + ")"
-		}
-	case "boolean":
-		ok = s.class == classBoolean
-	case "date":
-		ok = s.class == classDate
-	case "timestamp":
-		ok = s.class == classTimestamp || s.class == classDate
-	}
-	switch {
-	case ok:
-		return "false"
-	case s.class == classText:
-		return "NOT " + fmt.Sprintf(fits[typ], s.text)
-	}
-	return "true"
-}
-
 func (c *checker) planColumn(r columnRules) {
 	i := slices.Index(c.source.column, r.name)
 	f := Finding{Column: r.name, Rule: "present", Expected: "a column named " + strconv.Quote(r.name), Found: "it", OK: true}
@@ -202,7 +124,7 @@ func (c *checker) planColumn(r columnRules) {
 		return
 	}
 	c.findings = append(c.findings, f)
-	s := c.subject(i)
+	s := c.source.subject(i, c.source.types[i])
 	if r.typ != "" {
 		c.none(Finding{Column: r.name, Rule: "type", Expected: r.typ}, s, s.misfit(r.typ), c.declaredAs(i))
 	}
@@ -242,7 +164,7 @@ func (c *checker) planColumn(r columnRules) {
 			})
 	}
 	// Values that are no finite number have no part in a moment: type, min and max catch them.
-	finite := fmt.Sprintf("CASE WHEN NOT (%s) AND isfinite(%s) THEN %s END", s.null, s.number, s.number)
+	finite := s.finite()
 	if r.mean != nil {
 		c.moment(r.name, "mean", "avg("+finite+")", r.mean)
 	}

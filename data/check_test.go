@@ -43,7 +43,7 @@ func TestCheck_good_data_keeps_every_rule(t *testing.T) {
 	db := open(t)
 	csv := write(t, "a.csv", diabetes(442))
 	for _, path := range []string{csv, toParquet(t, db, csv)} {
-		findings, err := db.Check(t.Context(), path, checks(), "checks.yaml")
+		findings, err := db.Check(t.Context(), path, checks(), "checks.yaml", data.CheckOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestCheck_finds_a_shifted_column(t *testing.T) {
 		f[2], f[3] = f[3], f[2]
 		rows[i] = strings.Join(f, ",")
 	}
-	findings, err := db.Check(t.Context(), write(t, "a.csv", strings.Join(rows, "\n")), checks(), "checks.yaml")
+	findings, err := db.Check(t.Context(), write(t, "a.csv", strings.Join(rows, "\n")), checks(), "checks.yaml", data.CheckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestCheck_rules(t *testing.T) {
 		{"columns: {q: {values: [1, 3, 4]}}", "column q: values: expected one of 1, 3, 4, found 1 of 4 values otherwise (row 2: \"2;\"3\n\")"},
 	} {
 		t.Run(strings.ReplaceAll(test.rule, "/", " "), func(t *testing.T) {
-			findings, err := db.Check(t.Context(), path, []byte(test.rule), "checks.yaml")
+			findings, err := db.Check(t.Context(), path, []byte(test.rule), "checks.yaml", data.CheckOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestCheck_rules(t *testing.T) {
 
 func TestCheck_a_header_without_rows_is_a_finding(t *testing.T) {
 	db := open(t)
-	findings, err := db.Check(t.Context(), write(t, "a.csv", "a,b\n"), []byte("columns: {a: {type: number}}"), "checks.yaml")
+	findings, err := db.Check(t.Context(), write(t, "a.csv", "a,b\n"), []byte("columns: {a: {type: number}}"), "checks.yaml", data.CheckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestCheck_declared_types(t *testing.T) {
   s: {type: number}
   d: {type: date, max: 2025-12-31}
   b: {type: boolean, values: [true, false]}
-`), "checks.yaml")
+`), "checks.yaml", data.CheckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,14 +182,14 @@ columns:
   i: {mean: {reference: x, tolerance: -1}}
   i: {}
 `
-	_, err := db.Check(t.Context(), write(t, "a.csv", "a\n1\n"), []byte(text), "my/checks.yaml")
+	_, err := db.Check(t.Context(), write(t, "a.csv", "a\n1\n"), []byte(text), "my/checks.yaml", data.CheckOptions{})
 	refused(t, err,
 		"my/checks.yaml:1: rows.min", `my/checks.yaml:1: rows: unknown key "least"; known are min, max`, `:2: checks: unknown key "strct"`,
 		":4: column a: type: expected one of number, integer", ":4: column a: nullable: expected true or false", ":6: column b: min 5 is above max 3",
 		":8: column c: values: expected a list", ":8: column c: pattern: ", ":9: column d: mean: tolerance: a percentage of reference 0", ":10: column e: std: expected both",
 		":11: column f: min 3 does not go with type string", ":12: column g: min 2026-01-01 and max 3 are not of one kind", `:13: column h: expected a mapping`, ":14: column i: mean: reference", `:15: columns: "i" is given twice`)
-	_, err = db.Check(t.Context(), "none.csv", nil, "checks.yaml")
+	_, err = db.Check(t.Context(), "none.csv", nil, "checks.yaml", data.CheckOptions{})
 	refused(t, err, "checks.yaml is empty")
-	_, err = db.Check(t.Context(), "none.csv", []byte("a: [\n"), "checks.yaml")
+	_, err = db.Check(t.Context(), "none.csv", []byte("a: [\n"), "checks.yaml", data.CheckOptions{})
 	refused(t, err, "checks.yaml", "line")
 }

@@ -28,7 +28,7 @@ func TestFigures_442_rows(t *testing.T) {
 		if _, err := db.Describe(t.Context(), path); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.Check(t.Context(), path, checks(), "checks.yaml"); err != nil {
+		if _, err := db.Check(t.Context(), path, checks(), "checks.yaml", data.CheckOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := db.Split(t.Context(), path, data.Holdout{Fraction: 0.2}, filepath.Join(dir, "train.csv"), filepath.Join(dir, "holdout.csv")); err != nil {
@@ -88,7 +88,7 @@ func BenchmarkMillionByTen(b *testing.B) {
 		})
 		b.Run("check"+ext, func(b *testing.B) {
 			for b.Loop() {
-				findings, err := db.Check(b.Context(), file, rules, "checks.yaml")
+				findings, err := db.Check(b.Context(), file, rules, "checks.yaml", data.CheckOptions{})
 				if err != nil || len(broken(findings)) > 0 {
 					b.Fatal(broken(findings), err)
 				}

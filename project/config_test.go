@@ -359,18 +359,6 @@ ridgeline.yaml:5:18: release.score "score.py" is a folder: name a file`
 	}
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"quality", "tests", "coverage", "timeout"}
-	for word, want := range map[string]string{"qualty": "quality", "Tests": "tests", "test": "tests", "timeuot": "timeout", "zzz": ""} {
-		if got, _ := nearest(word, known); got != want {
-			t.Errorf("%s: got %q, want %q", word, got, want)
-		}
-	}
-	if d := levenshtein("kitten", "sitting"); d != 3 {
-		t.Errorf("kitten, sitting: %d", d)
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(full))
 	f.Add([]byte(least))

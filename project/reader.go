@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ridgeline-mlops/ridgeline/internal/words"
 )
 
 // A reader turns nodes into values and collects what is wrong on the way. It
@@ -152,7 +154,7 @@ func (r *reader) section(n *yaml.Node, what string, known ...string) fields {
 	f := fields{node: n, at: map[string]entry{}}
 	for _, e := range r.entries(n, what, "a map with "+strings.Join(known, ", ")) {
 		if !slices.Contains(known, e.name) {
-			r.at(e.key, "%s: unknown key %q: %s", what, clip(e.name, 60), didYouMean(e.name, known))
+			r.at(e.key, "%s: unknown key %q: %s", what, clip(e.name, 60), words.DidYouMean(e.name, known))
 			continue
 		}
 		f.at[e.name] = e
@@ -227,7 +229,7 @@ func (r *reader) word(n *yaml.Node, what, otherwise string, known ...string) str
 	if s == "" || slices.Contains(known, s) {
 		return s
 	}
-	r.at(n, "%s: expected %s, got %q: %s", what, orList(known), clip(s, 60), didYouMean(s, known))
+	r.at(n, "%s: expected %s, got %q: %s", what, words.OrList(known), clip(s, 60), words.DidYouMean(s, known))
 	return otherwise
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ridgeline-mlops/ridgeline/internal/words"
 )
 
 // reserved are the steps that the pipeline adds itself.
@@ -125,7 +127,7 @@ func (r *reader) gate(f fields, p Pipeline) Gate {
 			g.Better = "lower"
 		} else if !ok {
 			hint := ""
-			if k, near := nearest(g.Metric, slices.Sorted(maps.Keys(betterOf))); near {
+			if k, near := words.Nearest(g.Metric, slices.Sorted(maps.Keys(betterOf))); near {
 				hint = "did you mean " + k + "? If not, "
 			}
 			r.at(gf.value("metric"), "pipeline.gate.metric: whether %q should be low or high is not known: %sadd `better: lower` or `better: higher`", clip(g.Metric, 60), hint)

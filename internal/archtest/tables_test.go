@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"internal/pgtest":   {},
 	"internal/runctest": {},
 	"internal/sqlq":     {},
+	"internal/words":    {},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "project", "pyenv", "store"},
 	"project":           {},
 	"pyenv":             {},
