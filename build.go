@@ -59,10 +59,15 @@ type Build struct {
 	Commit          Commit
 	Status          Status
 	Checks          []Check
-	Pipeline        int    // the version it published; 0 when none
+	Cause           string // how its commit came: "push", "git", "webhook github", "nightly", "retry b-…"
+	PullRequest     string // the number of the one it is for; it publishes nothing then
+	Nightly         bool   // the long tests of a commit that is green already; publishes nothing
+	Environment     string // lock hash; empty until it is known
+	Pipeline        int    // the version that stands for its code; 0 when it published nothing
 	Run             RunID  // the run it started; empty when none
-	Reason          string // why it failed, in a sentence
-	Caller          string // the principal who pushed
+	Reason          string // why it failed, or, of a green one, why it published nothing new
+	Report          Report // what its tests said; made when they have ended
+	Caller          string // the principal who handed the commit over
 	CancelRequested bool
 	Created         time.Time
 	Ended           time.Time
@@ -95,4 +100,11 @@ type Pipeline struct {
 	Python      string // the interpreter's version, such as 3.11
 	Config      string // the text of its ridgeline.yaml
 	Created     time.Time
+}
+
+// Stands reports whether p is already all that q would be: the same files in
+// the same environment. A clean commit does not let a dirty tree stand for it,
+// whose hash nobody else knows.
+func (p *Pipeline) Stands(q Pipeline) bool {
+	return p.Commit.Tree == q.Commit.Tree && p.Environment == q.Environment && (!p.Commit.Dirty || q.Commit.Dirty)
 }

@@ -15,19 +15,21 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
 // pushInput is a source archive and what is known of its commit. The archive
 // is read from the connection, never held in memory.
 type pushInput struct {
-	Project string `path:"project"`
-	Hash    string `query:"commit" required:"true" doc:"git commit, 40 hex digits"`
-	Branch  string `query:"branch"`
-	Message string `query:"message" maxLength:"1000"`
-	Author  string `query:"author" maxLength:"200"`
-	Dirty   bool   `query:"dirty" doc:"the working tree differed from the commit"`
-	archive io.Reader
+	Project     string `path:"project"`
+	Hash        string `query:"commit" required:"true" doc:"git commit, 40 hex digits"`
+	Branch      string `query:"branch"`
+	Message     string `query:"message" maxLength:"1000"`
+	Author      string `query:"author" maxLength:"200"`
+	Dirty       bool   `query:"dirty" doc:"the working tree differed from the commit"`
+	PullRequest string `query:"pull_request" maxLength:"40" doc:"its number, when that is what the commit is for: the build publishes nothing"`
+	archive     io.Reader
 }
 
 // Resolve keeps hold of the request's body.
@@ -71,6 +73,13 @@ func (a *API) builds(api huma.API) {
 			row, err := a.Store.Build(ctx, ridgeline.BuildID(in.ID))
 			return viewBuild(row), err
 		})
+	route(a, api, huma.Operation{
+		OperationID: "retry-build", Method: http.MethodPost, Path: "/builds/{id}/retry", Summary: "Build the commit of an ended build again",
+		Tags: []string{"builds"}, DefaultStatus: http.StatusAccepted,
+	}, ridgeline.Writer, func(ctx context.Context, in *byID) (Build, error) {
+		row, err := a.Builds.Retry(ctx, ridgeline.BuildID(in.ID), auth.From(ctx).Name)
+		return viewBuild(row), err
+	})
 	route(a, api, huma.Operation{OperationID: "list-datasets", Method: http.MethodGet, Path: "/projects/{project}/data", Summary: "Versions of a project's datasets", Tags: []string{"data"}},
 		ridgeline.Viewer, func(ctx context.Context, in *struct {
 			Project string `path:"project"`
@@ -114,7 +123,7 @@ func (a *API) push(ctx context.Context, in *pushInput) (Build, error) {
 	if in.Dirty {
 		commit.Hash += "-dirty-" + digest[:8]
 	}
-	row, err := a.Builds.Submit(ctx, commit, auth.From(ctx).Name)
+	row, err := a.Builds.Submit(ctx, build.Request{Commit: commit, Caller: auth.From(ctx).Name, Cause: "push", PullRequest: in.PullRequest})
 	return viewBuild(row), err
 }
 

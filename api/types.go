@@ -22,17 +22,20 @@ type Check struct {
 
 // Build is one commit's passage through its checks.
 type Build struct {
-	Build    string     `json:"build"`
-	Project  string     `json:"project"`
-	Commit   string     `json:"commit"`
-	Branch   string     `json:"branch,omitempty"`
-	Status   string     `json:"status"`
-	Pipeline int        `json:"pipeline" doc:"version it published; 0 when none"`
-	Run      string     `json:"run,omitempty" doc:"run it started"`
-	Reason   string     `json:"reason,omitempty"`
-	Checks   []Check    `json:"checks"`
-	Created  time.Time  `json:"created"`
-	Ended    *time.Time `json:"ended,omitempty"`
+	Build       string     `json:"build"`
+	Project     string     `json:"project"`
+	Commit      string     `json:"commit"`
+	Branch      string     `json:"branch,omitempty"`
+	PullRequest string     `json:"pull_request,omitempty"`
+	Cause       string     `json:"cause" doc:"how the commit came: push, git, webhook github, nightly, retry b-…"`
+	Nightly     bool       `json:"nightly"`
+	Status      string     `json:"status"`
+	Pipeline    int        `json:"pipeline" doc:"version that stands for its code; 0 when it published nothing"`
+	Run         string     `json:"run,omitempty" doc:"run it started"`
+	Reason      string     `json:"reason,omitempty" doc:"why it failed, or why a green one published nothing new"`
+	Checks      []Check    `json:"checks"`
+	Created     time.Time  `json:"created"`
+	Ended       *time.Time `json:"ended,omitempty"`
 }
 
 // Step is one part of a run.
@@ -192,6 +195,7 @@ func optional(t time.Time) *time.Time {
 func viewBuild(b ridgeline.Build) Build {
 	out := Build{
 		Build: string(b.ID), Project: string(b.Project), Commit: b.Commit.Hash, Branch: b.Commit.Branch, Status: string(b.Status),
+		PullRequest: b.PullRequest, Cause: b.Cause, Nightly: b.Nightly,
 		Pipeline: b.Pipeline, Run: string(b.Run), Reason: b.Reason, Created: b.Created, Ended: optional(b.Ended), Checks: []Check{},
 	}
 	for _, c := range b.Checks {

@@ -39,13 +39,39 @@ type Builder struct {
 	Library *data.Library
 	Dir     string // working folders, one per build, removed at its end
 	Log     *slog.Logger
-	Started func(ctx context.Context, run ridgeline.RunID) error // starts the run that a green build asks for
+	// Train creates the run that a newly published pipeline asks for, in the
+	// transaction that publishes it. Conflict: there is none now, and why.
+	Train   func(ctx context.Context, tx *store.Store, r ridgeline.Run) (ridgeline.Run, error)
+	Started func(ctx context.Context, run ridgeline.RunID) error // starts that run once it is committed
 }
 
-// Submit records a build of the commit, whose tree must be in the blob store,
-// and starts it.
-func (b *Builder) Submit(ctx context.Context, c ridgeline.Commit, caller string) (ridgeline.Build, error) {
-	if err := ridgeline.CheckName("project", string(c.Project)); err != nil {
+// Request asks for a build.
+type Request struct {
+	Commit      ridgeline.Commit // whose tree is in the blob store
+	Caller      string           // the principal
+	Cause       string           // how it came: "push", "git", "webhook github"
+	PullRequest string           // the number of the one it is for; empty: none
+	Nightly     bool             // the tasks of build.nightly instead of build's own
+}
+
+// Submit records a build and starts it.
+func (b *Builder) Submit(ctx context.Context, q Request) (ridgeline.Build, error) {
+	var out ridgeline.Build
+	err := b.Store.InTx(ctx, func(tx *store.Store) (err error) {
+		out, err = b.Create(ctx, tx, q)
+		return err
+	})
+	if err != nil {
+		return ridgeline.Build{}, err
+	}
+	return out, b.Start(ctx, Kind, string(out.ID))
+}
+
+// Create records a build in the caller's transaction, and its project with the
+// first one. Once that is committed the sweeper finds it; who wants it to begin
+// at once calls Start.
+func (b *Builder) Create(ctx context.Context, tx *store.Store, q Request) (ridgeline.Build, error) {
+	if err := ridgeline.CheckName("project", string(q.Commit.Project)); err != nil {
 		return ridgeline.Build{}, err
 	}
 	now := time.Now().UTC()
@@ -53,17 +79,36 @@ func (b *Builder) Submit(ctx context.Context, c ridgeline.Commit, caller string)
 	if err != nil {
 		return ridgeline.Build{}, err
 	}
-	out := ridgeline.Build{ID: ridgeline.BuildID(id), Project: c.Project, Commit: c, Status: ridgeline.Queued, Caller: caller, Created: now}
-	err = b.Store.InTx(ctx, func(tx *store.Store) error {
-		if _, err := tx.EnsureProject(ctx, c.Project, now); err != nil {
-			return err
-		}
-		return tx.CreateBuild(ctx, out)
-	})
+	if _, err := tx.EnsureProject(ctx, q.Commit.Project, now); err != nil {
+		return ridgeline.Build{}, err
+	}
+	out := ridgeline.Build{
+		ID: ridgeline.BuildID(id), Project: q.Commit.Project, Commit: q.Commit, Status: ridgeline.Queued, Created: now,
+		Caller: q.Caller, Cause: q.Cause, PullRequest: q.PullRequest, Nightly: q.Nightly,
+	}
+	return out, tx.CreateBuild(ctx, out)
+}
+
+// CreateNightly is Create for the long tests of the commit that the project's
+// newest pipeline was published from, the last green one of its branch.
+func (b *Builder) CreateNightly(ctx context.Context, tx *store.Store, project ridgeline.ProjectName) (ridgeline.Build, error) {
+	p, err := tx.Pipeline(ctx, project, 0)
 	if err != nil {
 		return ridgeline.Build{}, err
 	}
-	return out, b.Start(ctx, Kind, id)
+	return b.Create(ctx, tx, Request{Commit: p.Commit, Caller: "ridgeline", Cause: "nightly", Nightly: true})
+}
+
+// Retry is Submit for the commit of a build that has ended.
+func (b *Builder) Retry(ctx context.Context, id ridgeline.BuildID, caller string) (ridgeline.Build, error) {
+	old, err := b.Store.Build(ctx, id)
+	if err != nil {
+		return ridgeline.Build{}, err
+	}
+	if !old.Status.Terminal() {
+		return ridgeline.Build{}, ridgeline.Errorf(ridgeline.Conflict, "build %s is %s: wait for its end, or cancel it (ridgeline cancel %s)", id, old.Status, id)
+	}
+	return b.Submit(ctx, Request{Commit: old.Commit, Caller: caller, Cause: "retry " + string(id), PullRequest: old.PullRequest, Nightly: old.Nightly})
 }
 
 // published is what the last step of a green build leaves.
@@ -131,6 +176,9 @@ func (b *Builder) Run(c *flow.Context, id string) error {
 // transaction that ends the build.
 func (b *Builder) publish(ctx context.Context, s *store.Store, row ridgeline.Build, w work) (published, error) {
 	now := time.Now().UTC()
+	if why := w.withheld(row); why != "" {
+		return published{}, s.FinishBuild(ctx, row.ID, ridgeline.Succeeded, why, now)
+	}
 	p, err := s.PublishPipeline(ctx, ridgeline.Pipeline{
 		Project: row.Project, Build: row.ID, Commit: row.Commit,
 		Environment: w.Lock.Hash, Lock: w.Lock.Text, Python: w.Lock.Python, Config: w.Config, Created: now,
@@ -138,25 +186,38 @@ func (b *Builder) publish(ctx context.Context, s *store.Store, row ridgeline.Bui
 	if err != nil {
 		return published{}, err
 	}
-	out := published{Pipeline: p.Version}
-	if w.OnPush {
-		id, err := ridgeline.NewID("r", now, rand.Read)
-		if err != nil {
+	out, reason := published{Pipeline: p.Version}, ""
+	switch {
+	case p.Build != row.ID:
+		reason = fmt.Sprintf("nothing new: pipeline %d of build %s is the same code in the same environment; ridgeline train starts it again", p.Version, p.Build)
+	case w.OnPush:
+		run, err := b.Train(ctx, s, ridgeline.Run{Project: row.Project, Pipeline: p.Version, Cause: row.Cause + " " + string(row.ID), Caller: row.Caller})
+		switch {
+		case ridgeline.CodeOf(err) == ridgeline.Conflict:
+			reason = "no run was started: " + err.Error()
+		case err != nil:
 			return published{}, err
-		}
-		out.Run = ridgeline.RunID(id)
-		err = s.CreateRun(ctx, ridgeline.Run{
-			ID: out.Run, Project: row.Project, Pipeline: p.Version, Cause: "push " + string(row.ID), Caller: row.Caller,
-			Status: ridgeline.Queued, Created: now,
-		})
-		if err != nil {
-			return published{}, err
-		}
-		if err := s.SetBuildRun(ctx, row.ID, out.Run); err != nil {
-			return published{}, err
+		default:
+			out.Run = run.ID
+			if err := s.SetBuildRun(ctx, row.ID, run.ID); err != nil {
+				return published{}, err
+			}
 		}
 	}
-	return out, s.FinishBuild(ctx, row.ID, ridgeline.Succeeded, "", now)
+	return out, s.FinishBuild(ctx, row.ID, ridgeline.Succeeded, reason, now)
+}
+
+// withheld says why a green build publishes nothing, or nothing.
+func (w work) withheld(row ridgeline.Build) string {
+	switch {
+	case row.Nightly:
+		return "not published: a nightly build tests what was published before"
+	case row.PullRequest != "":
+		return "not published: pull request " + row.PullRequest
+	case !w.Publishes:
+		return fmt.Sprintf("not published: branch %s; build.publish names %s", row.Commit.Branch, strings.Join(w.Publish, ", "))
+	}
+	return ""
 }
 
 // work is what one build carries from step to step.
@@ -164,9 +225,7 @@ type work struct {
 	ID     ridgeline.BuildID
 	Commit ridgeline.Commit
 	Dir    string `json:"-"` // this server's; another one may go on with the build
-	Lock   pyenv.Lock
-	OnPush bool
-	Config string // the text of ridgeline.yaml
+	prepared
 }
 
 func (w work) source() string { return filepath.Join(w.Dir, "src") }

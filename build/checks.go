@@ -27,7 +27,7 @@ func (b *Builder) checks(c *flow.Context, w *work) (string, error) {
 	if err != nil || env.Reason != "" {
 		return env.Reason, err
 	}
-	w.Lock, w.OnPush, w.Config = env.Lock, env.OnPush, env.Config
+	w.prepared = env
 	groups, errs := flow.Parallel(c, "check", len(env.Groups), func(ctx context.Context, i int) ([]ridgeline.Check, error) {
 		return b.group(ctx, *w, env.Groups[i])
 	})
@@ -51,11 +51,13 @@ func (b *Builder) checks(c *flow.Context, w *work) (string, error) {
 // prepared is the outcome of the environment step. A Reason means that the
 // commit cannot be built as it is.
 type prepared struct {
-	Reason string
-	Lock   pyenv.Lock
-	OnPush bool
-	Config string                // the text of ridgeline.yaml
-	Groups []ridgeline.CheckKind // the groups of checks this project has
+	Reason    string
+	Lock      pyenv.Lock
+	OnPush    bool
+	Publishes bool                  // the branch is one of Publish
+	Publish   []string              // build.publish
+	Config    string                // the text of ridgeline.yaml
+	Groups    []ridgeline.CheckKind // the groups of checks this project has
 }
 
 // prepare reads the configuration and installs the environment.
@@ -91,7 +93,7 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 	if err != nil {
 		return red(err)
 	}
-	out := prepared{OnPush: cfg.Pipeline.On.Push, Config: string(text)}
+	out := prepared{OnPush: cfg.Pipeline.On.Push, Publishes: cfg.Build.Publishes(w.Commit.Branch), Publish: cfg.Build.Publish, Config: string(text)}
 	if out.Lock, err = b.Python.Lock(ctx, w.source(), wish(cfg.Python), report); err != nil {
 		return red(err)
 	}

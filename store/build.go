@@ -12,8 +12,11 @@ import (
 // A BuildFilter chooses builds; the zero value means all.
 type BuildFilter struct {
 	Project    ridgeline.ProjectName
-	Unfinished bool // only those that have not ended
-	Limit      int  // 0: all
+	Branch     string
+	Tree       string // only of this content
+	Unfinished bool   // only those that have not ended
+	Flaky      bool   // only those in which a test is known to be flaky
+	Limit      int    // 0: all
 }
 
 // saveCommit keeps the commit; one of the same project, hash and tree stays.
@@ -27,8 +30,9 @@ func (s *Store) saveCommit(ctx context.Context, project ridgeline.ProjectName, c
 	return err
 }
 
-// commitColumns are those of the table under the name c.
-const commitColumns = `c.project, c.hash, c.tree, c.branch, c.message, c.author, c.dirty, c.created`
+// commitColumns are those of the table under the name c, and the branch on
+// which b, a build of the commit, met it: a commit can be on several.
+const commitColumns = `c.project, c.hash, c.tree, b.branch, c.message, c.author, c.dirty, c.created`
 
 func commitFields(c *ridgeline.Commit) []any {
 	return []any{&c.Project, &c.Hash, &c.Tree, &c.Branch, &c.Message, &c.Author, asBool(&c.Dirty), asTime(&c.Created)}
@@ -37,8 +41,9 @@ func commitFields(c *ridgeline.Commit) []any {
 // CreateBuild keeps a new build with its commit and checks. The same build
 // again is harmless; another one under its id is Conflict.
 func (s *Store) CreateBuild(ctx context.Context, b ridgeline.Build) error {
-	const insert = `INSERT INTO builds (id, project, hash, tree, status, pipeline, run, reason, caller, cancel_requested, created, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING`
+	const insert = `INSERT INTO builds (id, project, hash, tree, status, pipeline, run, reason, caller, cancel_requested, created, ended,
+			branch, cause, pull_request, nightly, environment, report)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) DO NOTHING`
 	return s.doing(ctx, fmt.Sprintf("create build %s", b.ID), func(tx *Store) error {
 		if _, err := tx.Project(ctx, b.Project); err != nil {
 			return err
@@ -47,7 +52,7 @@ func (s *Store) CreateBuild(ctx context.Context, b ridgeline.Build) error {
 			return err
 		}
 		n, err := tx.tx.Exec(ctx, insert, b.ID, b.Project, b.Commit.Hash, b.Commit.Tree, b.Status, b.Pipeline, b.Run,
-			b.Reason, b.Caller, b.CancelRequested, b.Created, b.Ended)
+			b.Reason, b.Caller, b.CancelRequested, b.Created, b.Ended, b.Commit.Branch, b.Cause, b.PullRequest, b.Nightly, b.Environment, jsonText(b.Report))
 		if err != nil {
 			return err
 		}
@@ -74,12 +79,14 @@ func (s *Store) sameBuild(ctx context.Context, b ridgeline.Build) error {
 	return nil
 }
 
-const selectBuilds = `SELECT b.id, b.project, b.status, b.pipeline, b.run, b.reason, b.caller, b.cancel_requested, b.created, b.ended, ` + commitColumns + `
+const selectBuilds = `SELECT b.id, b.project, b.status, b.pipeline, b.run, b.reason, b.caller, b.cancel_requested, b.created, b.ended,
+	b.cause, b.pull_request, b.nightly, b.environment, b.report, ` + commitColumns + `
 	FROM builds b JOIN commits c ON c.project = b.project AND c.hash = b.hash AND c.tree = b.tree`
 
 func scanBuild(row sqlq.Row) (b ridgeline.Build, err error) {
 	err = row.Scan(append([]any{&b.ID, &b.Project, &b.Status, &b.Pipeline, &b.Run, &b.Reason, &b.Caller,
-		asBool(&b.CancelRequested), asTime(&b.Created), asTime(&b.Ended)}, commitFields(&b.Commit)...)...)
+		asBool(&b.CancelRequested), asTime(&b.Created), asTime(&b.Ended),
+		&b.Cause, &b.PullRequest, asBool(&b.Nightly), &b.Environment, asJSON(&b.Report)}, commitFields(&b.Commit)...)...)
 	return b, err
 }
 
@@ -104,8 +111,17 @@ func (s *Store) Builds(ctx context.Context, want BuildFilter) ([]ridgeline.Build
 	if want.Project != "" {
 		f.and("b.project = ?", want.Project)
 	}
+	if want.Branch != "" {
+		f.and("b.branch = ?", want.Branch)
+	}
+	if want.Tree != "" {
+		f.and("b.tree = ?", want.Tree)
+	}
 	if want.Unfinished {
 		f.unfinished("b.status")
+	}
+	if want.Flaky {
+		f.and("b.flaky > 0")
 	}
 	query, args := f.sql(selectBuilds, "b.created DESC, b.id DESC", want.Limit)
 	all, err := collect(ctx, s.q(), scanBuild, query, args...)
@@ -146,6 +162,22 @@ func (s *Store) FinishBuild(ctx context.Context, id ridgeline.BuildID, status ri
 			return err
 		}
 		return tx.emitBuild(ctx, before, *b)
+	})
+}
+
+// SetBuildEnvironment notes the hash of the locked environment it is checked in.
+func (s *Store) SetBuildEnvironment(ctx context.Context, id ridgeline.BuildID, environment string) error {
+	return s.changeBuild(ctx, "set the environment of", id, func(tx *Store, _ *ridgeline.Build) error {
+		_, err := tx.tx.Exec(ctx, `UPDATE builds SET environment = $1 WHERE id = $2`, environment, id)
+		return err
+	})
+}
+
+// SaveReport keeps what the build's tests said, in place of what was there.
+func (s *Store) SaveReport(ctx context.Context, id ridgeline.BuildID, r ridgeline.Report) error {
+	return s.changeBuild(ctx, "save the report of", id, func(tx *Store, _ *ridgeline.Build) error {
+		_, err := tx.tx.Exec(ctx, `UPDATE builds SET report = $1, flaky = $2 WHERE id = $3`, jsonText(r), int64(len(r.Flaky)), id)
+		return err
 	})
 }
 

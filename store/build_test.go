@@ -35,6 +35,7 @@ func testBuilds(t *testing.T, s *Store) {
 	other.Commit.Dirty = true
 	refused(t, s.CreateBuild(ctx, other), ridgeline.Conflict, "b-1 exists already")
 	other.ID, other.Created = "b-2", at(2)
+	other.Commit.Branch, other.Cause, other.PullRequest, other.Nightly = "topic", "webhook github", "7", true
 	other.Checks = []ridgeline.Check{{Name: "tests", Kind: ridgeline.CheckTests, Status: ridgeline.Queued}}
 	ok(t, s.CreateBuild(ctx, other)) // the same hash, another tree
 	same(t, must(s.Build(ctx, "b-2"))(t), other)
@@ -45,6 +46,21 @@ func testBuilds(t *testing.T, s *Store) {
 	same(t, must(s.Builds(ctx, BuildFilter{}))(t), []ridgeline.Build{other, want})
 	same(t, must(s.Builds(ctx, BuildFilter{Limit: 1}))(t), []ridgeline.Build{other})
 	same(t, len(must(s.Builds(ctx, BuildFilter{Project: "iris"}))(t)), 0)
+	same(t, must(s.Builds(ctx, BuildFilter{Branch: "topic"}))(t), []ridgeline.Build{other})
+	same(t, must(s.Builds(ctx, BuildFilter{Tree: want.Commit.Tree}))(t), []ridgeline.Build{want})
+
+	// The commit of the first, met on another branch.
+	merged := want
+	merged.ID, merged.Commit.Branch, merged.Created = "b-0", "release/1", at(0)
+	ok(t, s.CreateBuild(ctx, merged))
+	same(t, must(s.Build(ctx, "b-0"))(t), merged)
+	same(t, must(s.Build(ctx, "b-1"))(t), want)
+	ok(t, s.SetBuildEnvironment(ctx, "b-0", "e0"))
+	report := ridgeline.Report{Tests: 3, Failed: 1, Coverage: &ridgeline.Coverage{Lines: 10, Covered: 9}, Flaky: []string{"tests.test_a"}, Slowest: []ridgeline.Slow{{Test: "a", Seconds: 1.5}}}
+	ok(t, s.SaveReport(ctx, "b-0", report))
+	merged.Environment, merged.Report = "e0", report
+	same(t, must(s.Builds(ctx, BuildFilter{Flaky: true}))(t), []ridgeline.Build{merged})
+	ok(t, s.FinishBuild(ctx, "b-0", ridgeline.Succeeded, "", at(3)))
 
 	ok(t, s.StartBuild(ctx, "b-1", at(3)))
 	ok(t, s.StartBuild(ctx, "b-1", at(4)))
@@ -90,7 +106,7 @@ func testPipelines(t *testing.T, s *Store) {
 	for i := range 3 {
 		b := build(t, s, ridgeline.BuildID(fmt.Sprintf("b-%d", i)), i)
 		want := ridgeline.Pipeline{
-			Project: b.Project, Build: b.ID, Commit: b.Commit, Environment: "e1", Lock: "numpy==2.0\n", Python: "3.11", Created: at(10 + i),
+			Project: b.Project, Build: b.ID, Commit: b.Commit, Environment: fmt.Sprintf("e%d", i), Lock: "numpy==2.0\n", Python: "3.11", Created: at(10 + i),
 		}
 		got := must(s.PublishPipeline(ctx, want))(t)
 		want.Version = i + 1
@@ -104,6 +120,13 @@ func testPipelines(t *testing.T, s *Store) {
 	same(t, must(s.Pipelines(ctx, "diabetes"))(t), all)
 	same(t, must(s.Pipeline(ctx, "diabetes", 0))(t), all[0])
 	same(t, must(s.Pipeline(ctx, "diabetes", 2))(t), all[1])
+
+	// The same code in the same environment, once more: nothing new. A clean
+	// commit is no dirty tree, and what is no longer the newest comes back.
+	b := build(t, s, "b-again", 20)
+	same(t, must(s.PublishPipeline(ctx, ridgeline.Pipeline{Project: b.Project, Build: b.ID, Commit: b.Commit, Environment: "e2"}))(t), all[0])
+	same(t, must(s.Build(ctx, b.ID))(t).Pipeline, 3)
+	same(t, len(must(s.Pipelines(ctx, "diabetes"))(t)), 3)
 
 	_, err := s.Pipeline(ctx, "diabetes", 4)
 	refused(t, err, ridgeline.NotFound, "no pipeline version 4")
@@ -127,7 +150,7 @@ func testConcurrentPipelines(t *testing.T, s *Store) {
 		b := build(t, s, ridgeline.BuildID(fmt.Sprintf("b-%d", i)), i)
 		for range publishers {
 			wg.Go(func() {
-				p, err := s.PublishPipeline(t.Context(), ridgeline.Pipeline{Project: b.Project, Build: b.ID, Commit: b.Commit})
+				p, err := s.PublishPipeline(t.Context(), ridgeline.Pipeline{Project: b.Project, Build: b.ID, Commit: b.Commit, Environment: string(b.ID)})
 				if err != nil {
 					t.Error(err)
 				}

@@ -9,9 +9,12 @@ import (
 )
 
 // PublishPipeline gives the pipeline the next version of its project, notes it
-// on its build and returns it so. It happens once per build: the same build
-// again returns what was published then. A build that failed or was cancelled
-// publishes nothing: Conflict. p.Version is not looked at.
+// on its build and returns it so. Where the newest version is the same code in
+// the same environment, that one is noted and returned, with the build that
+// published it: however often a commit comes, and whichever way, it is one
+// pipeline. It happens once per build: the same build again returns what it
+// got then. A build that failed or was cancelled publishes nothing: Conflict.
+// p.Version is not looked at.
 func (s *Store) PublishPipeline(ctx context.Context, p ridgeline.Pipeline) (ridgeline.Pipeline, error) {
 	const insert = `INSERT INTO pipelines (project, build, hash, tree, environment, lock, python, config, created, version)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT COALESCE(MAX(version), 0) + 1 FROM pipelines WHERE project = $1))`
@@ -32,6 +35,15 @@ func (s *Store) PublishPipeline(ctx context.Context, p ridgeline.Pipeline) (ridg
 		if err := tx.saveCommit(ctx, p.Project, p.Commit); err != nil {
 			return err
 		}
+		newest, err := tx.Pipeline(ctx, p.Project, 0)
+		switch {
+		case err == nil && newest.Stands(p):
+			published = newest
+			_, err = tx.tx.Exec(ctx, `UPDATE builds SET pipeline = $1 WHERE id = $2`, published.Version, p.Build)
+			return err
+		case err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound:
+			return err
+		}
 		if _, err := tx.tx.Exec(ctx, insert, p.Project, p.Build, p.Commit.Hash, p.Commit.Tree, p.Environment, p.Lock, p.Python, p.Config, p.Created); err != nil {
 			return err
 		}
@@ -47,7 +59,7 @@ func (s *Store) PublishPipeline(ctx context.Context, p ridgeline.Pipeline) (ridg
 }
 
 const selectPipelines = `SELECT p.project, p.version, p.build, p.environment, p.lock, p.python, p.config, p.created, ` + commitColumns + `
-	FROM pipelines p JOIN commits c ON c.project = p.project AND c.hash = p.hash AND c.tree = p.tree`
+	FROM pipelines p JOIN commits c ON c.project = p.project AND c.hash = p.hash AND c.tree = p.tree JOIN builds b ON b.id = p.build`
 
 func scanPipeline(row sqlq.Row) (p ridgeline.Pipeline, err error) {
 	err = row.Scan(append([]any{&p.Project, &p.Version, &p.Build, &p.Environment, &p.Lock, &p.Python, &p.Config, asTime(&p.Created)},

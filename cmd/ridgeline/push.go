@@ -88,12 +88,24 @@ func (c *cli) pushed(ctx context.Context, f *follower, id string) error {
 			return err
 		}
 	} else if failed == nil {
-		fmt.Fprintf(c.out, "pipeline %d published from %s\n", b.Pipeline, b.Commit[:min(12, len(b.Commit))])
+		fmt.Fprintln(c.out, published(b))
 		if b.Run != "" {
 			fmt.Fprintln(c.out, out.verdict())
 		}
 	}
 	return failed
+}
+
+// published tells what a green build came to.
+func published(b api.Build) string {
+	text := "build " + b.Build + " is green"
+	if b.Pipeline > 0 && b.Reason == "" {
+		text = fmt.Sprintf("pipeline %d published from %s", b.Pipeline, b.Commit[:min(12, len(b.Commit))])
+	}
+	if b.Reason != "" {
+		text += "; " + b.Reason
+	}
+	return text
 }
 
 // buildFailure tells every red check in full.
@@ -222,6 +234,9 @@ func readGit(ctx context.Context, dir string) (ridgeline.Commit, []string, error
 	branch, err := git("rev-parse", "--abbrev-ref", "HEAD")
 	if err != nil {
 		return ridgeline.Commit{}, nil, err
+	}
+	if branch == "HEAD" { // detached: on none
+		branch = ""
 	}
 	subject, err := git("log", "-1", "--format=%s%n%an")
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -206,6 +207,7 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	n.builds = &build.Builder{
 		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Library: library, Dir: n.path("work"), Log: log,
+		Train:   n.trainPublished,
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	surface := &api.API{
@@ -214,6 +216,17 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Gateway: gateway, Log: log})
 	return nil
+}
+
+// trainPublished creates the run of a pipeline that a build publishes.
+func (n *node) trainPublished(ctx context.Context, tx *store.Store, r ridgeline.Run) (ridgeline.Run, error) {
+	r.Created, r.Status = time.Now().UTC(), ridgeline.Queued
+	id, err := ridgeline.NewID("r", r.Created, rand.Read)
+	if err != nil {
+		return r, err
+	}
+	r.ID = ridgeline.RunID(id)
+	return r, tx.CreateRun(ctx, r)
 }
 
 // start sees to it that a flow runs. A server that does not lead leaves it to
