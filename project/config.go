@@ -183,7 +183,7 @@ type Step struct {
 	Needs   []string // steps that come first; a step that does not say needs the one before it in the file
 	In      *Inputs  // what it sees; nil: everything
 	Out     []string // files and folders it has to leave in $RIDGELINE_OUT; empty: any
-	When    string   // condition, see package pipeline; empty: always
+	When    string   // condition, see Pipeline.When; empty: always
 	Matrix  []Axis   // one instance for each combination; all go on
 	Sweep   *Sweep   // one instance for each try; the best goes on
 	Compute string   // pool; default the pipeline's
@@ -362,8 +362,16 @@ func loadError(root *os.Root, dir string, err error) error {
 
 // checkFile looks whether a file that the configuration names is there.
 func (r *reader) checkFile(root *os.Root, f fileRef) {
-	info, err := root.Stat(f.path)
+	var info fs.FileInfo
+	var err error
+	if !f.pattern {
+		info, err = root.Stat(f.path)
+	}
 	switch {
+	case f.pattern:
+		if !anyFile(root, f.path) {
+			r.at(f.node, "%s: %q fits no file of the project: correct it, or remove it", f.what, f.path)
+		}
 	case err != nil:
 		r.at(f.node, "%s %q is not in the project: add it, or correct the name", f.what, f.path)
 	case info.IsDir() && !f.folder:

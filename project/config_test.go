@@ -176,7 +176,7 @@ build:
   timeout: 30
   nightly: pytest -m slow
 pipeline:
-  on: {schedule: "0 3 * * 1", push: maybe}
+  on: {schedule: "0 3 * * 1 7", push: maybe, drift: true}
   steps:
     evaluate: {run: ./e.sh, timeout: soon}
     train: {run: ./t.sh, memory: much}
@@ -199,8 +199,9 @@ release:
 		`9:10: build.tests: expected text, got the value true: put it in quotes`,
 		`10:12: build.timeout: 30 has no unit: write 30s, 30m or 30h`,
 		`11:3: build.nightly is not supported by this version yet`,
-		`13:8: pipeline.on.schedule is not supported by this version yet`,
-		`13:37: pipeline.on.push: expected true or false, got "maybe"`,
+		`13:18: pipeline.on.schedule: "0 3 * * 1 7" has six fields: seconds are not supported; expected five fields`,
+		`13:39: pipeline.on.push: expected true or false, got "maybe"`,
+		`13:46: pipeline.on.drift is not supported by this version yet`,
 		`15:5: pipeline.steps.evaluate: it judges the model that train makes: put it after train`,
 		`15:38: pipeline.steps.evaluate.timeout: expected a time span`,
 		`16:34: pipeline.steps.train.memory: expected a size`,

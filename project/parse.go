@@ -50,7 +50,7 @@ func (r *reader) config(text []byte) Config {
 	c.Data = r.data(f.value("data"))
 	c.Build = r.build(f.value("build"))
 	if n := f.value("pipeline"); n != nil {
-		c.Pipeline = r.pipeline(n)
+		c.Pipeline = r.pipeline(n, datasetNames(c.Data))
 	}
 	rel, scored := r.release(f.value("release"))
 	c.Release = rel
@@ -123,6 +123,14 @@ func (r *reader) data(n *yaml.Node) []Dataset {
 		list = append(list, d)
 	}
 	return list
+}
+
+func datasetNames(data []Dataset) []string {
+	names := make([]string, len(data))
+	for i, d := range data {
+		names[i] = d.Name
+	}
+	return names
 }
 
 func (r *reader) build(n *yaml.Node) Build {

@@ -27,6 +27,8 @@ type fileRef struct {
 	what   string
 	path   string
 	folder bool // may be a folder
+
+	pattern bool // has to fit at least one file
 }
 
 func (r *reader) at(n *yaml.Node, format string, args ...any) {
@@ -167,6 +169,17 @@ func (f fields) value(name string) *yaml.Node { return f.at[name].value }
 
 // has reports whether the key is there, whatever it holds.
 func (f fields) has(name string) bool { return f.at[name].key != nil }
+
+// keyOf is where the map under a key has the name, or the key itself.
+func (f fields) keyOf(key, name string) *yaml.Node {
+	n := f.value(key)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if k := follow(n.Content[i]); k.Value == name {
+			return k
+		}
+	}
+	return f.at[key].key
+}
 
 // text reads a string that is not blank. example shows what would do. A number or a
 // truth value is refused rather than guessed at: 1.10 would become 1.1.

@@ -55,13 +55,16 @@ var everywhere = []string{"*"}
 // dependency is seen here (and in docs/dependencies.md) before it spreads.
 var doors = map[string][]string{
 	"database/sql":                             {"data", "flow", "store"},
+	"github.com/bmatcuk/doublestar":            {"project"},
 	"github.com/danielgtaylor/huma/v2":         {"api"},
 	"github.com/dbos-inc/dbos-transact-golang": {"flow"},
 	"github.com/distribution/distribution/v3":  {"registry"},
 	"github.com/duckdb/duckdb-go":              {"data"},
+	"github.com/expr-lang/expr":                {"project"},
 	"github.com/google/go-containerregistry":   {"image"},
 	"github.com/jackc/pgx/v5":                  {"flow", "internal/pgtest", "store"},
 	"github.com/klauspost/compress":            {"image"},
+	"github.com/netresearch/go-cron":           {"project"},
 	"github.com/prometheus/client_golang":      {"server"},
 	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
