@@ -17,8 +17,14 @@ GOLANGCI_VERSION := 2.15.0
 UV_VERSION       := 0.13.9
 RUFF_VERSION     := 0.17.6
 PYTEST_VERSION   := 9.2.0
+# The object stores of the tests; internal/cloudtest names the same versions.
+AZURITE_VERSION   := 3.37.0
+VERSITYGW_VERSION := 1.8.0
 
-TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ridgeline-tools
+CACHE    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+TOOLS    := $(CACHE)/ridgeline-tools
+AZURITE   := $(CACHE)/ridgeline-azurite-$(AZURITE_VERSION)
+VERSITYGW := $(CACHE)/ridgeline-versitygw-$(VERSITYGW_VERSION)
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 # A uv that answers is used as it is; a shim without a uv behind it does not answer.
 UV       := $(if $(shell uv --version 2>/dev/null),uv,$(TOOLS)/uv-$(UV_VERSION)/bin/uv)
@@ -134,7 +140,23 @@ test-needs: ## installs what the tests need (as root, by apt), or says what is m
 
 
 .PHONY: tools
-tools: $(UV_NEEDS) $(GOLANGCI) ## builds or installs uv and golangci-lint into the user's cache, once
+tools: $(UV_NEEDS) $(GOLANGCI) cloud-tools ## builds or installs uv, golangci-lint and the tests' object stores into the user's cache, once
+
+.PHONY: cloud-tools
+cloud-tools: $(AZURITE) $(VERSITYGW) ## the object stores of the tests, once
+
+# Each complete or not there, as the linter below.
+$(AZURITE):
+	@echo "installing Azurite $(AZURITE_VERSION): once, half a minute"
+	@mkdir -p $(@D)
+	tmp=$$(mktemp -d $(@D)/.azurite-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
+	npm install --no-audit --no-fund --silent --prefix "$$tmp" azurite@$(AZURITE_VERSION) && mv -T "$$tmp" $@
+
+$(VERSITYGW):
+	@echo "building versitygw $(VERSITYGW_VERSION): once, a minute"
+	@mkdir -p $(@D)
+	tmp=$$(mktemp -d $(@D)/.versitygw-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
+	cd / && GOFLAGS=-mod=mod GOWORK=off GOBIN="$$tmp" $(GO) install github.com/versity/versitygw/cmd/versitygw@v$(VERSITYGW_VERSION) && mv -T "$$tmp" $@
 
 .PHONY: clean
 clean: ## removes what was built; the caches of Go, uv and the tools stay

@@ -29,6 +29,9 @@ var arrows = map[string][]string{
 	"host/process":      {"host"},
 	"image":             {},
 	"internal/archtest": {},
+
+	"internal/cloudtest": {},
+
 	"internal/pgtest":   {},
 	"internal/runctest": {},
 	"internal/sqlq":     {},
@@ -55,7 +58,10 @@ var everywhere = []string{"*"}
 // dependency is seen here (and in docs/dependencies.md) before it spreads.
 var doors = map[string][]string{
 	"database/sql":                             {"data", "flow", "store"},
-	"github.com/bmatcuk/doublestar":            {"project"},
+	"github.com/bmatcuk/doublestar":            {"blob", "project"},
+	"github.com/Azure/azure-sdk-for-go":        {"blob", "internal/cloudtest"},
+	"github.com/aws/aws-sdk-go-v2":             {"blob", "internal/cloudtest"},
+	"github.com/aws/smithy-go":                 {"blob"},
 	"github.com/danielgtaylor/huma/v2":         {"api"},
 	"github.com/dbos-inc/dbos-transact-golang": {"flow"},
 	"github.com/distribution/distribution/v3":  {"registry"},

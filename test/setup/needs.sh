@@ -39,6 +39,7 @@ if [ "$what" = test ]; then
 	have_venv || need python3-venv "uv, where it is not installed"
 	have_postgres || need postgresql "the store and flow tests on PostgreSQL"
 	have_runc || need runc "the test that runs an image"
+	have npm || need npm "Azurite, which the tests of azblob:// read from"
 fi
 
 # These are not apt's to choose: a wrong version would be worse than none.
