@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ridgeline-mlops/ridgeline/server"
+	"github.com/ridgeline-mlops/ridgeline/trigger"
 )
 
 // defaultListen is loopback: who wants more says so.
@@ -17,7 +18,7 @@ const defaultListen = "127.0.0.1:8470"
 
 func (c *cli) up() *cobra.Command {
 	var o serverOptions
-	var level string
+	var level, networks string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run the server, until interrupted",
@@ -39,6 +40,9 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 			if err := l.UnmarshalText([]byte(level)); err != nil {
 				return usage("--log-level %q: use debug, info, warn or error", level)
 			}
+			if o.Networks, err = trigger.ParseNetworks(networks); err != nil {
+				return usage("--webhook-networks: %v", err)
+			}
 			o.Log = slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: l}))
 			return c.serve(cmd.Context(), o)
 		},
@@ -48,6 +52,7 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags.StringVar(&o.Database, "database", os.Getenv("RIDGELINE_DATABASE"), "postgres://… (RIDGELINE_DATABASE); default: SQLite in the state folder")
 	flags.StringVar(&o.Shared, "shared", os.Getenv("RIDGELINE_SHARED"), "folder that all servers of one PostgreSQL share, for blobs and images (RIDGELINE_SHARED); default: the state folder")
 	flags.IntVar(&o.Slots, "slots", 0, "tasks run at once; more wait in order (default: number of CPUs)")
+	flags.StringVar(&networks, "webhook-networks", os.Getenv("RIDGELINE_WEBHOOK_NETWORKS"), "what webhooks may be sent to beyond public addresses: 10.0.0.0/8,192.168.1.7, or private (RIDGELINE_WEBHOOK_NETWORKS)")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }

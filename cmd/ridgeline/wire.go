@@ -34,6 +34,8 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/server"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/trigger"
+	"github.com/ridgeline-mlops/ridgeline/vault"
 )
 
 //go:embed all:embedded
@@ -41,11 +43,12 @@ var embedded embed.FS
 
 // serverOptions are what `up` and `demo` are told.
 type serverOptions struct {
-	Dir      string // state folder
-	Shared   string // what servers of one database have in common: blobs, images, the secret of endpoint keys; empty for Dir
-	Listen   string // host:port
-	Database string // postgres://…; empty for SQLite in Dir
-	Slots    int    // tasks at once; 0 for the number of CPUs
+	Dir      string           // state folder
+	Shared   string           // what servers of one database have in common: blobs, images, the secret of endpoint keys; empty for Dir
+	Listen   string           // host:port
+	Database string           // postgres://…; empty for SQLite in Dir
+	Networks trigger.Networks // beyond the public Internet that webhooks may be sent to
+	Slots    int              // tasks at once; 0 for the number of CPUs
 	Log      *slog.Logger
 }
 
@@ -62,6 +65,7 @@ type node struct {
 	builds   *build.Builder
 	runs     *pipeline.Runner
 	releases *release.Releaser
+	outbox   *trigger.Outbox
 	server   *server.Server
 	listener net.Listener
 	url      string
@@ -186,6 +190,10 @@ func (n *node) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := vault.Open(n.options.Shared)
+	if err != nil {
+		return err
+	}
 	access, err := auth.New(n.options.Dir, n.options.Shared, os.Getenv("RIDGELINE_ADMIN_TOKEN"), n.store)
 	if err != nil {
 		return err
@@ -209,6 +217,12 @@ func (n *node) wire(ctx context.Context) error {
 		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Library: library, Dir: n.path("work"), Log: log,
 		Train:   n.trainPublished,
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
+	}
+	webhooks := trigger.NewWebhooks(n.store, secrets, n.options.Networks, n.url)
+	n.outbox = &trigger.Outbox{
+		Store: n.store, Log: log,
+		Subscribers: []trigger.Subscriber{webhooks.Subscriber},
+		Senders:     map[string]trigger.Sender{ridgeline.DeliveryWebhook: webhooks.Sender},
 	}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases, Auth: access, Ready: gateway.Ready,
@@ -282,6 +296,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 			}
 		}
 	})
+	n.goLoop(func() { _ = n.outbox.Run(loops) })
 	n.goLoop(func() {
 		for loops.Err() == nil {
 			if _, err := engine.Retain(loops, time.Now().Add(-7*24*time.Hour)); err != nil && loops.Err() == nil {

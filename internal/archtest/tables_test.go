@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"score":             {"worker"},
 	"server":            {"api", "auth", "host"},
 	"store":             {},
+	"trigger":           {"store", "vault"},
 	"vault":             {},
 	"worker":            {"python"},
 }
@@ -74,6 +75,7 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang":      {"server"},
 	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
+	"github.com/standard-webhooks":             {"trigger"},
 	"go.yaml.in/yaml":                          {"data", "project"},
 	"gocloud.dev":                              {"blob"},
 	"golang.org/x/sys":                         everywhere,
