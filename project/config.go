@@ -376,15 +376,10 @@ func (r *reader) checkFile(root *os.Root, f fileRef) {
 		r.at(f.node, "%s %q is not in the project: add it, or correct the name", f.what, f.path)
 	case info.IsDir() && !f.folder:
 		r.at(f.node, "%s %q is a folder: name a file", f.what, f.path)
-	case f.what == "python" && strings.HasSuffix(f.path, "pyproject.toml"):
-		lock := strings.TrimSuffix(f.path, "pyproject.toml") + "uv.lock"
-		if _, err := root.Stat(lock); err != nil {
-			r.at(f.node, "python %q needs %s beside it: make it with `uv lock` and commit it", f.path, lock)
-		}
-	case f.what == "python" && strings.HasSuffix(f.path, "uv.lock"):
-		toml := strings.TrimSuffix(f.path, "uv.lock") + "pyproject.toml"
-		if _, err := root.Stat(toml); err != nil {
-			r.at(f.node, "python %q needs %s beside it: uv.lock alone does not say what was asked for", f.path, toml)
+	case f.beside != "":
+		other := path.Join(path.Dir(f.path), f.beside)
+		if _, err := root.Stat(other); err != nil {
+			r.at(f.node, "%s %q needs %s beside it: a lock alone does not say what was asked for", f.what, f.path, other)
 		}
 	}
 }

@@ -168,13 +168,13 @@ func TestParse_reports_every_mistake(t *testing.T) {
 pyhton: requirements.txt
 data:
   diabetes:
-    path: s3://bucket/x.csv
+    path: s4://bucket/x.csv
     traget: y
     holdout: {fraction: 2}
 build:
   tests: true
   timeout: 30
-  nightly: pytest -m slow
+  nightly: [pytest -m slow]
 pipeline:
   on: {schedule: "0 3 * * 1 7", push: maybe, drift: true}
   steps:
@@ -193,12 +193,12 @@ release:
 		`1:1: python is missing`,
 		`1:10: project name "Diabetes"`,
 		`2:1: ridgeline.yaml: unknown key "pyhton": did you mean python?`,
-		`5:11: data.diabetes.path: "s3://bucket/x.csv": an address is not supported by this version yet`,
+		`5:11: data.diabetes.path: an address that begins with s4:// cannot be read: did you mean s3?`,
 		`6:5: data.diabetes: unknown key "traget": did you mean target?`,
 		`7:25: data.diabetes.holdout.fraction: expected a share above 0 and below 1, such as 0.2 or 20%, got "2"`,
 		`9:10: build.tests: expected text, got the value true: put it in quotes`,
 		`10:12: build.timeout: 30 has no unit: write 30s, 30m or 30h`,
-		`11:3: build.nightly is not supported by this version yet`,
+		`11:12: build.nightly: expected a command, such as ` + "`pytest`" + `, or a map`,
 		`13:18: pipeline.on.schedule: "0 3 * * 1 7" has six fields: seconds are not supported; expected five fields`,
 		`13:39: pipeline.on.push: expected true or false, got "maybe"`,
 		`13:46: pipeline.on.drift is not supported by this version yet`,
@@ -252,8 +252,8 @@ func TestParse_one_mistake(t *testing.T) {
 		{"bad yaml", "project: [a\n", "not YAML: "},
 		{"unknown anchor", "project: *a\n", "not YAML: unknown anchor 'a' referenced"},
 		{"large", "# " + strings.Repeat("x", maxText), "1:1: the file has"},
-		{"conda", swap("requirements.txt", "conda.yaml"), "2:9: python: conda.yaml is not supported by this version yet"},
-		{"setup.py", swap("requirements.txt", "setup.py"), "2:9: python: expected requirements.txt, uv.lock or pyproject.toml"},
+		{"no packages", swap("requirements.txt", "packages.json"), "2:9: python: expected requirements.txt, pyproject.toml, uv.lock"},
+		{"setup.py", swap("requirements.txt", "setup.py"), "2:9: python: setup.py is not read"},
 		{"no steps", swap("{train: python -m diabetes.train}", "{}"), "4:12: pipeline.steps is empty"},
 		{"null step", swap("train: python -m diabetes.train", "train: "), "pipeline.steps.train: expected text, such as `python -m diabetes.train`, got nothing"},
 		{"reserved step", swap("{train:", "{pack: x, train:"), "pipeline.steps.pack: the pipeline has a step of this name itself"},
@@ -277,7 +277,7 @@ func TestParse_one_mistake(t *testing.T) {
 		{"negative time", least + "build: {timeout: -3m}\n", `6:18: build.timeout: expected a time span`},
 		{"better", swap("metric: mse", "metric: mse, better: louder"), `pipeline.gate.better: expected lower or higher, got "louder"`},
 		{"zero byte", swap("score.py", `"s\0.py"`), "holds a zero byte"},
-		{"absolute path", swap("d.csv", "/d.csv"), `data.diabetes.path: "/d.csv": expected a path inside the project`},
+		{"a path outside", swap("d.csv", "../d.csv"), `data.diabetes.path: "../d.csv": expected a path inside the project`},
 		{"compute", swap("{steps:", "{compute: gpu, steps:"), `pipeline.compute: "gpu" is not supported by this version yet`},
 		{"merge of text", swap("{metric: mse}", "{<<: a, metric: mse}"), `<< takes a map or a list of maps, got "a"`},
 		{"key is a list", swap("{metric: mse}", "{? [a] : b, metric: mse}"), `expected a word as key, got a list`},
@@ -342,16 +342,22 @@ func TestLoad(t *testing.T) {
 	}
 	outside := filepath.Join(t.TempDir(), "d.csv")
 	write(t, filepath.Dir(outside), map[string]string{"d.csv": "y\n1\n"})
-	write(t, dir, map[string]string{FileName: strings.Replace(least, "requirements.txt", "pyproject.toml", 1), "pyproject.toml": "", "score.py/x": ""})
+	write(t, dir, map[string]string{FileName: strings.Replace(least, "requirements.txt", "env/uv.lock", 1), "env/uv.lock": "", "score.py/x": ""})
 	if err := os.Symlink(outside, filepath.Join(dir, "d.csv")); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Load(dir)
-	want := `ridgeline.yaml:2:9: python "pyproject.toml" needs uv.lock beside it: make it with ` + "`uv lock`" + ` and commit it
+	want := `ridgeline.yaml:2:9: python "env/uv.lock" needs env/pyproject.toml beside it: a lock alone does not say what was asked for
 ridgeline.yaml:3:25: data.diabetes.path "d.csv" is not in the project: add it, or correct the name
 ridgeline.yaml:5:18: release.score "score.py" is a folder: name a file`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+	patterns := strings.Replace(strings.Replace(least, "d.csv", "data/*.csv", 1), "train: python -m diabetes.train", "train: {run: x, in: {code: [src, '**/*.r']}}", 1)
+	write(t, dir, map[string]string{FileName: patterns, "requirements.txt": "", "data/x.tsv": "", "src/train.py": ""})
+	_, err = Load(dir)
+	if err == nil || !strings.Contains(err.Error(), `data.diabetes.path: "data/*.csv" fits no file of the project`) || !strings.Contains(err.Error(), `in.code: "**/*.r" fits no file`) || strings.Contains(err.Error(), `"src"`) {
+		t.Errorf("patterns that fit nothing: %v", err)
 	}
 	dir = t.TempDir()
 	write(t, dir, map[string]string{FileName: least, "requirements.txt": "", "score.py": "", "d.csv": "y\n1\n"})
@@ -363,6 +369,8 @@ ridgeline.yaml:5:18: release.score "score.py" is a folder: name a file`
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(full))
 	f.Add([]byte(least))
+	f.Add([]byte(deep))
+	f.Add([]byte(with("build: &b {tests: {a1: {run: x, needs: [a1, b1]}, b1: *b}, nightly: *b, publish: ['[']}\n")))
 	f.Add([]byte("a: &a {<<: *a}\nb: &b [*b]\n"))
 	f.Add([]byte("pipeline: &p {steps: *p, gate: *p, on: *p}\nrelease: *p\ndata: *p\n"))
 	f.Add([]byte("\xff\xfe"))
@@ -384,8 +392,11 @@ func FuzzParse(f *testing.F) {
 		if ridgeline.CheckName("project", string(c.Project)) != nil || c.Python.File == "" || len(c.Pipeline.Steps) == 0 {
 			t.Fatalf("accepted %q as %+v", text, c)
 		}
+		if len(c.Pipeline.Order()) != len(c.Pipeline.Steps) || len(c.Build.Order()) != len(c.Build.Tasks) {
+			t.Fatalf("accepted a circle in %q", text)
+		}
 		for _, s := range c.Pipeline.Steps {
-			if s.Run == "" || s.Timeout < 0 || s.Retries.Count < 0 || s.Memory < 0 {
+			if len(s.Instances(nil)) == 0 || len(s.Instances(nil)) > MaxInstances || s.Run == "" || s.Timeout < 0 || s.Retries.Count < 0 || s.Memory < 0 {
 				t.Fatalf("accepted step %+v from %q", s, text)
 			}
 		}

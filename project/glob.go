@@ -26,7 +26,7 @@ func Match(pattern, name string) bool {
 
 // IsPattern reports whether the path is a pattern for many files instead of
 // the name of one.
-func IsPattern(path string) bool { return strings.ContainsAny(path, `*?[{`) }
+func IsPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
 
 // SeesCode reports whether a step with these inputs sees a file of the project.
 func (in *Inputs) SeesCode(name string) bool {

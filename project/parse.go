@@ -2,11 +2,8 @@ package project
 
 import (
 	"fmt"
-	"math"
-	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -74,89 +71,6 @@ func (r *reader) checkName(n *yaml.Node, kind, name string) {
 	if err := ridgeline.CheckName(kind, name); err != nil {
 		r.at(n, "%s", err)
 	}
-}
-
-// python reads which file tells the packages.
-func (r *reader) python(n *yaml.Node) Python {
-	file := r.file(n, "python", "requirements.txt", false)
-	if file == "" {
-		return Python{}
-	}
-	base := path.Base(file)
-	switch {
-	case base == "uv.lock", base == "pyproject.toml", strings.HasSuffix(base, ".txt"), strings.HasSuffix(base, ".in"):
-		return Python{File: file}
-	case slices.Contains([]string{"conda.yaml", "conda.yml", "environment.yml", "environment.yaml", "poetry.lock", "Pipfile", "Pipfile.lock", "pdm.lock", "pylock.toml"}, base):
-		r.at(n, "python: %s is not supported by this version yet: use requirements.txt, or pyproject.toml with uv.lock", base)
-	default:
-		r.at(n, "python: expected requirements.txt, uv.lock or pyproject.toml, got %q", clip(file, 60))
-	}
-	return Python{}
-}
-
-func (r *reader) data(n *yaml.Node) []Dataset {
-	if n == nil {
-		return nil
-	}
-	var list []Dataset
-	for _, e := range r.entries(n, "data", "a map from a dataset's name to its path") {
-		what := "data." + clip(e.name, 60)
-		r.checkName(e.key, "dataset", e.name)
-		d := Dataset{Name: e.name, Holdout: Holdout{Fraction: 0.2}}
-		if e.value.Kind == yaml.ScalarNode {
-			d.Path = r.file(e.value, what, "data/rows.csv", true)
-			list = append(list, d)
-			continue
-		}
-		f := r.section(e.value, what, "path", "target", "holdout", "checks")
-		if !f.has("path") && e.value.Kind == yaml.MappingNode {
-			r.at(e.key, "%s: path is missing: add for example `path: data/%s.csv`", what, clip(e.name, 40))
-		}
-		d.Path = r.file(f.value("path"), what+".path", "data/rows.csv", true)
-		d.Target = r.text(f.value("target"), what+".target", "progression")
-		d.Checks = r.file(f.value("checks"), what+".checks", "checks.yaml", false)
-		if h := f.value("holdout"); h != nil {
-			hf := r.section(h, what+".holdout", "fraction", "key")
-			d.Holdout.Fraction = r.share(hf.value("fraction"), what+".holdout.fraction", 0.2, 1)
-			d.Holdout.Key = r.texts(hf.value("key"), what+".holdout.key", "id")
-		}
-		list = append(list, d)
-	}
-	return list
-}
-
-func datasetNames(data []Dataset) []string {
-	names := make([]string, len(data))
-	for i, d := range data {
-		names[i] = d.Name
-	}
-	return names
-}
-
-func (r *reader) build(n *yaml.Node) Build {
-	b := Build{Timeout: 30 * time.Minute, NightlyAt: Schedule{Cron: "0 2 * * *", Zone: "UTC", Missed: MissedOnce}, Publish: []string{"main", "master"}}
-	if n == nil {
-		return b
-	}
-	f := r.section(n, "build", "quality", "tests", "coverage", "timeout", "nightly")
-	r.later(f, "build", "nightly")
-	b.Timeout = r.duration(f.value("timeout"), "build.timeout", b.Timeout)
-	for _, t := range []struct{ kind, example string }{{TaskQuality, "`ruff check .`"}, {TaskTests, "`pytest`"}} {
-		if run := r.text(f.value(t.kind), "build."+t.kind, t.example); run != "" {
-			b.Tasks = append(b.Tasks, Task{Name: t.kind, Kind: t.kind, Run: run, Timeout: b.Timeout})
-		}
-	}
-	if c := f.value("coverage"); c != nil {
-		if p, ok := percent(c); ok && p >= 0 && p <= 1 {
-			b.Coverage = math.Round(p*1e8) / 1e6
-		} else {
-			b.Coverage = r.number(c, "build.coverage", 0, 0, 100)
-		}
-		if !f.has("tests") && b.Coverage > 0 {
-			r.at(f.at["coverage"].key, "build.coverage: there are no tests to measure: add build.tests, for example `pytest --cov --cov-report=xml`")
-		}
-	}
-	return b
 }
 
 // release also says whether the file names a scoring script, were it wrongly:

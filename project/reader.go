@@ -28,7 +28,8 @@ type fileRef struct {
 	path   string
 	folder bool // may be a folder
 
-	pattern bool // has to fit at least one file
+	pattern bool   // has to fit at least one file
+	beside  string // has to be in the same folder; empty: nothing
 }
 
 func (r *reader) at(n *yaml.Node, format string, args ...any) {
@@ -260,6 +261,15 @@ func (r *reader) truth(n *yaml.Node, what string, otherwise bool) bool {
 
 // file reads the name of a file inside the project.
 func (r *reader) file(n *yaml.Node, what, example string, folder bool) string {
+	s := r.inside(n, what, example, folder)
+	if s != "" {
+		r.files = append(r.files, fileRef{node: n, what: what, path: s, folder: folder})
+	}
+	return s
+}
+
+// inside reads a path inside the project, whether anything is there or not.
+func (r *reader) inside(n *yaml.Node, what, example string, folder bool) string {
 	s := r.text(n, what, example)
 	if s == "" {
 		return ""
@@ -267,17 +277,15 @@ func (r *reader) file(n *yaml.Node, what, example string, folder bool) string {
 	clean := path.Clean(s)
 	switch {
 	case strings.Contains(s, "://"):
-		r.at(n, "%s: %q: an address is not supported by this version yet: name a file in the project", what, clip(s, 60))
-		return ""
+		r.at(n, "%s: expected a path inside the project, such as %s, got an address", what, example) // which may hold a password
 	case strings.Contains(s, `\`):
 		r.at(n, "%s: %q: write folders with /", what, clip(s, 60))
-		return ""
 	case !fs.ValidPath(clean) || clean == "." && !folder:
 		r.at(n, "%s: %q: expected a path inside the project, such as %s", what, clip(s, 60), example)
-		return ""
+	default:
+		return clean
 	}
-	r.files = append(r.files, fileRef{node: n, what: what, path: clean, folder: folder})
-	return clean
+	return ""
 }
 
 // later reports a key that this version knows of but cannot serve. Ignoring it
