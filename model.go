@@ -5,24 +5,6 @@ import (
 	"time"
 )
 
-// A DatasetVersion is one content of a dataset, known by its digest.
-type DatasetVersion struct {
-	Project ProjectName
-	Name    string
-	Version int
-	Digest  string // sha256 over the content, 64 hex digits
-	Size    int64  // bytes
-	Rows    int64
-	Columns []Column
-	Created time.Time
-}
-
-// A Column of a dataset.
-type Column struct {
-	Name string `json:"name"`
-	Type string `json:"type"` // DuckDB's name of the type: BIGINT, DOUBLE, VARCHAR…
-}
-
 // A ModelVersion is a model that reached the gate, with its whole lineage.
 // Only a promoted one becomes champion.
 type ModelVersion struct {

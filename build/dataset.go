@@ -62,8 +62,8 @@ func (b *Builder) dataset(ctx context.Context, w work, d project.Dataset) (strin
 		return "", ridgeline.Errorf(ridgeline.Invalid, "target %q is not a column of %s: it has %s", d.Target, d.Path, columnNames(content.Columns))
 	}
 	v, err := b.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{
-		Project: w.Commit.Project, Name: d.Name, Digest: content.Digest, Size: content.Size,
-		Rows: content.Rows, Columns: content.Columns, Created: time.Now().UTC(),
+		Project: w.Commit.Project, Name: d.Name, Created: time.Now().UTC(),
+		DatasetContent: ridgeline.DatasetContent{Digest: content.Digest, Size: content.Size, Rows: content.Rows, Columns: content.Columns},
 	})
 	if err != nil {
 		return "", err

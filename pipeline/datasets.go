@@ -30,8 +30,8 @@ func (r *Runner) datasets(ctx context.Context, p passage, cfg project.Config) (m
 			return nil, fmt.Errorf("dataset %q: %w", d.Name, err)
 		}
 		_, err = r.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{
-			Project: p.Run.Project, Name: d.Name, Digest: content.Digest, Size: content.Size,
-			Rows: content.Rows, Columns: content.Columns, Created: time.Now().UTC(),
+			Project: p.Run.Project, Name: d.Name, Created: time.Now().UTC(),
+			DatasetContent: ridgeline.DatasetContent{Digest: content.Digest, Size: content.Size, Rows: content.Rows, Columns: content.Columns},
 		})
 		if err != nil {
 			return nil, err

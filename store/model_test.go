@@ -145,8 +145,8 @@ func testConcurrentModelVersions(t *testing.T, s *Store) {
 func testDatasets(t *testing.T, s *Store) {
 	ctx := t.Context()
 	want := ridgeline.DatasetVersion{
-		Project: project(t, s), Name: "patients", Digest: "d1", Size: 1 << 33, Rows: 442,
-		Columns: []ridgeline.Column{{Name: "age", Type: "DOUBLE"}}, Created: at(1),
+		Project: project(t, s), Name: "patients", Created: at(1),
+		DatasetContent: ridgeline.DatasetContent{Digest: "d1", Size: 1 << 33, Rows: 442, Columns: []ridgeline.Column{{Name: "age", Type: "DOUBLE"}}},
 	}
 	first := must(s.SaveDatasetVersion(ctx, want))(t)
 	want.Version = 1
@@ -157,19 +157,28 @@ func testDatasets(t *testing.T, s *Store) {
 	back := first
 	back.Created, back.Version = at(9), 0
 	same(t, must(s.SaveDatasetVersion(ctx, back))(t), first)
+	same(t, must(s.DatasetVersion(ctx, want.Project, "patients", 2))(t), second)
+	_, err := s.DatasetVersion(ctx, want.Project, "patients", 3)
+	refused(t, err, ridgeline.NotFound, "no version 3")
+	completed := want
+	completed.Manifest, completed.Profile, completed.Files = "m2", "p2", 3
+	second = must(s.SaveDatasetVersion(ctx, completed))(t)
+	same(t, second.Manifest+second.Profile, "m2p2")
+	completed.Manifest = "other"
+	same(t, must(s.SaveDatasetVersion(ctx, completed))(t), second)
 	want.Name = "visits"
 	same(t, must(s.SaveDatasetVersion(ctx, want))(t).Version, 1)
 	same(t, must(s.DatasetVersions(ctx, "diabetes", "patients"))(t), []ridgeline.DatasetVersion{second, first})
 	same(t, len(must(s.DatasetVersions(ctx, "diabetes", ""))(t)), 3)
 	want.Project = "nobody"
-	_, err := s.SaveDatasetVersion(ctx, want)
+	_, err = s.SaveDatasetVersion(ctx, want)
 	refused(t, err, ridgeline.NotFound, "no project nobody")
 
 	versions := make(chan [2]int, 32)
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
-			d, err := s.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{Project: "diabetes", Name: "many", Digest: fmt.Sprint(i % 8), Created: at(1)})
+			d, err := s.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{Project: "diabetes", Name: "many", DatasetContent: ridgeline.DatasetContent{Digest: fmt.Sprint(i % 8)}, Created: at(1)})
 			if err != nil {
 				t.Error(err)
 			}
