@@ -54,7 +54,7 @@ type Remote struct {
 }
 
 // scpRE is git's short form of an SSH address.
-var scpRE = regexp.MustCompile(`^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^/].*$`)
+var scpRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^/].*$`)
 
 // Check wants a name, a known forge, and addresses without secrets that are
 // reached over the network: git can also read the server's own files and run

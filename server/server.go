@@ -31,6 +31,7 @@ type Options struct {
 	Auth     *auth.Authenticator
 	API      http.Handler // below /api/
 	Registry http.Handler // below /v2/
+	Git      http.Handler // below /git/; who may push is its own to say
 	Gateway  *Gateway     // below /endpoints/
 	Log      *slog.Logger
 }
@@ -59,6 +60,7 @@ func New(o Options) *Server {
 	})
 	mux.Handle("/api/", s.signedIn(ridgeline.Viewer, o.API))
 	mux.Handle("/v2/", s.signedIn(ridgeline.Writer, o.Registry))
+	mux.Handle("/git/", s.signedIn(ridgeline.Viewer, o.Git))
 	mux.Handle("GET /metrics", s.signedIn(ridgeline.Viewer, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})))
 	mux.Handle("/endpoints/", o.Gateway)
 	mux.Handle("/", s.signedIn(ridgeline.Viewer, http.HandlerFunc(index)))
@@ -91,7 +93,7 @@ func index(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]string{
-		"service": "ridgeline", "api": "/api/v1/", "openapi": "/api/v1/openapi.json", "registry": "/v2/",
+		"service": "ridgeline", "api": "/api/v1/", "openapi": "/api/v1/openapi.json", "registry": "/v2/", "git": "/git/{project}.git",
 		"endpoints": "/endpoints/{project}/{environment}/score", "metrics": "/metrics", "health": "/healthz",
 	})
 }
@@ -167,7 +169,7 @@ func (s *Server) observed(next http.Handler) http.Handler {
 func surface(path string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
-	case "api", "v2", "endpoints", "metrics", "healthz":
+	case "api", "v2", "git", "endpoints", "metrics", "healthz":
 		return first
 	}
 	return "other"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -25,6 +26,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
@@ -49,6 +51,7 @@ type serverOptions struct {
 	Database string           // postgres://…; empty for SQLite in Dir
 	Networks trigger.Networks // beyond the public Internet that webhooks may be sent to
 	Slots    int              // tasks at once; 0 for the number of CPUs
+	MaxPush  int64            // MiB that one git push may bring; 0 for the usual
 	Log      *slog.Logger
 }
 
@@ -63,6 +66,7 @@ type node struct {
 	host     *process.Host
 	images   *image.Builder
 	builds   *build.Builder
+	git      *git.Server
 	runs     *pipeline.Runner
 	releases *release.Releaser
 	outbox   *trigger.Outbox
@@ -224,11 +228,15 @@ func (n *node) wire(ctx context.Context) error {
 		Subscribers: []trigger.Subscriber{webhooks.Subscriber},
 		Senders:     map[string]trigger.Sender{ridgeline.DeliveryWebhook: webhooks.Sender},
 	}
+	n.git = &git.Server{
+		Store: n.store, Blob: blobs, Builds: n.builds, Dir: filepath.Join(n.options.Shared, "git"), Temp: n.path("tmp"),
+		URL: n.url, MaxPush: cmp.Or(n.options.MaxPush<<20, git.DefaultMaxPush), Log: log,
+	}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
-	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Gateway: gateway, Log: log})
+	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Gateway: gateway, Log: log})
 	return nil
 }
 
@@ -297,6 +305,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 		}
 	})
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
+	n.goLoop(func() { n.git.Run(loops) })
 	n.goLoop(func() {
 		for loops.Err() == nil {
 			if _, err := engine.Retain(loops, time.Now().Add(-7*24*time.Hour)); err != nil && loops.Err() == nil {

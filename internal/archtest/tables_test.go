@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"data":              {},
 	"flow":              {},
 	"gate":              {},
+	"git":               {"auth", "blob", "build", "project", "store"},
 	"host":              {},
 	"host/hosttest":     {"host"},
 	"host/process":      {"host"},
