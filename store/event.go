@@ -128,17 +128,21 @@ func (s *Store) relay(ctx context.Context, e ridgeline.Event, route func(ctx con
 	return nil
 }
 
-// ForgetEvents deletes up to limit events and deliveries that are older than
-// before and concern nobody any more, and returns how many. A delivery that
-// is pending stays, however old it is.
+// ForgetEvents deletes up to limit events, deliveries, events from outside and
+// keys of requests that are older than before, and returns how many. A
+// delivery that is pending stays, however old it is.
 func (s *Store) ForgetEvents(ctx context.Context, before time.Time, limit int) (int, error) {
 	// The newest event stays, because the next one's place is counted from it.
 	const events = `DELETE FROM events WHERE id IN (SELECT id FROM events WHERE seq > 0 AND at < $1
 		AND seq < (SELECT MAX(seq) FROM events) ORDER BY seq LIMIT $2)`
 	const deliveries = `DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE state <> 'pending' AND ended < $1 LIMIT $2)`
+	const accepted = `DELETE FROM accepted_events WHERE (project, source, id) IN
+		(SELECT project, source, id FROM accepted_events WHERE at < $1 ORDER BY at LIMIT $2)`
+	const keys = `DELETE FROM request_keys WHERE (project, caller, key) IN
+		(SELECT project, caller, key FROM request_keys WHERE at < $1 ORDER BY at LIMIT $2)`
 	total := 0
 	err := s.doing(ctx, "forget old events", func(tx *Store) error {
-		for _, query := range []string{events, deliveries} {
+		for _, query := range []string{events, deliveries, accepted, keys} {
 			n, err := tx.tx.Exec(ctx, query, before, int64(limit))
 			if err != nil {
 				return err
