@@ -134,3 +134,8 @@ func check(q Request, cfg project.Config) error {
 	slices.Sort(wrong)
 	return ridgeline.Errorf(ridgeline.Invalid, "%s", strings.Join(wrong, "\n"))
 }
+
+// Config reads the configuration that a pipeline was published with.
+func (r *Runner) Config(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) {
+	return r.config(ctx, p)
+}
