@@ -20,6 +20,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/trigger"
 )
 
 // An API answers below /api/v1/. All fields are needed.
@@ -29,6 +30,9 @@ type API struct {
 	Builds       *build.Builder
 	Runs         *pipeline.Runner
 	Releases     *release.Releaser
+	Webhooks     *trigger.Webhooks
+	Schedules    *trigger.Schedules
+	Inbox        *trigger.Inbox
 	Auth         *auth.Authenticator
 	Ready        func(ctx context.Context, e ridgeline.Endpoint) (int, error) // copies of its live deployment that answer
 	BaseURL      string                                                       // such as http://127.0.0.1:8470
@@ -57,6 +61,9 @@ func (a *API) Handler() http.Handler {
 	a.releases(api)
 	a.endpoints(api)
 	a.tokens(api)
+	a.webhooks(api)
+	a.schedules(api)
+	a.events(api)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
 }
@@ -69,9 +76,18 @@ type body[T any] struct {
 // route adds an operation that a caller with the role may use. Errors are
 // spelled in RFC 9457's form; the cause of an internal one goes to the log.
 func route[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Role, handle func(ctx context.Context, in *I) (O, error)) {
+	answer(a, api, op, need, func(ctx context.Context, in *I) (*body[O], error) {
+		out, err := handle(ctx, in)
+		return &body[O]{Body: out}, err
+	})
+}
+
+// answer is route for an operation whose answer is more than a body: O as
+// huma reads it, with headers and a status.
+func answer[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Role, handle func(ctx context.Context, in *I) (*O, error)) {
 	op.Path = "/api/v1" + op.Path
 	op.Description = "Needs the role " + string(need) + "."
-	huma.Register(api, op, func(ctx context.Context, in *I) (*body[O], error) {
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		who := auth.From(ctx)
 		if !who.Role.Allows(need) {
 			return nil, huma.Error403Forbidden(who.Name + " is a " + string(who.Role) + "; this needs a " + string(need))
@@ -80,7 +96,7 @@ func route[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Rol
 		if err != nil {
 			return nil, a.problem(op, err)
 		}
-		return &body[O]{Body: out}, nil
+		return out, nil
 	})
 }
 
@@ -92,19 +108,10 @@ type plain struct {
 
 // text adds an operation that answers with a document instead of JSON.
 func text[I any](a *API, api huma.API, op huma.Operation, need ridgeline.Role, kind string, handle func(ctx context.Context, in *I) ([]byte, error)) {
-	op.Path = "/api/v1" + op.Path
-	op.Description = "Needs the role " + string(need) + "."
 	op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{kind: {Schema: &huma.Schema{Type: "string"}}}}}
-	huma.Register(api, op, func(ctx context.Context, in *I) (*plain, error) {
-		who := auth.From(ctx)
-		if !who.Role.Allows(need) {
-			return nil, huma.Error403Forbidden(who.Name + " is a " + string(who.Role) + "; this needs a " + string(need))
-		}
+	answer(a, api, op, need, func(ctx context.Context, in *I) (*plain, error) {
 		out, err := handle(ctx, in)
-		if err != nil {
-			return nil, a.problem(op, err)
-		}
-		return &plain{kind + "; charset=utf-8", out}, nil
+		return &plain{kind + "; charset=utf-8", out}, err
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 type trainInput struct {
 	Project string `path:"project"`
+	Key     string `header:"Idempotency-Key" maxLength:"255" doc:"a name for this request: repeated within 30 days, it answers with the run that was started then"`
 	Body    *struct {
 		Params   map[string]string `json:"params,omitempty"`
 		Data     map[string]int    `json:"data,omitempty" doc:"dataset to the version pinned; the newest of what is not named"`
@@ -29,18 +30,18 @@ type trainInput struct {
 
 func (a *API) runs(api huma.API) {
 	tags := []string{"runs"}
-	route(a, api, huma.Operation{
+	answer(a, api, huma.Operation{
 		OperationID: "train", Method: http.MethodPost, Path: "/projects/{project}/runs",
 		Summary: "Start the project's published pipeline", Tags: tags, DefaultStatus: http.StatusAccepted,
-	}, ridgeline.Writer, func(ctx context.Context, in *trainInput) (Run, error) {
+	}, ridgeline.Writer, func(ctx context.Context, in *trainInput) (*accepted, error) {
 		request := pipeline.Request{Project: ridgeline.ProjectName(in.Project), Cause: "rest", Caller: auth.From(ctx).Name}
 		if in.Body != nil {
 			request.Params, request.Data, request.Pipeline, request.NoCache = in.Body.Params, in.Body.Data, in.Body.Pipeline, in.Body.NoCache
 			request.Cause = cmp.Or(in.Body.Cause, request.Cause)
 			request.GateOff, request.Reason = in.Body.Gate == "off", in.Body.Reason
 		}
-		row, err := a.Runs.Submit(ctx, request)
-		return viewRun(row, nil, time.Now()), err
+		row, err := a.submit(ctx, in.Key, request)
+		return &accepted{Location: "/api/v1/runs/" + string(row.ID), Body: viewRun(row, nil, time.Now())}, err
 	})
 	route(a, api, huma.Operation{OperationID: "list-runs", Method: http.MethodGet, Path: "/runs", Summary: "Runs, newest first", Tags: tags},
 		ridgeline.Viewer, func(ctx context.Context, in *struct {

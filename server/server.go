@@ -127,6 +127,11 @@ func (s *Server) caller(r *http.Request) (auth.Principal, error) {
 	if _, password, basic := r.BasicAuth(); !ok && basic {
 		secret, ok = password, true
 	}
+	// CloudEvents' webhook specification lets a sender that has no headers of its
+	// own put the token into the address; nothing else may.
+	if token := r.URL.Query().Get("access_token"); !ok && token != "" && r.URL.Path == "/api/v1/events" {
+		secret, ok = token, true
+	}
 	if !ok {
 		return auth.Principal{}, ridgeline.Errorf(ridgeline.Denied,
 			"no token: send Authorization: Bearer TOKEN (the token is in the server's state folder, file token)")

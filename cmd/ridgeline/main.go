@@ -105,6 +105,7 @@ func (c *cli) root() *cobra.Command {
 		c.builds(), c.build(), c.runs(), c.run(), c.logs(), c.cancel(), c.gate(),
 		c.models(), c.model(), c.promote(), c.release(), c.releases(), c.approve(), c.reject(), c.rollback(),
 		c.score(), c.endpoints(), c.data(), c.token(),
+		c.webhook(), c.schedules(), c.events(),
 	)
 	for _, cmd := range root.Commands() {
 		strict(cmd)

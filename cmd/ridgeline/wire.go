@@ -70,6 +70,7 @@ type node struct {
 	runs     *pipeline.Runner
 	releases *release.Releaser
 	outbox   *trigger.Outbox
+	due      *trigger.Schedules
 	server   *server.Server
 	listener net.Listener
 	url      string
@@ -232,8 +233,22 @@ func (n *node) wire(ctx context.Context) error {
 		Store: n.store, Blob: blobs, Builds: n.builds, Dir: filepath.Join(n.options.Shared, "git"), Temp: n.path("tmp"),
 		URL: n.url, MaxPush: cmp.Or(n.options.MaxPush<<20, git.DefaultMaxPush), Log: log,
 	}
+	n.due = &trigger.Schedules{
+		Store: n.store, Config: n.runs.Config, Create: n.runs.Create, Nightly: n.builds.CreateNightly, Now: time.Now, Log: log,
+		Started: func(ctx context.Context, kind, id string) error {
+			if kind == ridgeline.ScheduleNightly {
+				return n.start(ctx, build.Kind, id)
+			}
+			return n.start(ctx, pipeline.Kind, id)
+		},
+	}
+	inbox := &trigger.Inbox{
+		Store: n.store, Config: n.runs.Config, Create: n.runs.Create, Log: log,
+		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
+	}
 	surface := &api.API{
-		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases, Auth: access, Ready: gateway.Ready,
+		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases,
+		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
 	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Gateway: gateway, Log: log})
@@ -305,6 +320,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 		}
 	})
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
+	n.goLoop(func() { _ = n.due.Run(loops) })
 	n.goLoop(func() { n.git.Run(loops) })
 	n.goLoop(func() {
 		for loops.Err() == nil {

@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "build", "gate", "pipeline", "release", "store"},
+	"api":               {"auth", "blob", "build", "gate", "pipeline", "release", "store", "trigger"},
 	"auth":              {},
 	"bench/loop":        {},
 	"blob":              {},
@@ -46,7 +46,7 @@ var arrows = map[string][]string{
 	"score":             {"worker"},
 	"server":            {"api", "auth", "host"},
 	"store":             {},
-	"trigger":           {"store", "vault"},
+	"trigger":           {"pipeline", "project", "store", "vault"},
 	"vault":             {},
 	"worker":            {"python"},
 }
