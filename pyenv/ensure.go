@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/ridgeline-mlops/ridgeline"
 )
@@ -57,7 +58,11 @@ func (e Env) ready() bool {
 
 // build makes the environment at its final path, since it cannot be moved.
 func (m *Manager) build(ctx context.Context, env Env, lock Lock, held *os.File, p Progress) error {
-	python, err := m.interpreterFor(ctx, lock.Python)
+	parts, err := split(lock.Text)
+	if err != nil {
+		return err
+	}
+	python, err := m.interpreterFor(ctx, lock, parts.python)
 	if err != nil {
 		return err
 	}
@@ -65,15 +70,11 @@ func (m *Manager) build(ctx context.Context, env Env, lock Lock, held *os.File, 
 		return fmt.Errorf("remove a half-built environment: %w", err)
 	}
 	p.say("creating an environment with Python %s", lock.Python)
-	if _, err := m.run(ctx, "create an environment", m.dir, held, nil, "venv", "--no-project", "--no-config", "--python", python.path, env.Dir); err != nil {
+	if _, err := m.run(ctx, call{doing: "create an environment", dir: m.dir, held: held}, "venv", "--no-project", "--no-config", "--python", python.path, env.Dir); err != nil {
 		return err
 	}
-	file := filepath.Join(env.Dir, "requirements.lock")
-	if err := writeFile(file, []byte(lock.Text)); err != nil {
-		return fmt.Errorf("write the lock: %w", err)
-	}
-	if lock.Text != "" {
-		if err := m.install(ctx, env, file, held, p); err != nil {
+	if parts.packages != "" {
+		if err := m.install(ctx, env, parts, held, p); err != nil {
 			return err
 		}
 	}
@@ -87,16 +88,37 @@ func (m *Manager) build(ctx context.Context, env Env, lock Lock, held *os.File, 
 }
 
 // install fills the environment. When the index does not answer, all the
-// packages may still be in uv's cache.
-func (m *Manager) install(ctx context.Context, env Env, file string, held *os.File, p Progress) error {
-	args := []string{"pip", "install", "--python", env.Python, "--require-hashes", "--no-deps", "-r", file}
-	_, err := m.run(ctx, "install packages", m.dir, held, p, args...)
+// packages may still be in uv's cache. Only the first index that has a package
+// is asked for its file, as when it was locked; a lock made elsewhere may mean a
+// later one, and since every file must have its hash, all may be asked then.
+func (m *Manager) install(ctx context.Context, env Env, lock parts, held *os.File, p Progress) error {
+	list := filepath.Join(env.Dir, "requirements.lock")
+	if err := writeFile(list, []byte(lock.packages)); err != nil {
+		return fmt.Errorf("write the lock: %w", err)
+	}
+	options := append([]string{"pip", "install", "--python", env.Python, "--require-hashes", "--no-deps", "-r", list}, args(lock.indexes)...)
+	for _, f := range lock.files {
+		folder, err := m.fetch(ctx, f)
+		if err != nil {
+			return err
+		}
+		options = append(options, "--find-links", folder)
+	}
+	c := call{doing: "install packages", dir: m.dir, held: held, tell: p, indexes: lock.indexes}
+	_, err := m.run(ctx, c, options...)
+	if ridgeline.CodeOf(err) == ridgeline.Invalid && indexLineRE.MatchString(lock.join()) {
+		if _, all := m.run(ctx, c, append(options, "--index-strategy", "unsafe-best-match")...); all == nil {
+			return nil
+		}
+	}
 	if ridgeline.CodeOf(err) != ridgeline.Unavailable || ctx.Err() != nil {
 		return err
 	}
 	p.say("the index does not answer; trying with what is cached")
-	if _, offline := m.run(ctx, "install packages", m.dir, held, p, append(args, "--offline")...); offline == nil || errors.Is(offline, context.Canceled) {
+	if _, offline := m.run(ctx, c, append(options, "--offline")...); offline == nil || errors.Is(offline, context.Canceled) {
 		return offline
 	}
 	return err
 }
+
+var indexLineRE = regexp.MustCompile(`(?m)^--(extra-index-url|index) `)

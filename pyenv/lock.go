@@ -1,188 +1,153 @@
 package pyenv
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline"
 )
+
+// A reading is what a project's files say, before anything is resolved.
+type reading struct {
+	kind   string // of the file; a part of the key of kept locks
+	inputs []input
+	wants  []want // of Python, beside the wish's
+	soft   []want // likewise, but the wish's version stands in their place
+	settle func(context.Context, interpreter) (parts, error)
+}
+
+// requires adds a demand on Python that no wish replaces.
+func (r *reading) requires(spec, from string) error {
+	w, err := wanted(spec, from)
+	if w.spec != "" {
+		r.wants = append(r.wants, w)
+	}
+	return err
+}
+
+// prefers adds one that a wish replaces.
+func (r *reading) prefers(spec, from string) error {
+	w, err := wanted(spec, from)
+	if w.spec != "" {
+		r.soft = append(r.soft, w)
+	}
+	return err
+}
 
 // Lock reads which packages a project in dir wants and settles every version.
 // A lock once made for the same content is given again, without the network.
 // Mistakes in the files are Invalid, an index that does not answer is
 // Unavailable.
 func (m *Manager) Lock(ctx context.Context, dir string, wish Wish, p Progress) (Lock, error) {
+	if err := wish.check(); err != nil {
+		return Lock{}, err
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Lock{}, fmt.Errorf("open the project's folder: %w", err)
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Lock{}, ridgeline.Errorf(ridgeline.NotFound, "open the project's folder: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	file := path.Clean(wish.File)
-	if !fs.ValidPath(file) {
-		return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "python: expected a file inside the project, got %q", file)
+	wish.File = path.Clean(wish.File)
+	r, err := m.read(root, dir, wish, p)
+	if err != nil {
+		return Lock{}, err
 	}
-	switch base := path.Base(file); {
-	case base == "uv.lock", base == "pyproject.toml":
-		return m.lockProject(ctx, root, dir, path.Dir(file), p)
+	wants, err := r.demands(root, wish)
+	if err != nil {
+		return Lock{}, err
+	}
+	python, err := m.choose(ctx, wants)
+	if err != nil {
+		return Lock{}, err
+	}
+	exact := patch(wants)
+	if in, ok := wish.input(exact); ok {
+		r.inputs = append(r.inputs, in)
+	}
+	return m.kept(ctx, r.kind, python, r.inputs, p, func() (Lock, error) {
+		p.say("locking %s for Python %s", wish.File, python.minor())
+		settled, err := r.settle(ctx, python)
+		if err != nil {
+			return Lock{}, err
+		}
+		settled.python = exact
+		settled.indexes = merge(wish.Indexes, settled.indexes)
+		text := settled.join()
+		if secretRE.MatchString(text) && !strings.Contains(text, "${") {
+			return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "%s: an address has a password in it, which would end up in every lock: take it out, and set UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD where Ridgeline runs, or use a netrc file", wish.File)
+		}
+		return NewLock(text, python.minor()), nil
+	})
+}
+
+// read looks at the project's file, whose name says what it is.
+func (m *Manager) read(root *os.Root, dir string, w Wish, p Progress) (reading, error) {
+	switch base := path.Base(w.File); {
+	case base == "uv.lock":
+		return m.uvProject(root, dir, w, p)
+	case base == "pyproject.toml":
+		return m.pyproject(root, dir, w, p)
+	case base == "poetry.lock":
+		return m.poetryLock(root, dir, w, p)
+	case base == "pdm.lock":
+		return m.pdmLock(root, dir, w, p)
+	case base == "Pipfile", base == "Pipfile.lock":
+		return m.pipfileLock(root, dir, w, p)
+	case base == "pylock.toml", strings.HasPrefix(base, "pylock.") && strings.HasSuffix(base, ".toml"):
+		return m.pylock(root, dir, w, p)
 	case strings.HasSuffix(base, ".txt"), strings.HasSuffix(base, ".in"):
-		return m.lockRequirements(ctx, root, dir, file, p)
-	case slices.Contains([]string{"conda.yaml", "conda.yml", "environment.yml", "environment.yaml", "poetry.lock", "Pipfile", "Pipfile.lock", "pdm.lock", "pylock.toml"}, base):
-		return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "python: %s is not supported by this version yet: use requirements.txt, or pyproject.toml with uv.lock", base)
+		return m.requirementsFile(root, dir, w, p)
+	case strings.HasSuffix(base, ".yaml"), strings.HasSuffix(base, ".yml"):
+		return m.condaFile(root, dir, w, p)
 	default:
-		return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "python: expected requirements.txt, uv.lock or pyproject.toml, got %q", file)
+		return reading{}, ridgeline.Errorf(ridgeline.Invalid, "python: expected requirements.txt, pyproject.toml, uv.lock, poetry.lock, pdm.lock, Pipfile.lock, pylock.toml or conda.yaml, got %q", w.File)
 	}
 }
 
-func (m *Manager) lockRequirements(ctx context.Context, root *os.Root, dir, file string, p Progress) (Lock, error) {
-	req, err := readRequirements(root, file)
-	if err != nil {
-		return Lock{}, err
+// demands are all that is wanted of Python. What the wish says goes before
+// .python-version and other preferences, not before what the code requires.
+func (r reading) demands(root *os.Root, w Wish) ([]want, error) {
+	if w.Version != "" {
+		own, err := wanted(w.Version, "python.version of ridgeline.yaml")
+		return append([]want{own}, r.wants...), err
 	}
-	// uv reads these too, when they are there.
-	inputs := req.inputs
-	if text, err := root.ReadFile("uv.toml"); err == nil {
-		inputs = append(inputs, input{"uv.toml", text})
-	}
-	if text, err := root.ReadFile("pyproject.toml"); err == nil {
-		if text = uvTables(text); len(text) > 0 {
-			inputs = append(inputs, input{"pyproject.toml", text})
-		}
-	}
-	python, err := m.defaultInterpreter(ctx)
-	if err != nil {
-		return Lock{}, err
-	}
-	return m.kept(ctx, "requirements", python, inputs, p, func() (Lock, error) {
-		p.say("locking %s for Python %s", file, python.minor())
-		text, err := m.run(ctx, "lock "+file, dir, nil, p, "pip", "compile", filepath.FromSlash(file),
-			"--python", python.path, "--generate-hashes", "--no-header", "--no-annotate")
-		if err != nil {
-			return Lock{}, err
-		}
-		text = strings.Join(append(req.options, text), "\n")
-		return NewLock(text, python.minor()), allHashed(file, text)
-	})
-}
-
-// uvTables are the parts of a pyproject.toml that are meant for uv. Were all
-// of it an input, a new lint rule would bring new versions of the packages.
-func uvTables(pyproject []byte) []byte {
-	var kept []byte
-	ours := false
-	for line := range bytes.Lines(pyproject) {
-		if t := bytes.TrimSpace(line); bytes.HasPrefix(t, []byte("[")) && bytes.HasSuffix(t, []byte("]")) {
-			table := bytes.TrimLeft(t, "[ ")
-			ours = bytes.HasPrefix(table, []byte("tool.uv]")) || bytes.HasPrefix(table, []byte("tool.uv."))
-		}
-		if ours {
-			kept = append(kept, line...)
-		}
-	}
-	return kept
-}
-
-func (m *Manager) lockProject(ctx context.Context, root *os.Root, dir, sub string, p Progress) (Lock, error) {
-	var inputs []input
-	for _, name := range []string{"pyproject.toml", "uv.lock", "uv.toml", ".python-version"} {
-		text, err := root.ReadFile(path.Join(sub, name))
-		switch {
-		case err == nil:
-			inputs = append(inputs, input{path.Join(sub, name), text})
-		case name == "uv.toml", name == ".python-version":
-		case !errors.Is(err, fs.ErrNotExist):
-			return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", name, err)
-		case name == "pyproject.toml":
-			return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "python: uv.lock needs pyproject.toml beside it")
-		default:
-			if _, err := root.Stat(path.Join(sub, "poetry.lock")); err == nil {
-				return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "python: Poetry is not supported by this version yet: use requirements.txt (`poetry export`), or pyproject.toml with uv.lock")
-			}
-			return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "python: pyproject.toml needs uv.lock beside it: make it with `uv lock` and commit it")
-		}
-	}
-	dir = filepath.Join(dir, filepath.FromSlash(sub))
-	python, err := m.interpreterOf(ctx, dir, inputs[0].text)
-	if err != nil {
-		return Lock{}, err
-	}
-	return m.kept(ctx, "project", python, inputs, p, func() (Lock, error) {
-		p.say("reading uv.lock for Python %s", python.minor())
-		text, err := m.run(ctx, "read uv.lock", dir, nil, p, "export", "--locked", "--no-emit-project",
-			"--format", "requirements-txt", "--no-header", "--no-annotate", "--emit-index-url", "--python", python.path)
-		if err != nil {
-			if strings.Contains(err.Error(), "needs to be updated") {
-				return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "uv.lock does not match pyproject.toml any more: run `uv lock` and commit it")
-			}
-			return Lock{}, err
-		}
-		text = ownIndexes(text, os.Environ(), namesDefaultIndex(inputs))
-		return NewLock(text, python.minor()), allHashed("uv.lock", text)
-	})
-}
-
-var defaultIndexRE = regexp.MustCompile(`(?m)^\s*(default\s*=\s*true|index-url\s*=|default-index\s*=)`)
-
-// namesDefaultIndex reports whether the project itself says which index stands
-// in for the public one.
-func namesDefaultIndex(inputs []input) bool {
-	return slices.ContainsFunc(inputs, func(in input) bool {
-		return strings.HasSuffix(in.name, ".toml") && defaultIndexRE.Match(in.text)
-	})
-}
-
-// ownIndexes drops from an export the lines about indexes that an installation
-// knows anyway, which are the default one unless the project names it and those
-// of this machine's settings; and the credentials from those of the project.
-func ownIndexes(text string, environ []string, ownDefault bool) string {
-	public := func(address string) string {
-		return strings.TrimSuffix(userInfoRE.ReplaceAllString(strings.TrimSpace(address), "$1"), "/")
-	}
-	var known []string
-	for _, kv := range minimalEnv(environ) {
-		if name, v, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "UV_") {
-			for _, one := range strings.Fields(v) {
-				if _, address, ok := strings.Cut(one, "="); ok && !strings.Contains(strings.SplitN(one, "=", 2)[0], "://") {
-					one = address // UV_INDEX may say name=address
-				}
-				known = append(known, public(one))
-			}
-		}
-	}
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if option, address, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(option, "--") && strings.Contains(option, "index-url") {
-			if slices.Contains(known, public(address)) || (option == "--index-url" && !ownDefault) {
+	if len(r.soft) == 0 {
+		for _, name := range []string{path.Join(path.Dir(w.File), ".python-version"), ".python-version"} {
+			text, err := root.ReadFile(name)
+			if err != nil {
 				continue
 			}
-			line = option + " " + public(address) + "\n"
+			line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+			// A patch level there is what a developer happened to have.
+			if v := versionRE.FindStringSubmatch(launchRE.ReplaceAllString(strings.TrimSpace(line), "")); v != nil && v[2] != "" {
+				r.soft = append(r.soft, want{"==" + v[1] + "." + v[2] + ".*", name})
+			}
+			break
 		}
-		b.WriteString(line)
 	}
-	return b.String()
+	return append(r.soft, r.wants...), nil
 }
 
-// allHashed refuses a lock with a package that anybody could change later.
-func allHashed(file, text string) error {
-	for line := range strings.Lines(strings.ReplaceAll(normalise(text), "\\\n", " ")) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "-e") || !strings.HasPrefix(line, "-") && !strings.Contains(line, "--hash=") {
-			name := newMasker(nil).mask(clip(line, 120))
-			return ridgeline.Errorf(ridgeline.Invalid, "%s: %q has no hash that could be locked, because it does not come from an index: publish it to one, or put its code into the project itself", file, name)
-		}
+// compile resolves with uv what sources and stdin ask for, in a folder of the
+// project. The answer is a requirements file.
+func (m *Manager) compile(ctx context.Context, dir string, w Wish, python interpreter, stdin string, p Progress, sources ...string) (string, error) {
+	c := call{doing: "lock " + w.File, dir: dir, tell: p, stdin: stdin, indexes: w.Indexes}
+	options := append([]string{"pip", "compile", "--python", python.path, "--generate-hashes", "--no-header", "--no-annotate", "--emit-index-url"}, args(w.Indexes)...)
+	for _, file := range w.Constraints {
+		options = append(options, "--constraints", filepath.FromSlash(file))
 	}
-	return nil
+	return m.run(ctx, c, append(options, sources...)...)
 }
 
 // kept answers a lock made earlier from the same inputs, or makes and keeps

@@ -151,17 +151,41 @@ func classify(stderr string, otherwise ridgeline.Code) ridgeline.Code {
 	return otherwise
 }
 
+var (
+	refusedRE  = regexp.MustCompile(`\((?:401|403)\b`)
+	addressRE  = regexp.MustCompile(`https?://[^\s)` + "`" + `'"]+`)
+	noWheelRE  = regexp.MustCompile(`no wheels? with a matching|no wheels are available|doesn't have a source distribution or wheel|no compatible wheel`)
+	noPythonRE = regexp.MustCompile(`does not satisfy Python|requested Python version`)
+)
+
 // advice says what to do next, where uv does not.
-func advice(stderr string, code ridgeline.Code) string {
+func advice(stderr string, code ridgeline.Code, indexes []Index) string {
 	switch {
+	case refusedRE.MatchString(stderr):
+		return refused(stderr, indexes)
 	case code == ridgeline.Unavailable && networkRE.MatchString(stderr):
 		return ": the package index did not answer, try again; behind a proxy set HTTPS_PROXY, for an index of your own UV_DEFAULT_INDEX"
-	case strings.Contains(stderr, "not found in the package registry"):
-		return ": correct the name; if it is in an index of your own, set UV_DEFAULT_INDEX or UV_INDEX"
 	case strings.Contains(stderr, "Hash mismatch"):
 		return ": the index serves another file than the one that was locked; find out why before you lock again"
-	case strings.Contains(stderr, "(401") || strings.Contains(stderr, "(403"):
-		return ": the index wants other credentials; set them in UV_DEFAULT_INDEX, UV_INDEX_<NAME>_PASSWORD or a netrc file"
+	case noPythonRE.MatchString(stderr):
+		return ": ask for another version of the package, or for another Python by python.version in ridgeline.yaml"
+	case noWheelRE.MatchString(stderr):
+		return ": there is no file of it for this Python and machine; ask for another version of the package, or for another Python by python.version in ridgeline.yaml"
+	case strings.Contains(stderr, "not found in the package registry"):
+		return ": correct the name; if it is in an index of your own, name that in python.indexes of ridgeline.yaml, or set UV_DEFAULT_INDEX or UV_INDEX where Ridgeline runs"
 	}
 	return ""
+}
+
+// refused names the index that wants credentials, and where they go.
+func refused(stderr string, indexes []Index) string {
+	const where = "where Ridgeline runs, or write them into a netrc file"
+	for _, address := range addressRE.FindAllString(stderr, -1) {
+		for _, i := range indexes {
+			if strings.HasPrefix(withoutUser(address), strings.TrimSuffix(withoutUser(i.URL), "/")) {
+				return fmt.Sprintf(": the index %s (%s) refuses: set %s and %s %s", i.Name, withoutUser(i.URL), i.variable("USERNAME"), i.variable("PASSWORD"), where)
+			}
+		}
+	}
+	return ": the index wants other credentials: name it in python.indexes of ridgeline.yaml, set UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD " + where
 }

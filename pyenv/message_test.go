@@ -67,12 +67,19 @@ func TestMinimalEnv(t *testing.T) {
 }
 
 func TestOwnIndexes(t *testing.T) {
+	shown := func(text string, env []string, own bool) string {
+		text, used := ownIndexes(text, env, own, nil, nil)
+		if used != nil {
+			t.Errorf("unnamed indexes are used by name: %v", used)
+		}
+		return text
+	}
 	text := "--index-url https://me:pw@public/simple\n--extra-index-url https://me:pw@corp/simple/\n--extra-index-url https://x:y@env/simple\nsix==1\n"
 	env := []string{"UV_INDEX=corpenv=https://q:z@env/simple/"}
-	if got, want := ownIndexes(text, env, false), "--extra-index-url https://corp/simple\nsix==1\n"; got != want {
+	if got, want := shown(text, env, false), "--extra-index-url https://corp/simple\nsix==1\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got, want := ownIndexes(text, env, true), "--index-url https://public/simple\n--extra-index-url https://corp/simple\nsix==1\n"; got != want {
+	if got, want := shown(text, env, true), "--index-url https://public/simple\n--extra-index-url https://corp/simple\nsix==1\n"; got != want {
 		t.Errorf("with a default of the project's own: got %q, want %q", got, want)
 	}
 	for text, want := range map[string]bool{

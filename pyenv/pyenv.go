@@ -5,9 +5,11 @@
 package pyenv
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,19 +24,30 @@ import (
 // Options of a Manager.
 type Options struct {
 	// Dir is the folder that the manager owns: envs/ has one environment per
-	// lock hash, locks/ the locks made here, uv/ the tool when the machine had
-	// none. Several processes may share it. Environments do not survive being
+	// lock hash, locks/ the locks made here, files/ the packages that no index
+	// has, uv/ the tool when the machine had none. Several processes may share it. Environments do not survive being
 	// moved, so neither does Dir.
 	Dir string
-	Log *slog.Logger // nil: silent
+	// Files has the packages that no index has, so that other servers can
+	// make the same environments. nil: they are kept in Dir alone.
+	Files Files
+	Log   *slog.Logger // nil: silent
+}
+
+// Files keeps contents under the 64 hex digits of their sha256. Putting what
+// is there already succeeds; getting what is not is NotFound.
+type Files interface {
+	Put(ctx context.Context, r io.Reader) (digest string, size int64, err error)
+	Get(ctx context.Context, digest string) (io.ReadCloser, error)
 }
 
 // A Manager makes locks and environments. All its methods may be called at
 // any time from any goroutine; what two callers want at once, also in two
 // processes, is made once. It keeps nothing in memory that Dir has not.
 type Manager struct {
-	dir string
-	log *slog.Logger
+	dir   string
+	files Files
+	log   *slog.Logger
 
 	mu          sync.Mutex   // over the two below, both found on first use
 	uv          string       // path of the binary
@@ -55,7 +68,7 @@ func (p Progress) say(format string, args ...any) {
 // hashes that its files may have.
 type Lock struct {
 	Hash   string // names the environment: sha256 over text, Python version and platform, 64 hex digits
-	Text   string // a requirements file in which every package has hashes
+	Text   string // a requirements file in which every package has hashes; text.go says which lines stand before it
 	Python string // such as 3.11
 }
 
@@ -78,7 +91,7 @@ func New(opts Options) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("folder of the environments: %w", err)
 	}
-	for _, d := range []string{"envs", "locks"} {
+	for _, d := range []string{"envs", "locks", "files"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("folder of the environments: %w", err)
 		}
@@ -86,7 +99,7 @@ func New(opts Options) (*Manager, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{dir: dir, log: opts.Log}, nil
+	return &Manager{dir: dir, files: opts.Files, log: opts.Log}, nil
 }
 
 // NewLock makes a lock of a text that somebody else has kept.

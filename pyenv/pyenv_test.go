@@ -175,7 +175,7 @@ func TestLock_and_Ensure(t *testing.T) {
 	})
 }
 
-const pyproject = `[project]
+const projectTOML = `[project]
 name = "p1"
 version = "0.1"
 requires-python = ">=3.9"
@@ -186,13 +186,13 @@ dev = ["idna==3.6"]
 
 func TestLock_uv_project(t *testing.T) {
 	m := manager(t, t.TempDir())
-	dir := project(t, map[string]string{"sub/pyproject.toml": pyproject})
+	dir := project(t, map[string]string{"sub/pyproject.toml": projectTOML})
 	sub := filepath.Join(dir, "sub")
-	_, err := m.Lock(t.Context(), dir, Wish{File: "sub/pyproject.toml"}, nil)
-	if ridgeline.CodeOf(err) != ridgeline.Invalid || !strings.Contains(err.Error(), "make it with `uv lock`") {
+	if _, err := m.Lock(t.Context(), dir, Wish{File: "sub/uv.lock"}, nil); ridgeline.CodeOf(err) != ridgeline.Invalid || !strings.Contains(err.Error(), "make it with `uv lock`") {
 		t.Errorf("no uv.lock: %v", err)
 	}
-	if _, err := m.run(t.Context(), "lock", sub, nil, nil, "lock"); err != nil {
+	resolved := mustLock(t, m, dir, "sub/pyproject.toml")
+	if _, err := m.run(t.Context(), call{doing: "lock", dir: sub}, "lock"); err != nil {
 		t.Fatal(err)
 	}
 	lock := mustLock(t, m, dir, "sub/uv.lock")
@@ -202,6 +202,9 @@ func TestLock_uv_project(t *testing.T) {
 	if strings.Contains(lock.Text, "index-url") || strings.Contains(lock.Text, "p1") {
 		t.Errorf("lock:\n%s", lock.Text)
 	}
+	if resolved != lock {
+		t.Errorf("resolved here:\n%s\nby uv.lock:\n%s", resolved.Text, lock.Text)
+	}
 	env, err := m.Ensure(t.Context(), lock, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -210,8 +213,8 @@ func TestLock_uv_project(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	for name, tt := range map[string]struct{ text, want string }{
-		"stale":      {strings.Replace(pyproject, "1.16.0", "1.15.0", 1), "uv.lock does not match pyproject.toml any more: run `uv lock`"},
-		"new python": {strings.Replace(pyproject, ">=3.9", ">=3.99", 1), "pyproject.toml requires Python >=3.99, this machine has Python 3."},
+		"stale":      {strings.Replace(projectTOML, "1.16.0", "1.15.0", 1), "uv.lock does not match pyproject.toml any more: run `uv lock`"},
+		"new python": {strings.Replace(projectTOML, ">=3.9", ">=3.99", 1), "wants Python >=3.99 (requires-python of sub/pyproject.toml), environments are made for Python 3.9 to 3.15"},
 	} {
 		if err := os.WriteFile(filepath.Join(sub, "pyproject.toml"), []byte(tt.text), 0o644); err != nil {
 			t.Fatal(err)
@@ -236,14 +239,17 @@ func TestLock_mistakes(t *testing.T) {
 		"missing include": {"requirements.txt", "-r dev.txt\n", ridgeline.Invalid, []string{"dev.txt is not in the project"}},
 		"outside":         {"requirements.txt", "-r../../etc/passwd\n", ridgeline.Invalid, []string{"expected a file inside the project"}},
 		"include by http": {"requirements.txt", "-r https://example.com/r.txt\n", ridgeline.Invalid, []string{"not part of the commit"}},
-		"editable":        {"requirements.txt", "-e .\n", ridgeline.Invalid, []string{"editable packages cannot be locked"}},
-		"folder":          {"requirements.txt", "./lib\n", ridgeline.Invalid, []string{`"./lib": a package in a folder`}},
-		"wheel":           {"requirements.txt", "lib @ file:///x/lib.whl\n", ridgeline.Invalid, []string{"a package in a folder or file"}},
-		"password":        {"requirements.txt", "--index-url https://me:hunter22@example.com/simple\nsix\n", ridgeline.Invalid, []string{"https://***@example.com", "UV_DEFAULT_INDEX"}},
-		"wheels folder":   {"requirements.txt", "--find-links wheels\nsix\n", ridgeline.Invalid, []string{"not supported by this version yet"}},
-		"conda":           {"conda.yaml", "", ridgeline.Invalid, []string{"conda.yaml is not supported by this version yet"}},
-		"poetry":          {"poetry.lock", "", ridgeline.Invalid, []string{"not supported by this version yet"}},
-		"setup.py":        {"setup.py", "", ridgeline.Invalid, []string{"expected requirements.txt, uv.lock or pyproject.toml"}},
+		"absent folder":   {"requirements.txt", "./lib\n", ridgeline.Invalid, []string{`"./lib": lib is not in the project`}},
+		"far wheel":       {"requirements.txt", "lib @ file:///x/lib.whl\n", ridgeline.Invalid, []string{"outside the project"}},
+		"password":        {"requirements.txt", "--index-url https://me:hunter22@example.com/simple\nsix\n", ridgeline.Invalid, []string{"https://***@example.com", "python.indexes", "UV_INDEX_<NAME>_PASSWORD"}},
+		"token":           {"requirements.txt", "lib @ git+https://ghp_hunter22@example.com/lib\n", ridgeline.Invalid, []string{"https://***@example.com", "a password in a file"}},
+		"wheels folder":   {"requirements.txt", "--find-links wheels\nsix\n", ridgeline.Invalid, []string{"wheels is no folder of the project"}},
+		"no conda":        {"conda.yaml", "- six\n", ridgeline.Invalid, []string{"expected a conda environment file"}},
+		"lonely poetry":   {"poetry.lock", "", ridgeline.Invalid, []string{"needs pyproject.toml beside it"}},
+		"poetry unlocked": {"pyproject.toml", "[tool.poetry.dependencies]\nsix = \"*\"\n", ridgeline.Invalid, []string{"make poetry.lock with `poetry lock`"}},
+		"broken toml":     {"pyproject.toml", "[project\nname=1\n", ridgeline.Invalid, []string{"pyproject.toml:2: "}},
+		"empty toml":      {"pyproject.toml", "[tool.ruff]\n", ridgeline.Invalid, []string{"expected a [project] table"}},
+		"setup.py":        {"setup.py", "", ridgeline.Invalid, []string{"expected requirements.txt, pyproject.toml, uv.lock"}},
 		"escape":          {"../requirements.txt", "", ridgeline.Invalid, []string{"inside the project"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -444,7 +450,7 @@ func TestExec_child_keeps_the_lock(t *testing.T) {
 	started := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _, _ = m.exec(t.Context(), m.dir, held, func(string) { close(started) }, "/bin/sh", "-c", "echo up >&2; read x < fifo")
+		_, _, _ = m.exec(t.Context(), call{dir: m.dir, held: held, tell: func(string) { close(started) }}, "/bin/sh", "-c", "echo up >&2; read x < fifo")
 	}()
 	<-started
 	_ = held.Close() // as the kernel does for a killed process
@@ -468,7 +474,7 @@ func TestExec_child_keeps_the_lock(t *testing.T) {
 func TestExec_cancel_ends_the_whole_group(t *testing.T) {
 	m := manager(t, t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
-	_, _, err := m.exec(ctx, m.dir, nil, func(string) { cancel() }, "/bin/sh", "-c", "sleep 600 & echo up >&2; wait")
+	_, _, err := m.exec(ctx, call{dir: m.dir, tell: func(string) { cancel() }}, "/bin/sh", "-c", "sleep 600 & echo up >&2; wait")
 	if err == nil {
 		t.Error("a cancelled command succeeded")
 	}

@@ -1,46 +1,66 @@
 package pyenv
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/BurntSushi/toml"
 
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
-// An input is a file that decides a lock.
+// An input is something that decides a lock.
 type input struct {
-	name string // within the project
+	name string // of a file within the project
 	text []byte
 }
 
 // requirements are a requirements file and all it includes.
 type requirements struct {
 	inputs  []input
-	options []string // lines about the index, which the lock has to repeat
+	options []string            // lines about indexes and builds, which the lock has to repeat
+	hashes  map[string][]string // the hashes that the files give, by package
+	strict  bool                // each package has to have one there
+	links   []string            // folders of the project with wheels in them
+	own     bool                // the project itself is asked for: -e . or the like
+	extras  []string            // of the project itself
 }
 
 const maxIncludes = 100
 
-// readRequirements reads a requirements file and, in turn, those that it
-// includes by -r and -c. What cannot be locked is an error that names its line.
-func readRequirements(root *os.Root, name string) (requirements, error) {
-	var r requirements
-	err := r.read(root, path.Clean(name), map[string]bool{})
-	return r, err
+// readRequirements reads requirements files and, in turn, those that they
+// include by -r and -c. What cannot be locked is an error that names its line.
+func readRequirements(root *os.Root, names ...string) (requirements, error) {
+	r := requirements{hashes: map[string][]string{}}
+	seen := map[string]bool{}
+	for _, name := range names {
+		if err := r.file(root, path.Clean(name), seen); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
 }
 
 var (
 	// An option with its value after a blank, an equals sign, or none (-rdev.txt).
 	optionRE = regexp.MustCompile(`^(-r|-c|-e|-i|-f|--[a-z-]+)(?:\s*=\s*|\s+|)(.*)$`)
-	secretRE = regexp.MustCompile(`://[^/\s@]*:([^/\s@]+)@`)
-	pathRE   = regexp.MustCompile(`^(\.{1,2}/|/|~|file:|[A-Za-z0-9_.-]+/)|^\.$|^[A-Za-z0-9._-]+\s*(\[[^\]]*\])?\s*@\s*(file:|\.{0,2}/)|\.(whl|tar\.gz|zip)(\s|$)`)
+	secretRE = regexp.MustCompile(`(?:https?://([^/\s@]+)|://[^/\s@]*:([^/\s@]+))@`)
+	pathRE   = regexp.MustCompile(`^(\.{1,2}/|/|~|file:|[A-Za-z0-9_.-]+/)|^\.{1,2}(\[|\s|$)|^[A-Za-z0-9._-]+\s*(\[[^\]]*\])?\s*@\s*(file:|\.{0,2}/)|^[^\s@]*\.(whl|tar\.gz|zip)(\s|$)`)
+	localRE  = regexp.MustCompile(`^(?:[A-Za-z0-9._-]+\s*(?:\[[^\]]*\])?\s*@\s*)?(?:file:(?://)?)?([^\s\[;]+)(?:\[([^\]]*)\])?`)
 )
 
-func (r *requirements) read(root *os.Root, name string, seen map[string]bool) error {
+func (r *requirements) file(root *os.Root, name string, seen map[string]bool) error {
 	if seen[name] {
 		return nil
 	}
@@ -55,15 +75,11 @@ func (r *requirements) read(root *os.Root, name string, seen map[string]bool) er
 		return ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", name, err)
 	}
 	r.inputs = append(r.inputs, input{name, text})
-	joined := strings.ReplaceAll(strings.ReplaceAll(string(text), "\r\n", "\n"), "\\\n", "") // keeps one requirement on one line
-	for line := range strings.Lines(joined) {
-		line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
-		if i := strings.Index(line, " #"); i >= 0 {
-			line = strings.TrimSpace(line[:i])
-		}
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
+	return r.lines(root, name, string(text), seen)
+}
+
+func (r *requirements) lines(root *os.Root, name, text string, seen map[string]bool) error {
+	for _, line := range logical(text) {
 		if err := r.line(root, name, line, seen); err != nil {
 			return err
 		}
@@ -76,10 +92,20 @@ func (r *requirements) line(root *os.Root, name, line string, seen map[string]bo
 		line := newMasker(nil).mask(clip(line, 120))
 		return ridgeline.Errorf(ridgeline.Invalid, "%s: %q: "+format, append([]any{name, line}, args...)...)
 	}
+	if m := secretRE.FindStringSubmatch(line); m != nil && !strings.Contains(m[1]+m[2], "${") {
+		return wrong("a password in a file of the project ends up in every lock and log: name the index in python.indexes and set UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD where Ridgeline runs, or use UV_DEFAULT_INDEX, UV_INDEX or a netrc file")
+	}
 	m := optionRE.FindStringSubmatch(line)
 	if m == nil {
+		e := parseEntry(line)
+		if len(e.hashes) > 0 {
+			r.strict = true // as pip has it: all or none
+			if name := nameOf(e.spec); name != "" {
+				r.hashes[name] = append(r.hashes[name], e.hashes...)
+			}
+		}
 		if pathRE.MatchString(line) && !strings.Contains(line, "://") || strings.Contains(line, "file:") {
-			return wrong("a package in a folder or file has no hash that could be locked: publish it to an index, or put its code into the project itself")
+			return r.local(root, name, line, wrong)
 		}
 		return nil
 	}
@@ -93,19 +119,210 @@ func (r *requirements) line(root *os.Root, name, line string, seen map[string]bo
 		if !fs.ValidPath(next) {
 			return wrong("expected a file inside the project")
 		}
-		return r.read(root, next, seen)
+		return r.file(root, next, seen)
 	case "-e", "--editable":
-		return wrong("editable packages cannot be locked: put the code into the project itself, or publish the package to an index")
-	case "-i", "--index-url", "--extra-index-url", "-f", "--find-links":
-		if secretRE.MatchString(value) && !strings.Contains(secretRE.FindStringSubmatch(value)[1], "${") {
-			return wrong("a password in a file of the project ends up in every lock and log: set UV_DEFAULT_INDEX or UV_INDEX where Ridgeline runs, or use a netrc file")
+		if strings.Contains(value, "://") {
+			return nil
 		}
+		return r.local(root, name, value, wrong)
+	case "-i", "--index-url", "--extra-index-url":
 		if !strings.Contains(value, "://") || strings.HasPrefix(value, "file:") {
-			return wrong("a local folder as index is not supported by this version yet: use the address of an index")
+			return wrong("expected the address of an index; for a folder with wheels use --find-links")
 		}
 		r.options = append(r.options, m[1]+" "+value)
-	case "--no-index":
-		r.options = append(r.options, m[1])
+	case "-f", "--find-links":
+		if strings.Contains(value, "://") && !strings.HasPrefix(value, "file:") {
+			r.options = append(r.options, m[1]+" "+value)
+			return nil
+		}
+		return r.folderOfWheels(root, name, value, wrong)
+	case "--no-index", "--no-binary", "--only-binary":
+		r.options = append(r.options, strings.TrimSpace(m[1]+" "+value))
+	case "--require-hashes":
+		r.strict = true
 	}
 	return nil
+}
+
+var leadingRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*`)
+
+// nameOf is the package that a line asks for, also without a version.
+func nameOf(spec string) string { return canonical(leadingRE.FindString(spec)) }
+
+// local takes note of a package in a folder or file of the project. The
+// project itself stays where it is: only what it depends on is locked.
+func (r *requirements) local(root *os.Root, name, line string, wrong func(string, ...any) error) error {
+	m := localRE.FindStringSubmatch(line)
+	if m == nil {
+		return wrong("expected a folder or a wheel of the project")
+	}
+	// Relative to the project's folder, like pip and uv, which start there.
+	place := path.Clean(m[1])
+	if !fs.ValidPath(place) {
+		return wrong("a package in a folder or file outside the project is not part of the commit: copy it into the project, or publish it to an index")
+	}
+	info, err := root.Stat(place)
+	switch {
+	case err != nil:
+		return wrong("%s is not in the project: add it, or correct the name", place)
+	case place == ".":
+		r.own = true
+		for _, extra := range strings.Split(m[2], ",") {
+			if extra = strings.TrimSpace(extra); extra != "" {
+				r.extras = append(r.extras, extra)
+			}
+		}
+		return nil
+	case info.IsDir():
+		return r.folder(root, place)
+	}
+	text, err := root.ReadFile(place)
+	if err != nil {
+		return ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", place, err)
+	}
+	r.inputs = append(r.inputs, input{place, digestOf(text)})
+	return nil
+}
+
+func digestOf(text []byte) []byte {
+	sum := sha256.Sum256(text)
+	return []byte(hex.EncodeToString(sum[:]))
+}
+
+// folderOfWheels takes note of --find-links with a folder of the project.
+func (r *requirements) folderOfWheels(root *os.Root, name, value string, wrong func(string, ...any) error) error {
+	value = path.Clean(strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "//"))
+	if !fs.ValidPath(value) {
+		return wrong("expected a folder inside the project, or an address")
+	}
+	if info, err := root.Stat(value); err != nil || !info.IsDir() {
+		return wrong("%s is no folder of the project: add it, or correct the name", value)
+	}
+	r.links = append(r.links, value)
+	return r.folder(root, value)
+}
+
+// folder makes the content of a folder an input.
+func (r *requirements) folder(root *os.Root, name string) error {
+	sum, err := treeDigest(root, name)
+	if err != nil {
+		return ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", name, err)
+	}
+	r.inputs = append(r.inputs, input{name, sum})
+	return nil
+}
+
+// notSource are folders that are made from the rest, or by other tools.
+func notSource(name string) bool {
+	return slices.Contains([]string{".git", "__pycache__", ".venv", "venv", ".tox", ".pytest_cache", ".ruff_cache", "node_modules"}, name) || strings.HasSuffix(name, ".egg-info")
+}
+
+// treeDigest is a sha256 over names and content of all files in a folder.
+func treeDigest(root *os.Root, name string) ([]byte, error) {
+	h := sha256.New()
+	err := fs.WalkDir(root.FS(), name, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if p != name && notSource(d.Name()) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		f, err := root.Open(p)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		info, err := f.Stat()
+		if err != nil || info.IsDir() { // a link to a folder
+			return err
+		}
+		_, _ = fmt.Fprintf(h, "%q %d\n", p, info.Size())
+		_, err = io.Copy(h, f)
+		return err
+	})
+	return []byte(hex.EncodeToString(h.Sum(nil))), err
+}
+
+// requirementsFile reads a list in pip's format.
+func (m *Manager) requirementsFile(root *os.Root, dir string, w Wish, p Progress) (reading, error) {
+	if err := w.only("a requirements file", true, false, false); err != nil {
+		return reading{}, err
+	}
+	req, err := readRequirements(root, append([]string{w.File}, w.Constraints...)...)
+	if err != nil {
+		return reading{}, err
+	}
+	r := reading{kind: "requirements", inputs: append(req.inputs, settings(root)...)}
+	if err := r.itself(root, req); err != nil {
+		return reading{}, err
+	}
+	tools := tables(r.inputs)
+	r.settle = func(ctx context.Context, python interpreter) (parts, error) {
+		text, err := m.compile(ctx, dir, w, python, "", p, filepath.FromSlash(w.File))
+		if err != nil {
+			return parts{}, err
+		}
+		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(r.inputs), merge(w.Indexes, indexesOf(r.inputs, tools)), req.options)
+		out, err := m.exact(ctx, place{root, dir, "."}, text, python, req, p)
+		out.indexes = used
+		return out, err
+	}
+	return r, nil
+}
+
+// itself adds what the project depends on when a line asks for the project.
+func (r *reading) itself(root *os.Root, req requirements) error {
+	if !req.own {
+		return nil
+	}
+	for _, name := range []string{"pyproject.toml", "setup.cfg", "setup.py"} {
+		text, err := root.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		if name == "pyproject.toml" {
+			t, err := readPyproject(name, text)
+			if err != nil {
+				return err
+			}
+			if t.Project.Name == "" {
+				continue
+			}
+			text = t.decides()
+			if err := r.requires(t.Project.RequiresPython, "requires-python of pyproject.toml"); err != nil {
+				return err
+			}
+		}
+		r.inputs = append(r.inputs, input{name, text})
+	}
+	return nil
+}
+
+// tables are what a pyproject.toml among the settings says for uv.
+func tables(inputs []input) pyproject {
+	var t pyproject
+	for _, in := range inputs {
+		if in.name == "pyproject.toml" {
+			// A mistake in it is uv's to tell.
+			_, _ = toml.Decode(string(in.text), &t)
+		}
+	}
+	return t
+}
+
+// settings are files beside the project that uv reads, too.
+func settings(root *os.Root) []input {
+	var inputs []input
+	if text, err := root.ReadFile("uv.toml"); err == nil {
+		inputs = append(inputs, input{"uv.toml", text})
+	}
+	if text, err := root.ReadFile("pyproject.toml"); err == nil {
+		if text = uvTables(text); len(text) > 0 {
+			inputs = append(inputs, input{"pyproject.toml", text})
+		}
+	}
+	return inputs
 }

@@ -4,21 +4,94 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/ridgeline-mlops/ridgeline"
 )
 
-var requiresRE = regexp.MustCompile(`(?m)^\s*requires-python\s*=\s*["']([^"']*)["']`)
+// A want is one demand on the version of Python, and who makes it.
+type want struct {
+	spec string // as satisfies takes it
+	from string // such as "requires-python of pyproject.toml"
+}
 
-// requiresPython is the requires-python of a pyproject.toml; empty without one.
-func requiresPython(pyproject []byte) string {
-	if m := requiresRE.FindSubmatch(pyproject); m != nil {
-		return string(m[1])
+func (w want) String() string { return w.spec + " (" + w.from + ")" }
+
+var (
+	clauseRE  = regexp.MustCompile(`^(<=|>=|==|!=|~=|<|>)\s*\d+(\.\d+){0,3}(\.\*)?([abc.]\w+|rc\d+)?$`)
+	plainRE   = regexp.MustCompile(`^\d+(\.\d+){0,2}$`)
+	launchRE  = regexp.MustCompile(`^(?:cpython|python)[@-]?`)
+	exactRE   = regexp.MustCompile(`\d+\.\d+\.\d+`)
+	versionRE = regexp.MustCompile(`^(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
+)
+
+// wanted reads a demand on Python as people write it: 3.11 (any 3.11), 3.11.7,
+// a list such as ">=3.11,<3.13", Poetry's ^3.11 and ~3.11, or 3.11.*.
+func wanted(text, from string) (want, error) {
+	var clauses []string
+	for _, one := range strings.FieldsFunc(strings.TrimSpace(text), func(r rune) bool { return r == ',' }) {
+		one = launchRE.ReplaceAllString(strings.TrimSpace(one), "")
+		switch {
+		case one == "" || one == "*":
+			continue
+		case plainRE.MatchString(one) && strings.Count(one, ".") < 2:
+			one = "==" + one + ".*"
+		case plainRE.MatchString(one):
+			one = "==" + one
+		case strings.HasPrefix(one, "^"), strings.HasPrefix(one, "~") && !strings.HasPrefix(one, "~="):
+			var err error
+			if one, err = upTo(one); err != nil {
+				return want{}, notAVersion(text, from)
+			}
+		case strings.HasSuffix(one, ".*") && plainRE.MatchString(strings.TrimSuffix(one, ".*")):
+			one = "==" + one
+		}
+		for _, clause := range strings.Split(one, ",") {
+			if !clauseRE.MatchString(clause) {
+				return want{}, notAVersion(text, from)
+			}
+		}
+		clauses = append(clauses, strings.ReplaceAll(one, " ", ""))
 	}
-	return ""
+	return want{strings.Join(clauses, ","), from}, nil
+}
+
+func notAVersion(text, from string) error {
+	return ridgeline.Errorf(ridgeline.Invalid, "%s: expected a version of Python such as 3.11, or a range such as >=3.11,<3.13, got %q", from, clip(text, 60))
+}
+
+// upTo turns Poetry's caret and tilde into a range: ^3.9 is >=3.9,<4, and
+// ~3.9 is >=3.9,<3.10 (python-poetry.org, dependency specification).
+func upTo(text string) (string, error) {
+	version := strings.TrimSpace(text[1:])
+	m := versionRE.FindStringSubmatch(version)
+	if m == nil || m[0] != version {
+		return "", ridgeline.Errorf(ridgeline.Invalid, "not a version: %s", text)
+	}
+	major, _ := strconv.Atoi(m[1])
+	if text[0] == '^' || m[2] == "" {
+		return ">=" + version + ",<" + strconv.Itoa(major+1), nil
+	}
+	minor, _ := strconv.Atoi(m[2])
+	return ">=" + version + ",<" + m[1] + "." + strconv.Itoa(minor+1), nil
+}
+
+// patch is the part of all demands that tells one release of a minor version
+// from another; empty when none does.
+func patch(wants []want) string {
+	var specs []string
+	for _, w := range wants {
+		for _, clause := range strings.Split(w.spec, ",") {
+			if exactRE.MatchString(clause) {
+				specs = append(specs, clause)
+			}
+		}
+	}
+	return strings.Join(specs, ",")
 }
 
 // satisfies reports whether a version meets specifiers such as
-// ">=3.10,<3.13" (packaging.python.org, version specifiers). It decides only which
-// Python to offer: what it does not understand it lets pass, for uv looks again.
+// ">=3.10,<3.13" (packaging.python.org, version specifiers). What it does not
+// understand it lets pass, for uv looks again.
 func satisfies(version [3]int, specifiers string) bool {
 	for _, one := range strings.Split(specifiers, ",") {
 		one = strings.TrimSpace(one)
@@ -79,4 +152,14 @@ func compare(a, b [3]int, parts int) int {
 		}
 	}
 	return 0
+}
+
+// parseVersion makes numbers of up to three parts of a version; what is not
+// given is 0.
+func parseVersion(text []string) [3]int {
+	var v [3]int
+	for i := range min(len(text), 3) {
+		v[i], _ = strconv.Atoi(text[i])
+	}
+	return v
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // oldestUV is the first uv that has all the options used here.
-var oldestUV = [3]int{0, 5, 0}
+var oldestUV = [3]int{0, 8, 0}
 
 // tool finds uv: on PATH, or else installed from PyPI into the manager's own
 // folder. One that is too old is left alone and not used.
@@ -119,9 +119,9 @@ func (m *Manager) installTool(ctx context.Context, own string, p Progress) error
 	const instead = "install uv yourself (https://docs.astral.sh/uv) and see that it is on PATH"
 	for _, args := range [][]string{
 		{python.path, "-m", "venv", dir},
-		{filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "uv>=0.5"},
+		{filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "uv>=0.8"},
 	} {
-		if _, text, err := m.exec(ctx, m.dir, lock, nil, args...); err != nil {
+		if _, text, err := m.exec(ctx, call{dir: m.dir, held: lock}, args...); err != nil {
 			_ = os.RemoveAll(dir)
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -135,15 +135,24 @@ func (m *Manager) installTool(ctx context.Context, own string, p Progress) error
 	return nil
 }
 
-// run calls uv in a folder and returns what it printed. held, if not nil, is a
-// lock that uv inherits: should this process be killed, the lock stays taken
-// until the orphan is through. The error is classified and short.
-func (m *Manager) run(ctx context.Context, doing, dir string, held *os.File, p Progress, args ...string) (string, error) {
-	uv, err := m.tool(ctx, p)
+// A call is one start of a program.
+type call struct {
+	doing   string   // what it is for, as an error begins
+	dir     string   // where it runs
+	held    *os.File // a lock that it inherits, or nil: should this process be killed, the lock stays taken until the orphan is through
+	tell    Progress
+	stdin   string
+	env     []string // beside the minimal environment
+	indexes []Index  // that it was given, to name the one that refused
+}
+
+// run calls uv and returns what it printed. The error is classified and short.
+func (m *Manager) run(ctx context.Context, c call, args ...string) (string, error) {
+	uv, err := m.tool(ctx, c.tell)
 	if err != nil {
 		return "", err
 	}
-	out, text, err := m.exec(ctx, dir, held, p, append([]string{uv, "--color", "never", "--no-progress", "--no-python-downloads"}, args...)...)
+	out, text, err := m.exec(ctx, c, append([]string{uv, "--color", "never", "--no-progress", "--no-python-downloads"}, args...)...)
 	if err == nil {
 		return out, nil
 	}
@@ -152,23 +161,24 @@ func (m *Manager) run(ctx context.Context, doing, dir string, held *os.File, p P
 	}
 	m.log.Debug("uv failed", "args", args, "stderr", text)
 	code := classify(text, ridgeline.Invalid)
-	return "", ridgeline.Errorf(code, "%s: %s%s", doing, explain(text, err), advice(text, code))
+	return "", ridgeline.Errorf(code, "%s: %s%s", c.doing, explain(text, err), advice(text, code, c.indexes))
 }
 
-// exec runs a command in the minimal environment, tells its stderr to p line by
-// line, and returns stdout and stderr, the latter without credentials.
-func (m *Manager) exec(ctx context.Context, dir string, held *os.File, p Progress, argv ...string) (string, string, error) {
+// exec runs a command in the minimal environment, tells its stderr to c.tell
+// line by line, and returns stdout and stderr, the latter without credentials.
+func (m *Manager) exec(ctx context.Context, c call, argv ...string) (string, string, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = dir, minimalEnv(os.Environ())
-	if held != nil {
-		cmd.ExtraFiles = []*os.File{held}
+	cmd.Dir, cmd.Env = c.dir, append(minimalEnv(os.Environ()), c.env...)
+	cmd.Stdin = strings.NewReader(c.stdin)
+	if c.held != nil {
+		cmd.ExtraFiles = []*os.File{c.held}
 	}
 	// Packages that have to be built start processes of their own.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer
-	lines := &lineWriter{tell: p, masker: newMasker(os.Environ())}
+	lines := &lineWriter{tell: c.tell, masker: newMasker(os.Environ())}
 	cmd.Stdout, cmd.Stderr = &out, lines
 	err := cmd.Run()
 	lines.flush()
@@ -183,6 +193,7 @@ func (m *Manager) exec(ctx context.Context, dir string, held *os.File, p Progres
 func minimalEnv(environ []string) []string {
 	keep := []string{
 		"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "NETRC",
+		"SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL",
 		"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 		"SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO",
 		"UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_KEYRING_PROVIDER", "UV_INSECURE_HOST", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS",

@@ -170,7 +170,7 @@ func (n *node) wire(ctx context.Context) error {
 			return err
 		}
 	}
-	envs, err := pyenv.New(pyenv.Options{Dir: n.path("python"), Log: log})
+	envs, err := pyenv.New(pyenv.Options{Dir: n.path("python"), Files: blobs, Log: log})
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ var everywhere = []string{"*"}
 // dependency is seen here (and in docs/dependencies.md) before it spreads.
 var doors = map[string][]string{
 	"database/sql":                             {"data", "flow", "store"},
+	"github.com/BurntSushi/toml":               {"pyenv"},
 	"github.com/bmatcuk/doublestar":            {"blob", "project"},
 	"github.com/Azure/azure-sdk-for-go":        {"blob", "internal/cloudtest"},
 	"github.com/aws/aws-sdk-go-v2":             {"blob", "internal/cloudtest"},
@@ -77,7 +78,7 @@ var doors = map[string][]string{
 	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
 	"github.com/standard-webhooks":             {"trigger"},
-	"go.yaml.in/yaml":                          {"data", "project"},
+	"go.yaml.in/yaml":                          {"data", "project", "pyenv"},
 	"gocloud.dev":                              {"blob"},
 	"golang.org/x/sys":                         everywhere,
 	"golang.org/x/term":                        {"cmd/ridgeline"},
