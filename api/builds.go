@@ -56,14 +56,22 @@ func (a *API) builds(api huma.API) {
 		MaxBodyBytes: -1, BodyReadTimeout: -1,
 	}, ridgeline.Writer, a.push)
 	route(a, api, huma.Operation{OperationID: "list-builds", Method: http.MethodGet, Path: "/builds", Summary: "Builds, newest first", Tags: []string{"builds"}},
-		ridgeline.Viewer, func(ctx context.Context, in *Listing) ([]Build, error) {
-			rows, err := a.Store.Builds(ctx, store.BuildFilter{Project: ridgeline.ProjectName(in.Project), Limit: in.Limit})
+		ridgeline.Viewer, func(ctx context.Context, in *struct {
+			Listing
+			Branch string `query:"branch"`
+			Flaky  bool   `query:"flaky" doc:"only those in which a test is known to be flaky"`
+		}) ([]Build, error) {
+			rows, err := a.Store.Builds(ctx, store.BuildFilter{Project: ridgeline.ProjectName(in.Project), Branch: in.Branch, Flaky: in.Flaky, Limit: in.Limit})
 			return list(rows, viewBuild), err
 		})
 	route(a, api, huma.Operation{OperationID: "show-build", Method: http.MethodGet, Path: "/builds/{id}", Summary: "One build", Tags: []string{"builds"}},
 		ridgeline.Viewer, func(ctx context.Context, in *byID) (Build, error) {
 			row, err := a.Store.Build(ctx, ridgeline.BuildID(in.ID))
 			return viewBuild(row), err
+		})
+	route(a, api, huma.Operation{OperationID: "show-results", Method: http.MethodGet, Path: "/builds/{id}/results", Summary: "Every test of a build, and the coverage of every file", Tags: []string{"builds"}},
+		ridgeline.Viewer, func(ctx context.Context, in *byID) (build.Results, error) {
+			return a.Builds.Results(ctx, ridgeline.BuildID(in.ID))
 		})
 	route(a, api, huma.Operation{OperationID: "cancel-build", Method: http.MethodPost, Path: "/builds/{id}/cancel", Summary: "Cancel a build", Tags: []string{"builds"}},
 		ridgeline.Writer, func(ctx context.Context, in *byID) (Build, error) {

@@ -22,20 +22,21 @@ type Check struct {
 
 // Build is one commit's passage through its checks.
 type Build struct {
-	Build       string     `json:"build"`
-	Project     string     `json:"project"`
-	Commit      string     `json:"commit"`
-	Branch      string     `json:"branch,omitempty"`
-	PullRequest string     `json:"pull_request,omitempty"`
-	Cause       string     `json:"cause" doc:"how the commit came: push, git, webhook github, nightly, retry b-…"`
-	Nightly     bool       `json:"nightly"`
-	Status      string     `json:"status"`
-	Pipeline    int        `json:"pipeline" doc:"version that stands for its code; 0 when it published nothing"`
-	Run         string     `json:"run,omitempty" doc:"run it started"`
-	Reason      string     `json:"reason,omitempty" doc:"why it failed, or why a green one published nothing new"`
-	Checks      []Check    `json:"checks"`
-	Created     time.Time  `json:"created"`
-	Ended       *time.Time `json:"ended,omitempty"`
+	Build       string           `json:"build"`
+	Project     string           `json:"project"`
+	Commit      string           `json:"commit"`
+	Branch      string           `json:"branch,omitempty"`
+	PullRequest string           `json:"pull_request,omitempty"`
+	Cause       string           `json:"cause" doc:"how the commit came: push, git, webhook github, nightly, retry b-…"`
+	Nightly     bool             `json:"nightly"`
+	Status      string           `json:"status"`
+	Pipeline    int              `json:"pipeline" doc:"version that stands for its code; 0 when it published nothing"`
+	Run         string           `json:"run,omitempty" doc:"run it started"`
+	Reason      string           `json:"reason,omitempty" doc:"why it failed, or why a green one published nothing new"`
+	Checks      []Check          `json:"checks"`
+	Report      ridgeline.Report `json:"report" doc:"what the tests said, and how that compares; all of it is at /api/v1/builds/{id}/results"`
+	Created     time.Time        `json:"created"`
+	Ended       *time.Time       `json:"ended,omitempty"`
 }
 
 // Step is one part of a run.
@@ -196,6 +197,7 @@ func viewBuild(b ridgeline.Build) Build {
 	out := Build{
 		Build: string(b.ID), Project: string(b.Project), Commit: b.Commit.Hash, Branch: b.Commit.Branch, Status: string(b.Status),
 		PullRequest: b.PullRequest, Cause: b.Cause, Nightly: b.Nightly,
+		Report:   b.Report,
 		Pipeline: b.Pipeline, Run: string(b.Run), Reason: b.Reason, Created: b.Created, Ended: optional(b.Ended), Checks: []Check{},
 	}
 	for _, c := range b.Checks {

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,14 +13,13 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/gate"
-	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
 )
 
 // checks runs everything the commit has to pass and returns why it did not,
 // or nothing. Every check is run even when another is red, so that one push
-// shows all there is to mend.
+// shows all there is to mend; unless the project wants to know fast.
 func (b *Builder) checks(c *flow.Context, w *work) (string, error) {
 	env, err := flow.Step(c, "environment", func(ctx context.Context) (prepared, error) {
 		return b.prepare(ctx, *w)
@@ -28,24 +28,59 @@ func (b *Builder) checks(c *flow.Context, w *work) (string, error) {
 		return env.Reason, err
 	}
 	w.prepared = env
-	groups, errs := flow.Parallel(c, "check", len(env.Groups), func(ctx context.Context, i int) ([]ridgeline.Check, error) {
-		return b.group(ctx, *w, env.Groups[i])
+	tasks, errs := flow.Parallel(c, "check", len(env.Tasks)+1, func(ctx context.Context, i int) ([]verdict, error) {
+		if i == len(env.Tasks) {
+			return b.datasets(ctx, *w)
+		}
+		v, err := b.task(ctx, *w, env.Tasks[i])
+		return []verdict{v}, err
 	})
 	var red []string
-	for i, checks := range groups {
-		if flow.Interrupted(errs[i]) {
-			return "", errs[i]
-		}
-		if errs[i] != nil {
-			red = append(red, fmt.Sprintf("%s: %v", env.Groups[i], errs[i]))
-		}
-		for _, check := range checks {
-			if check.Status != ridgeline.Succeeded {
-				red = append(red, check.Name+": "+firstLine(check.Message))
-			}
+	for i, err := range errs {
+		switch {
+		case flow.Interrupted(err):
+			return "", err
+		case err != nil && i == len(env.Tasks):
+			red = append(red, "data: "+err.Error())
+		case err != nil:
+			red = append(red, env.Tasks[i].Name+": "+err.Error())
 		}
 	}
-	return strings.Join(red, "; "), nil
+	all := slices.Concat(tasks...)
+	covered, err := flow.Step(c, "report", func(ctx context.Context) (verdict, error) {
+		return b.report(ctx, *w, all)
+	})
+	if flow.Interrupted(err) {
+		return "", err
+	}
+	if err != nil {
+		red = append(red, "report: "+err.Error())
+	}
+	return strings.Join(append(red, reds(append(all, covered))...), "; "), nil
+}
+
+// A verdict is what a check came to, as the flow remembers it: the message and
+// the rest are in its row.
+type verdict struct {
+	Name    string
+	Status  ridgeline.Status // empty: there was nothing to check
+	Reason  string
+	Results string // blob: a taskReport; empty when it reported nothing
+}
+
+// reds says which checks are red, and only if none is, which did not run.
+func reds(all []verdict) (red []string) {
+	for _, status := range []ridgeline.Status{ridgeline.Failed, ridgeline.Cancelled} {
+		for _, v := range all {
+			if v.Status == status {
+				red = append(red, v.Name+": "+v.Reason)
+			}
+		}
+		if len(red) > 0 {
+			return red
+		}
+	}
+	return nil
 }
 
 // prepared is the outcome of the environment step. A Reason means that the
@@ -54,10 +89,13 @@ type prepared struct {
 	Reason    string
 	Lock      pyenv.Lock
 	OnPush    bool
-	Publishes bool                  // the branch is one of Publish
-	Publish   []string              // build.publish
-	Config    string                // the text of ridgeline.yaml
-	Groups    []ridgeline.CheckKind // the groups of checks this project has
+	Publishes bool           // the branch is one of Publish
+	Publish   []string       // build.publish
+	Config    string         // the text of ridgeline.yaml
+	Tasks     []project.Task // of the build, or of the nightly one
+	FailFast  bool
+	Coverage  float64 // the floor
+	Datasets  bool    // they are checked
 }
 
 // prepare reads the configuration and installs the environment.
@@ -101,15 +139,24 @@ func (b *Builder) prepare(ctx context.Context, w work) (prepared, error) {
 	if err != nil {
 		return red(err)
 	}
-	for _, t := range cfg.Build.Tasks {
-		out.Groups = append(out.Groups, ridgeline.CheckKind(t.Kind))
+	out.Tasks, out.FailFast, out.Coverage, out.Datasets = cfg.Build.Tasks, cfg.Build.FailFast, cfg.Build.Coverage, len(cfg.Data) > 0
+	if w.Nightly {
+		out.Tasks, out.Coverage, out.Datasets = cfg.Build.Nightly, 0, false
 	}
-	if len(cfg.Data) > 0 {
-		out.Groups = append(out.Groups, ridgeline.CheckData)
+	if err := b.Store.SetBuildEnvironment(ctx, w.ID, env.Hash); err != nil {
+		return prepared{}, err
 	}
 	check.Status, check.Seconds = ridgeline.Succeeded, time.Since(started).Seconds()
 	check.Message = fmt.Sprintf("Python %s, %s, environment %s", out.Lock.Python, cfg.Python.File, env.Hash[:12])
-	return out, b.Store.SaveCheck(ctx, w.ID, check)
+	if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
+		return prepared{}, err
+	}
+	for _, t := range out.Tasks { // all of them at once, in the file's order
+		if err := b.Store.SaveCheck(ctx, w.ID, w.check(t)); err != nil {
+			return prepared{}, err
+		}
+	}
+	return out, nil
 }
 
 // wish is what the project asks of its environment.
@@ -134,110 +181,140 @@ func judgeable(cfg project.Config) error {
 	return nil
 }
 
-// group runs the checks of one kind and saves each.
-func (b *Builder) group(ctx context.Context, w work, kind ridgeline.CheckKind) ([]ridgeline.Check, error) {
+// check is the row of a task that waits for its turn.
+func (w work) check(t project.Task) ridgeline.Check {
+	return ridgeline.Check{Name: t.Name, Kind: ridgeline.CheckKind(t.Kind), Status: ridgeline.Queued, Message: t.Run, Task: taskPrefix(w.ID) + t.Name}
+}
+
+// task takes one task to its end, once those that it needs are green.
+func (b *Builder) task(ctx context.Context, w work, t project.Task) (verdict, error) {
+	check := w.check(t)
+	end := func(status ridgeline.Status, message string) (verdict, error) {
+		check.Status, check.Message = status, message
+		return verdict{Name: t.Name, Status: status, Reason: firstLine(message)}, b.Store.SaveCheck(ctx, w.ID, check)
+	}
+	if why, err := b.turn(ctx, w, t); err != nil || why != "" {
+		check.Task = "" // there is no log
+		v, saved := end(ridgeline.Cancelled, why)
+		return v, errors.Join(err, saved)
+	}
+	cfg, err := b.config(ctx, w)
+	if err != nil {
+		return verdict{}, err
+	}
+	dir := filepath.Join(w.Dir, "tasks", t.Name)
+	src := filepath.Join(dir, "src")
+	if err := b.Blob.GetTree(ctx, w.Commit.Tree, src); err != nil {
+		return verdict{}, fmt.Errorf("check out %s: %w", w.Commit.Short(), err)
+	}
+	check.Status = ridgeline.Running
+	if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
+		return verdict{}, err
+	}
+	env, err := b.Python.Ensure(ctx, w.Lock, nil)
+	if err != nil {
+		return verdict{}, err
+	}
+	stopped := ""
+	out, err := place{tasks: b.Tasks, env: env, vars: dataVars(cfg, src), logs: b.Blob.Logs(), tail: b.tail}.run(
+		ctx, t, check.Task, dir, func(ctx context.Context) (bool, error) {
+			why, err := b.stop(ctx, w, t)
+			stopped = why
+			return why != "", err
+		})
+	if err != nil {
+		return verdict{}, err
+	}
+	if out.Status == ridgeline.Cancelled && stopped != "" {
+		out.Message = stopped
+	}
+	check.Seconds = out.Seconds
+	v, err := end(out.Status, out.Message)
+	if err == nil {
+		v.Results, err = b.keepResults(ctx, t, out)
+	}
+	return v, err
+}
+
+// turn waits until the task may begin and says why it never will, or nothing.
+func (b *Builder) turn(ctx context.Context, w work, t project.Task) (string, error) {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		row, err := b.Store.Build(ctx, w.ID)
+		if err != nil {
+			return "", err
+		}
+		if why := w.stopped(row, t); why != "" {
+			return why, nil
+		}
+		waiting := false
+		for _, c := range row.Checks {
+			switch {
+			case !slices.Contains(t.Needs, c.Name) || c.Status == ridgeline.Succeeded:
+			case c.Status.Terminal():
+				return "not run: it needs " + c.Name + ", which is not green", nil
+			default:
+				waiting = true
+			}
+		}
+		if !waiting {
+			return "", nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// stop says why the task has to end now, or nothing.
+func (b *Builder) stop(ctx context.Context, w work, t project.Task) (string, error) {
+	row, err := b.Store.Build(ctx, w.ID)
+	if err != nil {
+		return "", err
+	}
+	return w.stopped(row, t), nil
+}
+
+func (w work) stopped(row ridgeline.Build, t project.Task) string {
+	if row.CancelRequested {
+		return "cancelled"
+	}
+	for _, c := range row.Checks {
+		if w.FailFast && c.Status == ridgeline.Failed && c.Name != t.Name {
+			return "stopped, or not run, because " + c.Name + " was red (build.fail: fast)"
+		}
+	}
+	return ""
+}
+
+func (b *Builder) tail(ctx context.Context, name string) string {
+	text, err := b.Blob.Logs().Tail(ctx, name, 4096)
+	if err != nil {
+		b.Log.Warn("read the end of a log", "task", name, "error", err)
+	}
+	return string(text)
+}
+
+// datasets checks the project's data and saves each check.
+func (b *Builder) datasets(ctx context.Context, w work) ([]verdict, error) {
+	if !w.Datasets {
+		return nil, nil
+	}
 	cfg, err := b.config(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	env, err := b.Python.Ensure(ctx, w.Lock, nil)
+	checks, err := b.data(ctx, w, cfg)
 	if err != nil {
 		return nil, err
 	}
-	var checks []ridgeline.Check
-	switch kind {
-	case ridgeline.CheckQuality:
-		checks, err = b.command(ctx, w, cfg, env, "quality", kind, task(cfg, project.TaskQuality))
-	case ridgeline.CheckTests:
-		checks, err = b.tests(ctx, w, cfg, env)
-	case ridgeline.CheckData:
-		checks, err = b.data(ctx, w, cfg)
-	}
-	if err != nil {
-		return checks, err
-	}
-	for _, check := range checks {
-		if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
+	var all []verdict
+	for _, c := range checks {
+		if err := b.Store.SaveCheck(ctx, w.ID, c); err != nil {
 			return nil, err
 		}
+		all = append(all, verdict{Name: c.Name, Status: c.Status, Reason: firstLine(c.Message)})
 	}
-	return checks, nil
-}
-
-// command runs one shell command of the project in its environment, on the
-// checkout, and judges it by its exit code.
-func (b *Builder) command(ctx context.Context, w work, cfg project.Config, env pyenv.Env, name string, kind ridgeline.CheckKind, command string) ([]ridgeline.Check, error) {
-	task := taskPrefix(w.ID) + name
-	check := ridgeline.Check{Name: name, Kind: kind, Status: ridgeline.Running, Message: command, Task: task}
-	if err := b.Store.SaveCheck(ctx, w.ID, check); err != nil {
-		return nil, err
-	}
-	home := filepath.Join(w.Dir, "home")
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		return nil, err
-	}
-	state, err := host.Run(ctx, b.Tasks, host.Task{
-		Name: task, Command: []string{"/bin/sh", "-c", command}, Dir: w.source(), Env: env.Vars(home), Timeout: cfg.Build.Timeout,
-	}, host.Follow{Logs: b.Blob.Logs(), Cancelled: func(ctx context.Context) (bool, error) {
-		row, err := b.Store.Build(ctx, w.ID)
-		return row.CancelRequested, err
-	}})
-	if err != nil {
-		return nil, err
-	}
-	check.Seconds = state.Usage.WallSeconds
-	switch {
-	case state.Phase == host.Ended && state.Reason == host.Exited && state.ExitCode == 0:
-		check.Status, check.Message = ridgeline.Succeeded, command
-	case state.Phase == host.Ended && state.Reason == host.Killed:
-		check.Status, check.Message = ridgeline.Cancelled, "cancelled"
-	default:
-		check.Status = ridgeline.Failed
-		check.Message = command + ": " + state.Message
-		if tail, err := b.Blob.Logs().Tail(ctx, task, 4096); err == nil {
-			check.Message += "\n" + strings.TrimSpace(host.LastLines(string(tail), 12))
-		}
-	}
-	return []ridgeline.Check{check}, nil
-}
-
-// tests runs the unit tests and reads what they report beside their exit code.
-func (b *Builder) tests(ctx context.Context, w work, cfg project.Config, env pyenv.Env) ([]ridgeline.Check, error) {
-	checks, err := b.command(ctx, w, cfg, env, "tests", ridgeline.CheckTests, task(cfg, project.TaskTests))
-	if err != nil || checks[0].Status == ridgeline.Cancelled {
-		return checks, err
-	}
-	if suite, err := readJUnit(filepath.Join(w.source(), junitPath(task(cfg, project.TaskTests)))); err == nil {
-		log := checks[0].Message
-		checks[0].Message = suite.summary()
-		if checks[0].Status == ridgeline.Failed && len(suite.Failures) == 0 {
-			checks[0].Message += "; " + log
-		}
-	}
-	if cfg.Build.Coverage <= 0 {
-		return checks, nil
-	}
-	check := ridgeline.Check{Name: "coverage", Kind: ridgeline.CheckCoverage, Status: ridgeline.Succeeded}
-	percent, err := readCoverage(filepath.Join(w.source(), coveragePath(task(cfg, project.TaskTests))))
-	switch {
-	case err != nil:
-		check.Status = ridgeline.Failed
-		check.Message = fmt.Sprintf("no coverage report: %v; let build.tests write one (pytest --cov=PACKAGE --cov-report=xml)", err)
-	case percent < cfg.Build.Coverage:
-		check.Status = ridgeline.Failed
-		check.Message = fmt.Sprintf("%.1f %% of lines are covered, build.coverage asks for %g %%", percent, cfg.Build.Coverage)
-	default:
-		check.Message = fmt.Sprintf("%.1f %% of lines (at least %g %%)", percent, cfg.Build.Coverage)
-	}
-	return append(checks, check), nil
-}
-
-// task is the command of the build's task of that kind.
-func task(cfg project.Config, kind string) string {
-	for _, t := range cfg.Build.Tasks {
-		if t.Kind == kind {
-			return t.Run
-		}
-	}
-	return ""
+	return all, nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -178,6 +179,17 @@ func (s *Store) SaveReport(ctx context.Context, id ridgeline.BuildID, r ridgelin
 	return s.changeBuild(ctx, "save the report of", id, func(tx *Store, _ *ridgeline.Build) error {
 		_, err := tx.tx.Exec(ctx, `UPDATE builds SET report = $1, flaky = $2 WHERE id = $3`, jsonText(r), int64(len(r.Flaky)), id)
 		return err
+	})
+}
+
+// MarkFlaky adds tests to those that the build's report calls flaky.
+func (s *Store) MarkFlaky(ctx context.Context, id ridgeline.BuildID, tests []string) error {
+	return s.changeBuild(ctx, "mark flaky tests of", id, func(tx *Store, b *ridgeline.Build) error {
+		r := b.Report
+		r.Flaky = append(slices.Clone(r.Flaky), tests...)
+		slices.Sort(r.Flaky)
+		r.Flaky = slices.Compact(r.Flaky)
+		return tx.SaveReport(ctx, id, r)
 	})
 }
 
