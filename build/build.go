@@ -40,7 +40,8 @@ type Builder struct {
 	Dir     string // working folders, one per build, removed at its end
 	Log     *slog.Logger
 	// Train creates the run that a newly published pipeline asks for, in the
-	// transaction that publishes it. Conflict: there is none now, and why.
+	// transaction that publishes it. Conflict or Invalid: there is none, and why;
+	// then it has written nothing.
 	Train   func(ctx context.Context, tx *store.Store, r ridgeline.Run) (ridgeline.Run, error)
 	Started func(ctx context.Context, run ridgeline.RunID) error // starts that run once it is committed
 }
@@ -192,8 +193,8 @@ func (b *Builder) publish(ctx context.Context, s *store.Store, row ridgeline.Bui
 		reason = fmt.Sprintf("nothing new: pipeline %d of build %s is the same code in the same environment; ridgeline train starts it again", p.Version, p.Build)
 	case w.OnPush:
 		run, err := b.Train(ctx, s, ridgeline.Run{Project: row.Project, Pipeline: p.Version, Cause: row.Cause + " " + string(row.ID), Caller: row.Caller})
-		switch {
-		case ridgeline.CodeOf(err) == ridgeline.Conflict:
+		switch code := ridgeline.CodeOf(err); {
+		case code == ridgeline.Conflict || code == ridgeline.Invalid:
 			reason = "no run was started: " + err.Error()
 		case err != nil:
 			return published{}, err

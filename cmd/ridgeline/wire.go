@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -220,7 +219,9 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	n.builds = &build.Builder{
 		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Library: library, Dir: n.path("work"), Log: log,
-		Train:   n.trainPublished,
+		Train: func(ctx context.Context, tx *store.Store, r ridgeline.Run) (ridgeline.Run, error) {
+			return n.runs.Create(ctx, tx, pipeline.Request{Project: r.Project, Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller})
+		},
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	webhooks := trigger.NewWebhooks(n.store, secrets, n.options.Networks, n.url)
@@ -253,17 +254,6 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Gateway: gateway, Log: log})
 	return nil
-}
-
-// trainPublished creates the run of a pipeline that a build publishes.
-func (n *node) trainPublished(ctx context.Context, tx *store.Store, r ridgeline.Run) (ridgeline.Run, error) {
-	r.Created, r.Status = time.Now().UTC(), ridgeline.Queued
-	id, err := ridgeline.NewID("r", r.Created, rand.Read)
-	if err != nil {
-		return r, err
-	}
-	r.ID = ridgeline.RunID(id)
-	return r, tx.CreateRun(ctx, r)
 }
 
 // start sees to it that a flow runs. A server that does not lead leaves it to
