@@ -228,7 +228,7 @@ func TestAPI_roles(t *testing.T) {
 			t.Errorf("%s as %s: %v, want Denied", test.path, test.client.Token, err)
 		}
 	}
-	_, err := s.viewer.Push(t.Context(), ridgeline.Commit{Project: "iris", Hash: hash}, archive(t, "ridgeline.yaml"))
+	_, err := s.viewer.Push(t.Context(), ridgeline.Commit{Project: "iris", Hash: hash}, "", archive(t, "ridgeline.yaml"))
 	refused(t, err, ridgeline.Denied, "this needs a writer")
 }
 
@@ -254,7 +254,7 @@ func TestAPI_push(t *testing.T) {
 			if test.change != nil {
 				test.change(&c)
 			}
-			_, err := s.writer.Push(ctx, c, test.archive)
+			_, err := s.writer.Push(ctx, c, "", test.archive)
 			refused(t, err, ridgeline.Invalid, test.says)
 		})
 	}
@@ -262,7 +262,7 @@ func TestAPI_push(t *testing.T) {
 		t.Errorf("what was refused left builds %v, started %v, %v", rows, s.started, err)
 	}
 
-	b, err := s.writer.Push(ctx, commit, archive(t, "ridgeline.yaml", "iris/train.py"))
+	b, err := s.writer.Push(ctx, commit, "", archive(t, "ridgeline.yaml", "iris/train.py"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func TestAPI_push(t *testing.T) {
 		t.Errorf("kept %q, %v", text, err)
 	}
 	commit.Dirty = true // the same files in another order are the same tree
-	again, err := s.writer.Push(ctx, commit, archive(t, "iris/train.py", "ridgeline.yaml"))
+	again, err := s.writer.Push(ctx, commit, "", archive(t, "iris/train.py", "ridgeline.yaml"))
 	if err != nil || again.Commit != hash+"-dirty-"+row.Commit.Tree[:8] {
 		t.Errorf("got %+v, %v", again, err)
 	}

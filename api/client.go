@@ -111,9 +111,10 @@ func refusal(res *http.Response) error {
 	return ridgeline.Errorf(code, "%s", message)
 }
 
-// Push hands over a source archive.
-func (c *Client) Push(ctx context.Context, commit ridgeline.Commit, archive io.Reader) (Build, error) {
-	q := url.Values{"commit": {commit.Hash}, "branch": {commit.Branch}, "message": {commit.Message}, "author": {commit.Author}}
+// Push hands over a source archive; of a commit that is for a pull request,
+// with its number.
+func (c *Client) Push(ctx context.Context, commit ridgeline.Commit, pullRequest string, archive io.Reader) (Build, error) {
+	q := url.Values{"commit": {commit.Hash}, "branch": {commit.Branch}, "message": {commit.Message}, "author": {commit.Author}, "pull_request": {pullRequest}}
 	if commit.Dirty {
 		q.Set("dirty", "true")
 	}

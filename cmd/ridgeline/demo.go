@@ -82,7 +82,7 @@ func (c *cli) runDemo(ctx context.Context, dir, listen string, keep bool) error 
 		return err
 	}
 	f := &follower{client, newBoard(c.err, c.json)}
-	pushed, err := pushDir(ctx, client, work)
+	pushed, err := pushDir(ctx, client, work, source{})
 	if err != nil {
 		return err
 	}

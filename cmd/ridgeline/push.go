@@ -4,22 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
-	"github.com/ridgeline-mlops/ridgeline/blob"
-	"github.com/ridgeline-mlops/ridgeline/project"
 )
 
 func (c *cli) push() *cobra.Command {
 	var detach bool
+	var at source
 	cmd := &cobra.Command{
 		Use:   "push [DIR]",
 		Short: "Build the commit (or the dirty tree, marked so), train it and release it; follow to the end",
@@ -37,7 +31,7 @@ that too. Exit code 0 when everything ended well (a rejected or inconclusive mod
 			if err != nil {
 				return err
 			}
-			b, err := pushDir(cmd.Context(), client, dir)
+			b, err := pushDir(cmd.Context(), client, dir, at)
 			if err != nil {
 				return err
 			}
@@ -48,7 +42,53 @@ that too. Exit code 0 when everything ended well (a rejected or inconclusive mod
 			return c.pushed(cmd.Context(), f, b.Build)
 		},
 	}
+	sourceFlags(cmd, &at)
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not follow the build; print it as JSON")
+	return cmd
+}
+
+// publish is push for a CI system: it has run the tasks itself, and wants to
+// know which pipeline came of the commit.
+func (c *cli) publish() *cobra.Command {
+	var at source
+	cmd := &cobra.Command{
+		Use:   "publish [DIR]",
+		Short: "Hand the commit to the server, as a last step in another CI system; print the pipeline that stands for it",
+		Long: `Publish hands the commit in DIR (default: here) to the server, as ridgeline push does, and
+waits for its build, not for what the pipeline then makes. The branch and the pull request of
+a detached checkout are found in the variables of GitHub Actions, GitLab CI, Azure Pipelines,
+Jenkins and Bitbucket. The same code is the same pipeline, however often it comes. Exit code 0
+when the build is green, whether its branch publishes or not.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			at.strict = true
+			b, err := pushDir(cmd.Context(), client, dir, at)
+			if err != nil {
+				return err
+			}
+			if b, err = (&follower{client, newBoard(c.err, c.json)}).build(cmd.Context(), b.Build); err != nil {
+				return c.interrupted(err, "ridgeline build "+b.Build)
+			}
+			if c.json {
+				err = c.print(b)
+			} else if b.Status == "succeeded" {
+				fmt.Fprintln(c.out, published(b))
+			}
+			if b.Status != "succeeded" {
+				return buildFailure(b)
+			}
+			return err
+		},
+	}
+	sourceFlags(cmd, &at)
 	return cmd
 }
 
@@ -133,122 +173,4 @@ func (c *cli) interrupted(err error, again string) error {
 		return &exitError{code: exitInterrupted}
 	}
 	return err
-}
-
-// pushDir archives a project's files and hands them to the server.
-func pushDir(ctx context.Context, client *api.Client, dir string) (api.Build, error) {
-	cfg, err := project.Load(dir)
-	if err != nil {
-		return api.Build{}, err
-	}
-	commit, files, err := readGit(ctx, dir)
-	if err != nil {
-		return api.Build{}, err
-	}
-	commit.Project = cfg.Project
-	staging, err := os.MkdirTemp("", "ridgeline-push-")
-	if err != nil {
-		return api.Build{}, err
-	}
-	defer os.RemoveAll(staging)
-	for _, name := range files {
-		if err := stage(filepath.Join(dir, name), filepath.Join(staging, name)); err != nil {
-			return api.Build{}, fmt.Errorf("read %s: %w", name, err)
-		}
-	}
-	r, w := io.Pipe()
-	go func() { w.CloseWithError(blob.Archive(w, staging)) }()
-	defer r.Close()
-	return client.Push(ctx, commit, r)
-}
-
-// stage puts one file of the working tree into the folder to be archived.
-func stage(from, to string) error {
-	info, err := os.Lstat(from)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // deleted in the working tree, not yet in git
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
-	}
-	if info.Mode()&os.ModeSymlink != 0 {
-		target, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(target, to)
-	}
-	if info.IsDir() {
-		return nil // a submodule: its files are another repository's
-	}
-	if err := os.Link(from, to); err == nil {
-		return nil
-	}
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, info.Mode().Perm())
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
-}
-
-// readGit reads the commit of a working tree, whether it is dirty, and the
-// files that belong to it: tracked ones, and new ones that git does not
-// ignore.
-func readGit(ctx context.Context, dir string) (ridgeline.Commit, []string, error) {
-	git := func(args ...string) (string, error) {
-		cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
-		out, err := cmd.Output()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return "", fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(string(exit.Stderr)))
-		}
-		return strings.TrimSuffix(string(out), "\n"), err
-	}
-	head, err := git("rev-parse", "HEAD")
-	if err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			return ridgeline.Commit{}, nil, ridgeline.Errorf(ridgeline.Invalid, "git is not installed, and ridgeline push reads the commit with it: install git")
-		}
-		return ridgeline.Commit{}, nil, ridgeline.Errorf(ridgeline.Invalid, "%s is not a git repository with a commit: run git init && git add -A && git commit -m first (%v)", dir, err)
-	}
-	status, err := git("status", "--porcelain", "--untracked-files=normal", "--", ".")
-	if err != nil {
-		return ridgeline.Commit{}, nil, err
-	}
-	listed, err := git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
-	if err != nil {
-		return ridgeline.Commit{}, nil, err
-	}
-	branch, err := git("rev-parse", "--abbrev-ref", "HEAD")
-	if err != nil {
-		return ridgeline.Commit{}, nil, err
-	}
-	if branch == "HEAD" { // detached: on none
-		branch = ""
-	}
-	subject, err := git("log", "-1", "--format=%s%n%an")
-	if err != nil {
-		return ridgeline.Commit{}, nil, err
-	}
-	message, author, _ := strings.Cut(subject, "\n")
-	commit := ridgeline.Commit{Hash: head, Branch: branch, Message: clip(message, 200), Author: clip(author, 100), Dirty: status != ""}
-	var files []string
-	for name := range strings.SplitSeq(listed, "\x00") {
-		if name != "" {
-			files = append(files, name)
-		}
-	}
-	return commit, files, nil
 }
