@@ -127,7 +127,7 @@ func (b *Builder) Run(c *flow.Context, id string) error {
 			return work{}, err
 		}
 		row, err := s.Build(ctx, build)
-		return work{ID: build, Commit: row.Commit, Nightly: row.Nightly}, err
+		return work{ID: build, Commit: row.Commit, Nightly: row.Nightly, PullRequest: row.PullRequest}, err
 	})
 	if err != nil {
 		return err
@@ -223,10 +223,11 @@ func (w work) withheld(row ridgeline.Build) string {
 
 // work is what one build carries from step to step.
 type work struct {
-	ID      ridgeline.BuildID
-	Commit  ridgeline.Commit
-	Nightly bool
-	Dir     string `json:"-"` // this server's; another one may go on with the build
+	ID          ridgeline.BuildID
+	Commit      ridgeline.Commit
+	Nightly     bool
+	PullRequest string
+	Dir         string `json:"-"` // this server's; another one may go on with the build
 	prepared
 }
 

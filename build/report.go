@@ -201,21 +201,25 @@ func (b *Builder) before(ctx context.Context, w work) (ridgeline.Build, error) {
 	if err != nil {
 		return ridgeline.Build{}, err
 	}
-	if p, err := b.Store.Pipeline(ctx, w.Commit.Project, 0); err == nil && !w.Nightly {
-		row, err := b.Store.Build(ctx, p.Build)
-		if err != nil {
-			return row, err
-		}
-		rows = append(rows, row)
-	}
 	earlier := false // they are listed newest first
 	for _, row := range rows {
-		if earlier && row.Nightly == w.Nightly && row.Report.Results != "" {
+		if earlier && row.Nightly == w.Nightly && row.PullRequest == w.PullRequest && row.Report.Results != "" {
 			return row, nil
 		}
 		earlier = earlier || row.ID == w.ID
 	}
-	return ridgeline.Build{}, nil
+	p, err := b.Store.Pipeline(ctx, w.Commit.Project, 0)
+	if ridgeline.CodeOf(err) == ridgeline.NotFound || w.Nightly {
+		return ridgeline.Build{}, nil
+	}
+	if err != nil {
+		return ridgeline.Build{}, err
+	}
+	row, err := b.Store.Build(ctx, p.Build)
+	if row.Report.Results == "" {
+		return ridgeline.Build{}, err
+	}
+	return row, err
 }
 
 // A testKey names a test within a build.

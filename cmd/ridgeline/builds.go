@@ -30,7 +30,7 @@ func (c *cli) builds() *cobra.Command {
 				for _, b := range list {
 					note := b.Reason
 					if len(b.Report.Flaky) > 0 {
-						note = strings.Trim(note+"; flaky: "+strings.Join(b.Report.Flaky, ", "), "; ")
+						note = strings.Trim("flaky: "+strings.Join(b.Report.Flaky, ", ")+"; "+note, "; ")
 					}
 					rows = append(rows, []string{
 						b.Build, b.Project, clip(b.Commit, 12), b.Branch, b.Cause, b.Status, tests(b.Report), version0(b.Pipeline), ago(b.Created), clip(oneLine(note), 60),
