@@ -6,65 +6,67 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 )
 
 // Check holds the dataset at path against checks, the text of a checks.yaml
-// that checksName names in messages:
+// that checksName names in messages; docs/checks.md has all there is to write
+// in it. Every rule gives one finding, kept or broken; missing values break
+// nullable alone. An error means that the checks or the data could not be read
+// at all; mistakes in the checks are reported together, each with its place.
 //
-//	rows: {min: 100, max: 1000000}     # min is 1 when absent
-//	strict: true                       # no columns beyond those named
-//	columns:
-//	  age: {type: integer, nullable: false, min: 0, max: 120}
-//	  bmi: {type: number, mean: {reference: 26.4, tolerance: 15%}, std: {reference: 4.4, tolerance: 1}}
-//	  sex: {values: [1, 2]}
-//	  id:  {unique: true, pattern: "[A-Z]{2}[0-9]+"}     # the whole value matches
-//	  seen: {type: date, min: 2020-01-01}
-//
-// type is number, integer, string, boolean, date or timestamp. Every rule
-// gives one finding, kept or broken; missing values break nullable alone. An
-// error means that the checks or the data could not be read at all; mistakes
-// in the checks are reported together, each with its line. The data is read
-// once, and once more for examples when a rule is broken.
+// The data is read once; once more for examples when a rule is broken, and
+// once for each rule of keys, of order and of SQL. References are read twice,
+// a part of their rows and then all. Memory does not grow with the rows:
+// what has to remember them (unique, in) spills to disk.
 func (d *DB) Check(ctx context.Context, path string, checks []byte, checksName string, o CheckOptions) ([]Finding, error) {
 	r, err := parseRules(checks, checksName)
 	if err != nil {
 		return nil, err
 	}
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
 	s, err := d.source(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	c := checker{source: &s, file: checksName}
-	c.plan(r)
-	if err := c.measure(ctx, d); err != nil {
+	c := &checker{db: d, source: &s, rules: &r, file: checksName, options: o}
+	if err := c.references(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.examples(ctx, d); err != nil {
+	c.plan()
+	if err := c.measures.run(ctx, d, &s, s.relation()); err != nil {
 		return nil, err
 	}
-	for i := range c.findings {
-		c.findings[i].Severity = Fail
+	c.calibrate()
+	for _, later := range c.queries {
+		if err := later(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.examples(ctx); err != nil {
+		return nil, err
 	}
 	return c.findings, nil
 }
 
 // A checker turns rules into one query and its answer into findings.
 type checker struct {
-	source   *source
-	file     string
-	findings []Finding
-	measures []string // SQL aggregates
-	judges   []judge
-	broken   []example
-}
+	db      *DB
+	source  *source
+	rules   *rules
+	file    string
+	options CheckOptions
 
-// A judge completes findings[finding] from the values of its measures.
-type judge struct {
-	finding, first int
-	complete       func(f *Finding, values []any)
-	example        example
+	compared map[string]*reference // by the name that rules give them
+	findings []Finding
+	measures batch
+	rows     int64 // known once the measures are
+	broken   []example
+	shifted  []*shifted                        // to be judged once all counts are known
+	queries  []func(ctx context.Context) error // rules that need a query of their own
 }
 
 // An example says how to find the rows that break a rule.
@@ -74,221 +76,165 @@ type example struct {
 	text    string // SQL: the value as people see it; for unique, the value
 }
 
-// add plans a rule that needs the measures.
-func (c *checker) add(f Finding, measures []string, ex example, complete func(f *Finding, values []any)) {
-	ex.finding = len(c.findings)
-	c.judges = append(c.judges, judge{len(c.findings), len(c.measures), complete, ex})
+// say adds a finding and returns its place.
+func (c *checker) say(column *columnRules, f Finding) int {
+	if column != nil {
+		f.Column = column.name
+	}
+	if f.Severity == "" {
+		f.Severity = c.rules.severityOf(column, f.Rule)
+	}
 	c.findings = append(c.findings, f)
-	c.measures = append(c.measures, measures...)
+	return len(c.findings) - 1
 }
 
-func (c *checker) plan(r rules) {
-	c.planRows(r)
+// add plans a rule that needs the measures.
+func (c *checker) add(column *columnRules, f Finding, measures []string, ex example, complete func(f *Finding, values []any)) {
+	ex.finding = c.say(column, f)
+	c.measures.add(measures, func(values []any) {
+		f := &c.findings[ex.finding]
+		if complete(f, values); !f.OK && ex.text != "" {
+			c.broken = append(c.broken, ex)
+		}
+	})
+}
+
+func (c *checker) plan() {
+	c.planRows()
+	c.planFresh()
 	named := map[string]bool{}
-	for _, rule := range r.columns {
-		named[rule.name] = true
-		c.planColumn(rule)
+	for i := range c.rules.columns {
+		named[c.rules.columns[i].name] = true
+		c.planColumn(&c.rules.columns[i])
 	}
-	if r.strict {
+	if c.rules.strict {
 		extra := slices.DeleteFunc(slices.Clone(c.source.column), func(name string) bool { return named[name] })
 		f := Finding{Rule: "strict", Expected: "only the columns that " + c.file + " names", Found: "no other", OK: len(extra) == 0}
 		if !f.OK {
-			f.Found = "also " + strings.Join(extra, ", ")
+			f.Found = "also " + listed(extra)
 		}
-		c.findings = append(c.findings, f)
+		c.say(nil, f)
 	}
+	for _, key := range c.rules.unique {
+		c.planKey(key)
+	}
+	c.planSQL()
 }
 
-func (c *checker) planRows(r rules) {
+// listed names columns, and counts those that would make a message unreadable.
+func listed(names []string) string {
+	const most = 20
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+func (c *checker) planRows() {
+	r := c.rules.rows
 	lo, hi := int64(1), int64(math.MaxInt64)
-	if r.minRows != nil {
-		lo = *r.minRows
+	if r.min != nil {
+		lo = *r.min
 	}
 	expected := "at least " + count(lo, "row")
-	if r.maxRows != nil {
-		hi = *r.maxRows
+	if r.max != nil {
+		hi = *r.max
 		expected = fmt.Sprintf("%d to %s", lo, count(hi, "row"))
 	}
-	c.add(Finding{Rule: "rows", Expected: expected}, []string{"count(*)"}, example{}, func(f *Finding, v []any) {
-		n := v[0].(int64)
-		f.Found, f.OK = count(n, "row"), n >= lo && n <= hi
+	c.add(nil, Finding{Rule: "rows", Expected: expected}, []string{"count(*)"}, example{}, func(f *Finding, v []any) {
+		c.rows = v[0].(int64)
+		f.Found, f.OK = count(c.rows, "row"), c.rows >= lo && c.rows <= hi
 	})
-}
-
-func (c *checker) planColumn(r columnRules) {
-	i := slices.Index(c.source.column, r.name)
-	f := Finding{Column: r.name, Rule: "present", Expected: "a column named " + strconv.Quote(r.name), Found: "it", OK: true}
-	if i < 0 {
-		f.OK, f.Found = false, fmt.Sprintf("no such column%s; %s has %s", c.source.almost(r.name), filepath.Base(c.source.path), strings.Join(c.source.column, ", "))
-		c.findings = append(c.findings, f)
+	if r.change == nil {
 		return
 	}
-	c.findings = append(c.findings, f)
+	f := Finding{Rule: "rows", Expected: "at most " + r.text + " more or fewer rows than the reference"}
+	ref := c.compared[r.against]
+	if !ref.there {
+		f.OK, f.Found = true, noReference(r.against)
+		c.say(nil, f)
+		return
+	}
+	c.add(nil, f, nil, example{}, func(f *Finding, _ []any) {
+		change := float64(c.rows)/float64(max(ref.rows, 1)) - 1
+		f.OK, f.Found = math.Abs(change) <= *r.change, fmt.Sprintf("%s where the reference has %d (%+.3g %%)", count(c.rows, "row"), ref.rows, 100*change)
+	})
+}
+
+func noReference(name string) string {
+	if name == "" {
+		return "no accepted version to compare with yet"
+	}
+	return "no " + name + " to compare with yet"
+}
+
+func (c *checker) planFresh() {
+	r := c.rules.fresh
+	if r == nil {
+		return
+	}
+	f := Finding{Column: r.column, Rule: "fresh", Expected: "a value of the last " + r.text}
+	i := slices.Index(c.source.column, r.column)
+	if i < 0 {
+		f.Found = c.absent(r.column)
+		c.say(nil, f)
+		return
+	}
 	s := c.source.subject(i, c.source.types[i])
-	if r.typ != "" {
-		c.none(Finding{Column: r.name, Rule: "type", Expected: r.typ}, s, s.misfit(r.typ), c.declaredAs(i))
-	}
-	if !r.nullable {
-		c.add(Finding{Column: r.name, Rule: "nullable", Expected: "a value in every row"}, []string{"count(*) FILTER (WHERE " + s.null + ")"},
-			example{bad: s.null, text: "'no value'"}, func(f *Finding, v []any) {
-				n := v[0].(int64)
-				f.OK, f.Found = n == 0, count(n, "missing value")
-			})
-	}
-	if r.min != nil {
-		c.limit(r.name, "min", s, r.min, "<", "min")
-	}
-	if r.max != nil {
-		c.limit(r.name, "max", s, r.max, ">", "max")
-	}
-	if r.values != nil {
-		bad := s.text + " NOT IN (" + strings.Trim(literals(r.values.texts), "[]") + ")"
-		if len(r.values.numbers) > 0 {
-			list := make([]string, len(r.values.numbers))
-			for i, v := range r.values.numbers {
-				list[i] = double(v)
-			}
-			bad = "(" + bad + " AND coalesce(" + s.number + " NOT IN (" + strings.Join(list, ", ") + "), true))"
-		}
-		c.none(Finding{Column: r.name, Rule: "values", Expected: "one of " + strings.Join(r.values.texts, ", ")}, s, bad, "")
-	}
-	if r.pattern != "" {
-		c.none(Finding{Column: r.name, Rule: "pattern", Expected: "all values to match " + r.pattern}, s, "NOT regexp_full_match("+s.text+", "+literal(r.pattern)+")", "")
-	}
-	if r.unique {
-		present := "CASE WHEN NOT " + s.null + " THEN " + s.text + " END"
-		c.add(Finding{Column: r.name, Rule: "unique", Expected: "each value once"},
-			[]string{"count(" + present + ")", "count(DISTINCT " + present + ")"}, example{text: present}, func(f *Finding, v []any) {
-				n, distinct := v[0].(int64), v[1].(int64)
-				f.OK, f.Found = n == distinct, fmt.Sprintf("%s, %d of them different", count(n, "value"), distinct)
-			})
-	}
-	// Values that are no finite number have no part in a moment: type, min and max catch them.
-	finite := s.finite()
-	if r.mean != nil {
-		c.moment(r.name, "mean", "avg("+finite+")", r.mean)
-	}
-	if r.std != nil {
-		c.moment(r.name, "std", "stddev_samp("+finite+")", r.std)
-	}
-}
-
-// declaredAs tells the type of a column whose file declares types.
-func (c *checker) declaredAs(i int) string {
-	if c.source.format == csvFormat {
-		return ""
-	}
-	return "; the file declares " + c.source.types[i]
-}
-
-// none plans a rule that no value may break.
-func (c *checker) none(f Finding, s subject, bad, note string) {
-	bad = "NOT (" + s.null + ") AND (" + bad + ")"
-	c.add(f, []string{"count(*) FILTER (WHERE " + bad + ")", "count(*) FILTER (WHERE NOT (" + s.null + "))"}, example{bad: bad, text: shown(s.text)}, func(f *Finding, v []any) {
-		n, all := v[0].(int64), v[1].(int64)
-		if f.OK = n == 0; f.OK {
-			f.Found = "that in " + count(all, "value")
-		} else {
-			f.Found = fmt.Sprintf("%d of %s otherwise%s", n, count(all, "value"), note)
-		}
-	})
-}
-
-// limit plans a min or a max. A value that is neither number nor time cannot
-// keep it.
-func (c *checker) limit(name, rule string, s subject, b *bound, beyond, extreme string) {
-	value, edge := s.number, double(b.number)
-	if b.time != "" {
-		value, edge = s.time, "TIMESTAMP "+literal(b.time)
-	}
-	word := map[string]string{"min": "at least ", "max": "at most "}[rule]
-	bad := fmt.Sprintf("NOT (%s) AND coalesce((%s) %s %s, true)", s.null, value, beyond, edge)
-	seen := fmt.Sprintf("CAST(%s(CASE WHEN NOT (%s) THEN %s END) AS VARCHAR)", extreme, s.null, value)
-	c.add(Finding{Column: name, Rule: rule, Expected: word + b.text}, []string{"count(*) FILTER (WHERE " + bad + ")", seen}, example{bad: bad, text: shown(s.text)}, func(f *Finding, v []any) {
-		n := v[0].(int64)
-		f.OK = n == 0
-		f.Found = map[string]string{"min": "lowest ", "max": "highest "}[rule] + "none"
-		if v[1] != nil {
-			f.Found = strings.Replace(f.Found, "none", strings.TrimSuffix(fmt.Sprint(v[1]), ".0"), 1)
-		}
-		if n > 0 {
-			f.Found += ", " + count(n, "value") + " beyond or not comparable"
-		}
-	})
-}
-
-// moment plans a mean or std rule.
-func (c *checker) moment(name, rule, measure string, r *shapeRule) {
-	c.add(Finding{Column: name, Rule: rule, Expected: r.text}, []string{measure}, example{}, func(f *Finding, v []any) {
-		x, ok := v[0].(float64)
+	c.add(nil, f, []string{"epoch_us(max(" + s.time + "))"}, example{}, func(f *Finding, v []any) {
+		us, ok := v[0].(int64)
 		if !ok {
-			f.Found = "too few numbers to tell"
+			f.Found = "no date or timestamp"
 			return
 		}
-		f.OK = math.Abs(x-r.reference) <= r.tolerance
-		f.Found = strconv.FormatFloat(x, 'g', 6, 64)
-		if !f.OK && r.reference != 0 {
-			f.Found += fmt.Sprintf(" (%+.3g %%)", 100*(x-r.reference)/math.Abs(r.reference))
-		}
+		last := time.UnixMicro(us).UTC()
+		age := c.options.Now.Sub(last)
+		f.OK, f.Found = age <= r.maxAge, fmt.Sprintf("%s as the latest, %s old", last.Format("2006-01-02 15:04:05"), age.Round(time.Minute))
 	})
 }
 
-func double(v float64) string {
-	return "CAST('" + strconv.FormatFloat(v, 'g', -1, 64) + "' AS DOUBLE)"
-}
-
-// measure reads the data once and completes the findings.
-func (c *checker) measure(ctx context.Context, d *DB) error {
-	values, err := d.row(ctx, "SELECT "+strings.Join(c.measures, ", ")+" FROM "+c.source.relation())
-	if err != nil {
-		return c.source.explain(ctx, err)
-	}
-	for _, j := range c.judges {
-		f := &c.findings[j.finding]
-		j.complete(f, values[j.first:])
-		if !f.OK && j.example.text != "" {
-			c.broken = append(c.broken, j.example)
-		}
-	}
-	return nil
+// absent says that the data lacks a column.
+func (c *checker) absent(name string) string {
+	return fmt.Sprintf("no such column%s; %s has %s", c.source.almost(name), filepath.Base(c.source.path), listed(c.source.column))
 }
 
 // examples finds the first three rows that break each broken rule: one more
 // reading for all of them, and one for each column with repeated values.
-func (c *checker) examples(ctx context.Context, d *DB) error {
-	var list []string
-	var of []int
+func (c *checker) examples(ctx context.Context) error {
+	var b batch
 	for _, ex := range c.broken {
 		if ex.bad == "" {
-			if err := c.repeats(ctx, d, ex); err != nil {
+			if err := c.repeats(ctx, ex); err != nil {
 				return err
 			}
 			continue
 		}
-		list = append(list, fmt.Sprintf("arg_min('row ' || n || ': ' || %s, n, 3) FILTER (WHERE %s)", ex.text, ex.bad))
-		of = append(of, ex.finding)
+		b.add([]string{fmt.Sprintf("arg_min('row ' || n || ': ' || %s, n, 3) FILTER (WHERE %s)", ex.text, ex.bad)}, func(v []any) {
+			rows, _ := v[0].([]any)
+			for _, row := range rows {
+				c.findings[ex.finding].Rows = append(c.findings[ex.finding].Rows, fmt.Sprint(row))
+			}
+		})
 	}
-	if len(list) == 0 {
-		return nil
-	}
-	values, err := d.row(ctx, fmt.Sprintf("SELECT %s FROM (SELECT row_number() OVER () AS n, * FROM %s)", strings.Join(list, ", "), c.source.relation()))
-	if err != nil {
-		return c.source.explain(ctx, err)
-	}
-	for i, v := range values {
-		rows, _ := v.([]any)
-		for _, row := range rows {
-			c.findings[of[i]].Rows = append(c.findings[of[i]].Rows, fmt.Sprint(row))
-		}
-	}
-	return nil
+	return b.run(ctx, c.db, c.source, c.numbered())
+}
+
+// numbered is the source with a column n that counts its rows from 1.
+func (c *checker) numbered() string {
+	return "(SELECT row_number() OVER () AS n, * FROM " + c.source.relation() + ")"
 }
 
 // repeats names the first values that occur more than once.
-func (c *checker) repeats(ctx context.Context, d *DB, ex example) error {
-	rows, err := d.db.QueryContext(ctx, fmt.Sprintf(
-		`SELECT 'rows ' || array_to_string(min(n, 3), ', ') || ': ' || %s FROM (SELECT row_number() OVER () AS n, %s AS v FROM %s)
-		 WHERE v IS NOT NULL GROUP BY v HAVING count(*) > 1 ORDER BY min(n) LIMIT 3`, shown("v"), ex.text, c.source.relation()))
+func (c *checker) repeats(ctx context.Context, ex example) error {
+	query := fmt.Sprintf(
+		`SELECT 'rows ' || array_to_string(min(n, 3), ', ') || ': ' || %s FROM (SELECT n, %s AS v FROM %s)
+		 WHERE v IS NOT NULL GROUP BY v HAVING count(*) > 1 ORDER BY min(n) LIMIT 3`, shown("v"), ex.text, c.numbered())
+	return c.rowsOf(ctx, ex.finding, query)
+}
+
+// rowsOf appends the texts that a query answers to a finding's examples.
+func (c *checker) rowsOf(ctx context.Context, finding int, query string) error {
+	rows, err := c.db.db.QueryContext(ctx, query)
 	if err != nil {
 		return c.source.explain(ctx, err)
 	}
@@ -298,9 +244,12 @@ func (c *checker) repeats(ctx context.Context, d *DB, ex example) error {
 		if err := rows.Scan(&row); err != nil {
 			return err
 		}
-		c.findings[ex.finding].Rows = append(c.findings[ex.finding].Rows, row)
+		c.findings[finding].Rows = append(c.findings[finding].Rows, row)
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return c.source.explain(ctx, err)
+	}
+	return nil
 }
 
 // shown quotes a value for people, and shortens a long one.

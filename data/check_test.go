@@ -184,10 +184,10 @@ columns:
 `
 	_, err := db.Check(t.Context(), write(t, "a.csv", "a\n1\n"), []byte(text), "my/checks.yaml", data.CheckOptions{})
 	refused(t, err,
-		"my/checks.yaml:1: rows.min", `my/checks.yaml:1: rows: unknown key "least"; known are min, max`, `:2: checks: unknown key "strct"`,
-		":4: column a: type: expected one of number, integer", ":4: column a: nullable: expected true or false", ":6: column b: min 5 is above max 3",
-		":8: column c: values: expected a list", ":8: column c: pattern: ", ":9: column d: mean: tolerance: a percentage of reference 0", ":10: column e: std: expected both",
-		":11: column f: min 3 does not go with type string", ":12: column g: min 2026-01-01 and max 3 are not of one kind", `:13: column h: expected a mapping`, ":14: column i: mean: reference", `:15: columns: "i" is given twice`)
+		"my/checks.yaml:1:13: rows.min", `my/checks.yaml:1:17: rows: unknown key "least"`, `:2:1: checks: unknown key "strct": did you mean strict?`,
+		":4:13: column a: type: expected one of number, integer", ":4:30: column a: nullable: expected true or false", ":6:10: column b: min 5 is above max 3",
+		":8:15: column c: values: expected a list", ":8:27: column c: pattern: ", ":9:39: column d: mean: tolerance: a percentage of reference 0", ":10:12: column e: std: expected both",
+		":11:26: column f: min 3 does not go with type string", ":12:12: column g: min 2026-01-01 and max 3 are not of one kind", `:13:6: column h: expected a mapping`, ":14:25: column i: mean: reference", `:15:3: columns: "i" is given twice`)
 	_, err = db.Check(t.Context(), "none.csv", nil, "checks.yaml", data.CheckOptions{})
 	refused(t, err, "checks.yaml is empty")
 	_, err = db.Check(t.Context(), "none.csv", []byte("a: [\n"), "checks.yaml", data.CheckOptions{})

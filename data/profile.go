@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -158,14 +159,26 @@ func countTop(b *batch, s subject, c *ColumnProfile) {
 // histogram is the answer of DuckDB's histogram functions over texts.
 func histogram(v any) map[string]int64 {
 	counts := map[string]int64{}
-	if m, ok := v.(duckdb.OrderedMap); ok {
-		rows := m.Values()
-		for i, k := range m.Keys() {
-			n, _ := rows[i].(uint64)
-			counts[fmt.Sprint(k)] = int64(n)
-		}
+	for k, n := range pairs(v) {
+		counts[fmt.Sprint(k)] = n
 	}
 	return counts
+}
+
+// pairs are the entries of a map of counts.
+func pairs(v any) iter.Seq2[any, int64] {
+	return func(yield func(any, int64) bool) {
+		m, ok := v.(duckdb.OrderedMap)
+		if !ok {
+			return // NULL: no value at all
+		}
+		rows := m.Values()
+		for i, k := range m.Keys() {
+			if n, _ := rows[i].(uint64); !yield(k, int64(n)) {
+				return
+			}
+		}
+	}
 }
 
 // stddev is the sample's standard deviation, none where squares overflow.

@@ -1,62 +1,20 @@
 package data
 
 import (
+	"bytes"
 	"fmt"
-	"math"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// rules are a checks.yaml that has no mistakes.
-type rules struct {
-	minRows, maxRows *int64
-	strict           bool
-	columns          []columnRules
-}
-
-type columnRules struct {
-	name     string
-	typ      string // one of ruleTypes, or empty
-	nullable bool
-	min, max *bound
-	values   *valueSet
-	pattern  string
-	unique   bool
-	mean     *shapeRule
-	std      *shapeRule
-}
-
-// A bound is a number or a point in time.
-type bound struct {
-	text   string
-	number float64
-	time   string // as DuckDB reads it; empty for a number
-}
-
-// A valueSet is the values a column may have.
-type valueSet struct {
-	texts   []string
-	numbers []float64
-}
-
-// A shapeRule bounds a moment of a column's distribution.
-type shapeRule struct {
-	reference, tolerance float64 // both in the column's unit
-	text                 string  // as written: "26.4 ± 15%"
-}
-
-var ruleTypes = []string{"number", "integer", "string", "boolean", "date", "timestamp"}
-
-// parseRules reads checks.yaml. Every mistake is reported, each with its line.
+// parseRules reads checks.yaml. Every mistake is reported, each with its line
+// and column.
 func parseRules(text []byte, name string) (rules, error) {
-	p := ruleParser{file: name}
+	p := ruleParser{file: name, rules: rules{alarms: defaultAlarms}}
 	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	if err := yaml.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &doc); err != nil {
 		return rules{}, invalid("%s: %v", name, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if len(doc.Content) == 0 {
@@ -69,14 +27,302 @@ func parseRules(text []byte, name string) (rules, error) {
 	return p.rules, nil
 }
 
-type ruleParser struct {
-	file     string
-	rules    rules
-	mistakes []string
+func (p *ruleParser) root(n *yaml.Node) {
+	p.mapping(n, "checks", rootKeys, func(key string, k, v *yaml.Node) {
+		r := &p.rules
+		switch key {
+		case "rows":
+			p.rowsRule(k, v)
+		case "strict":
+			r.strict = p.boolean(v, "strict")
+		case "reference":
+			r.reference = p.dataset(v, "reference")
+		case "alarms":
+			r.alarms = p.rate(v, "alarms")
+		case "severity":
+			r.severity = p.severities(v, "severity")
+		case "unique":
+			r.unique = p.keys(v)
+		case "fresh":
+			r.fresh = p.fresh(v)
+		case "sql":
+			r.sql = p.sql(v)
+		case "columns":
+			p.mapping(v, "columns", nil, func(key string, k, v *yaml.Node) { p.column(key, k, v) })
+		}
+	})
 }
 
-func (p *ruleParser) wrong(n *yaml.Node, format string, args ...any) {
-	p.mistakes = append(p.mistakes, fmt.Sprintf("%s:%d: ", p.file, n.Line)+fmt.Sprintf(format, args...))
+func (p *ruleParser) rowsRule(k, n *yaml.Node) {
+	r := &p.rules.rows
+	p.mapping(n, "rows", []string{"min", "max", "change", "against"}, func(key string, _, v *yaml.Node) {
+		switch key {
+		case "min":
+			r.min = p.rows(v, "rows.min")
+		case "max":
+			r.max = p.rows(v, "rows.max")
+		case "change":
+			r.change, r.text = p.share(v, "rows.change", 0), v.Value
+		case "against":
+			r.against = p.dataset(v, "rows.against")
+		}
+	})
+	if lo, hi := r.min, r.max; lo != nil && hi != nil && *lo > *hi {
+		p.wrong(k, "rows: min %d is above max %d", *lo, *hi)
+	}
+}
+
+// keys reads [a, b], a key of two columns, or [[a, b], {columns: [c, d]}].
+func (p *ruleParser) keys(n *yaml.Node) []keyRule {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		p.wrong(n, "unique: expected columns such as [customer, day], or a list of such lists, found %s", describe(n))
+		return nil
+	}
+	if !slices.ContainsFunc(n.Content, func(v *yaml.Node) bool { return resolve(v).Kind != yaml.ScalarNode }) {
+		return []keyRule{{columns: p.texts(n, "unique")}}
+	}
+	var out []keyRule
+	for _, v := range n.Content {
+		k := keyRule{}
+		if v = resolve(v); v.Kind != yaml.MappingNode {
+			k.columns = p.texts(v, "unique")
+		} else {
+			p.mapping(v, "unique", []string{"columns", "severity"}, func(key string, _, v *yaml.Node) {
+				if key == "columns" {
+					k.columns = p.texts(v, "unique: columns")
+				} else {
+					k.severity = p.severity(v, "unique: severity")
+				}
+			})
+		}
+		if len(k.columns) == 0 {
+			p.wrong(v, "unique: expected at least one column")
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+func (p *ruleParser) fresh(n *yaml.Node) *freshRule {
+	f := &freshRule{}
+	p.mapping(n, "fresh", []string{"column", "max_age"}, func(key string, _, v *yaml.Node) {
+		if key == "column" {
+			f.column = p.text(v, "fresh: column")
+		} else {
+			f.maxAge, f.text = p.duration(v, "fresh: max_age"), v.Value
+		}
+	})
+	if n.Kind == yaml.MappingNode && (f.column == "" || f.maxAge == 0) {
+		p.wrong(n, "fresh: expected both, such as {column: seen, max_age: 36h}")
+	}
+	return f
+}
+
+func (p *ruleParser) sql(n *yaml.Node) []sqlRule {
+	if n.Kind != yaml.SequenceNode {
+		p.wrong(n, "sql: expected a list of {name, query}, found %s", describe(n))
+		return nil
+	}
+	var out []sqlRule
+	for _, v := range n.Content {
+		r := sqlRule{}
+		v = resolve(v)
+		p.mapping(v, "sql", []string{"name", "query", "severity"}, func(key string, _, v *yaml.Node) {
+			switch key {
+			case "name":
+				r.name = p.text(v, "sql: name")
+			case "query":
+				r.query = strings.TrimRight(strings.TrimSpace(p.text(v, "sql: query")), "; \n")
+			case "severity":
+				r.severity = p.severity(v, "sql: severity")
+			}
+		})
+		if v.Kind == yaml.MappingNode && (r.name == "" || r.query == "") {
+			p.wrong(v, "sql: expected a name and a query, such as {name: no refunds, query: \"SELECT * FROM data WHERE amount < 0\"}")
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (p *ruleParser) column(name string, _, n *yaml.Node) {
+	c := columnRules{name: name, nullable: true}
+	defer func() { p.rules.columns = append(p.rules.columns, c) }()
+	what := "column " + name
+	if n.Tag == "!!null" {
+		return // only that it is there
+	}
+	var at = map[string]*yaml.Node{}
+	p.mapping(n, what, columnKeys, func(key string, _, v *yaml.Node) {
+		at[key] = v
+		p.columnRule(&c, key, v, what+": "+key)
+	})
+	p.bounds(&c, at, what)
+	numeric := c.typ == "" || c.typ == "number" || c.typ == "integer"
+	temporal := c.typ == "date" || c.typ == "timestamp"
+	for _, key := range []string{"mean", "std", "quantiles"} {
+		if at[key] != nil && !numeric {
+			p.wrong(at[key], "%s: %s needs type number or integer, not %s", what, key, c.typ)
+		}
+	}
+	if at["ks"] != nil && !numeric && !temporal {
+		p.wrong(at["ks"], "%s: ks needs an order: type number, integer, date or timestamp, not %s; use psi, js, chi2 or categories", what, c.typ)
+	}
+}
+
+func (p *ruleParser) columnRule(c *columnRules, key string, v *yaml.Node, what string) {
+	switch key {
+	case "type":
+		c.typ = p.choice(v, what, ruleTypes)
+	case "nullable":
+		c.nullable, c.nulls = p.nullable(v, what)
+	case "unique":
+		c.unique = p.boolean(v, what)
+	case "min":
+		c.min = p.bound(v, what)
+	case "max":
+		c.max = p.bound(v, what)
+	case "values":
+		c.values = p.values(v, what)
+	case "pattern":
+		c.pattern = p.pattern(v, what)
+	case "length":
+		c.length = p.length(v, what)
+	case "in":
+		c.in = p.in(v, what)
+	case "ordered":
+		c.ordered = p.choice(v, what, orders)
+	case "mean", "std":
+		if b, ok := p.band(v, what); ok {
+			b.rule = key
+			c.bands = append(c.bands, b)
+		}
+	case "quantiles":
+		c.bands = append(c.bands, p.quantiles(v, what)...)
+	case "psi", "js", "ks", "chi2":
+		if s, ok := p.shift(v, what); ok {
+			s.rule = key
+			c.shifts = append(c.shifts, s)
+		}
+	case "categories":
+		if s, ok := p.categories(v, what); ok {
+			s.rule = key
+			c.shifts = append(c.shifts, s)
+		}
+	case "severity":
+		c.severity = p.severities(v, what)
+	}
+}
+
+// bounds holds min and max against each other and against the type.
+func (p *ruleParser) bounds(c *columnRules, at map[string]*yaml.Node, what string) {
+	if c.min != nil && c.max != nil {
+		switch {
+		case (c.min.time == "") != (c.max.time == ""):
+			p.wrong(at["min"], "%s: min %s and max %s are not of one kind; write two numbers or two dates", what, c.min.text, c.max.text)
+		case c.min.time == "" && c.min.number > c.max.number, c.min.time > c.max.time:
+			p.wrong(at["min"], "%s: min %s is above max %s", what, c.min.text, c.max.text)
+		}
+	}
+	numeric := c.typ == "" || c.typ == "number" || c.typ == "integer"
+	temporal := c.typ == "" || c.typ == "date" || c.typ == "timestamp"
+	for _, key := range []string{"min", "max"} {
+		b := map[string]*bound{"min": c.min, "max": c.max}[key]
+		if b != nil && (b.time == "" && !numeric || b.time != "" && !temporal) {
+			p.wrong(at[key], "%s: %s %s does not go with type %s", what, key, b.text, c.typ)
+		}
+	}
+}
+
+func (p *ruleParser) in(n *yaml.Node, what string) *inRule {
+	r := &inRule{}
+	p.mapping(n, what, []string{"dataset", "column"}, func(key string, _, v *yaml.Node) {
+		if key == "dataset" {
+			r.dataset = p.dataset(v, what+": dataset")
+		} else {
+			r.column = p.text(v, what+": column")
+		}
+	})
+	if n.Kind == yaml.MappingNode && (r.dataset == "" || r.column == "") {
+		p.wrong(n, "%s: expected both, such as {dataset: customers, column: id}", what)
+	}
+	return r
+}
+
+func (p *ruleParser) length(n *yaml.Node, what string) *lengthRule {
+	l := &lengthRule{}
+	if n.Kind == yaml.ScalarNode {
+		l.min = p.count(n, what, "characters")
+		l.max = l.min
+		return l
+	}
+	p.mapping(n, what, []string{"min", "max"}, func(key string, _, v *yaml.Node) {
+		if key == "min" {
+			l.min = p.count(v, what+": min", "characters")
+		} else {
+			l.max = p.count(v, what+": max", "characters")
+		}
+	})
+	if l.min != nil && l.max != nil && *l.min > *l.max {
+		p.wrong(n, "%s: min %d is above max %d", what, *l.min, *l.max)
+	}
+	return l
+}
+
+// nullable reads true, false or {max: 5%}.
+func (p *ruleParser) nullable(n *yaml.Node, what string) (bool, *amount) {
+	if n.Kind != yaml.MappingNode {
+		return p.boolean(n, what), nil
+	}
+	var a *amount
+	p.mapping(n, what, []string{"max"}, func(_ string, _, v *yaml.Node) {
+		text, percent := strings.CutSuffix(v.Value, "%")
+		f, ok := p.float(text)
+		switch {
+		case v.Kind != yaml.ScalarNode || !ok || f < 0 || percent && f > 100 || !percent && f > 1 && f != float64(int64(f)):
+			p.wrong(v, "%s: max: expected a share such as 5%%, or a number of rows, found %s", what, describe(v))
+		case percent:
+			a = &amount{share: f / 100, text: v.Value}
+		case f > 0 && f < 1:
+			a = &amount{share: f, text: v.Value}
+		default:
+			a = &amount{rows: int64(f), text: count(int64(f), "row")}
+		}
+	})
+	if a == nil {
+		a = &amount{}
+	}
+	return false, a
+}
+
+// severities reads warn, fail, or a mapping from rules (and default) to them.
+func (p *ruleParser) severities(n *yaml.Node, what string) severities {
+	if n.Kind == yaml.ScalarNode {
+		return severities{all: p.severity(n, what)}
+	}
+	s := severities{rule: map[string]Severity{}}
+	p.mapping(n, what, append([]string{"default"}, ruleNames...), func(key string, _, v *yaml.Node) {
+		if one := p.severity(v, what+": "+key); key == "default" {
+			s.all = one
+		} else {
+			s.rule[key] = one
+		}
+	})
+	return s
+}
+
+func (p *ruleParser) severity(n *yaml.Node, what string) Severity {
+	return Severity(p.choice(n, what, []string{string(Fail), string(Warn)}))
+}
+
+func (p *ruleParser) dataset(n *yaml.Node, what string) string {
+	name := p.text(n, what)
+	base, version, versioned := strings.Cut(name, ":")
+	if f, ok := p.float(version); name != "" && (base == "" || versioned && (!ok || f < 1 || f != float64(int64(f)))) {
+		p.wrong(n, "%s: expected a dataset such as sales or sales:4, found %s", what, describe(n))
+		return ""
+	}
+	return name
 }
 
 // mapping calls f for each key of n, in order; unknown and doubled keys are mistakes.
@@ -97,7 +343,9 @@ func (p *ruleParser) mapping(n *yaml.Node, what string, known []string, f func(k
 		case seen[k.Value]:
 			p.wrong(k, "%s: %q is given twice", what, k.Value)
 		case known != nil && !slices.Contains(known, k.Value):
-			p.wrong(k, "%s: unknown key %q; known are %s", what, k.Value, strings.Join(known, ", "))
+			p.wrong(k, "%s: %s", what, unknownKey(k.Value, known))
+		case strings.ContainsRune(k.Value, 0):
+			p.wrong(k, "%s: %q holds a zero byte", what, k.Value)
 		default:
 			f(k.Value, k, v)
 		}
@@ -105,217 +353,12 @@ func (p *ruleParser) mapping(n *yaml.Node, what string, known []string, f func(k
 	}
 }
 
-func resolve(n *yaml.Node) *yaml.Node {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	return n
+func (p *ruleParser) wrong(n *yaml.Node, format string, args ...any) {
+	p.mistakes = append(p.mistakes, fmt.Sprintf("%s:%d:%d: ", p.file, n.Line, n.Column)+fmt.Sprintf(format, args...))
 }
 
-func describe(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	if n.Tag == "!!null" {
-		return "nothing"
-	}
-	return strconv.Quote(n.Value)
-}
-
-func (p *ruleParser) root(n *yaml.Node) {
-	p.mapping(n, "checks", []string{"rows", "strict", "columns"}, func(key string, k, v *yaml.Node) {
-		switch key {
-		case "rows":
-			p.mapping(v, "rows", []string{"min", "max"}, func(key string, _, v *yaml.Node) {
-				if rows, ok := p.rows(v, "rows."+key); ok && key == "min" {
-					p.rules.minRows = &rows
-				} else if ok {
-					p.rules.maxRows = &rows
-				}
-			})
-			if lo, hi := p.rules.minRows, p.rules.maxRows; lo != nil && hi != nil && *lo > *hi {
-				p.wrong(k, "rows: min %d is above max %d", *lo, *hi)
-			}
-		case "strict":
-			p.rules.strict = p.boolean(v, "strict")
-		case "columns":
-			p.mapping(v, "columns", nil, func(key string, k, v *yaml.Node) { p.column(key, k, v) })
-		}
-	})
-}
-
-var columnKeys = []string{"type", "nullable", "min", "max", "values", "pattern", "unique", "mean", "std"}
-
-func (p *ruleParser) column(name string, k, n *yaml.Node) {
-	c := columnRules{name: name, nullable: true}
-	defer func() { p.rules.columns = append(p.rules.columns, c) }()
-	what := "column " + name
-	if n.Tag == "!!null" {
-		return // only that it is there
-	}
-	var at = map[string]*yaml.Node{}
-	p.mapping(n, what, columnKeys, func(key string, _, v *yaml.Node) {
-		at[key] = v
-		what := what + ": " + key
-		switch key {
-		case "type":
-			if c.typ = v.Value; v.Kind != yaml.ScalarNode || !slices.Contains(ruleTypes, v.Value) {
-				p.wrong(v, "%s: expected one of %s, found %s", what, strings.Join(ruleTypes, ", "), describe(v))
-				c.typ = ""
-			}
-		case "nullable":
-			c.nullable = p.boolean(v, what)
-		case "unique":
-			c.unique = p.boolean(v, what)
-		case "min":
-			c.min = p.bound(v, what)
-		case "max":
-			c.max = p.bound(v, what)
-		case "values":
-			c.values = p.values(v, what)
-		case "pattern":
-			c.pattern = p.pattern(v, what)
-		case "mean":
-			c.mean = p.shape(v, what)
-		case "std":
-			c.std = p.shape(v, what)
-		}
-	})
-	if c.min != nil && c.max != nil {
-		switch {
-		case (c.min.time == "") != (c.max.time == ""):
-			p.wrong(at["min"], "%s: min %s and max %s are not of one kind; write two numbers or two dates", what, c.min.text, c.max.text)
-		case c.min.time == "" && c.min.number > c.max.number, c.min.time > c.max.time:
-			p.wrong(at["min"], "%s: min %s is above max %s", what, c.min.text, c.max.text)
-		}
-	}
-	numeric := c.typ == "" || c.typ == "number" || c.typ == "integer"
-	temporal := c.typ == "" || c.typ == "date" || c.typ == "timestamp"
-	for _, key := range []string{"min", "max"} {
-		b := map[string]*bound{"min": c.min, "max": c.max}[key]
-		if b == nil {
-			continue
-		}
-		if b.time == "" && !numeric || b.time != "" && !temporal {
-			p.wrong(at[key], "%s: %s %s does not go with type %s", what, key, b.text, c.typ)
-		}
-	}
-	for _, key := range []string{"mean", "std"} {
-		if at[key] != nil && !numeric {
-			p.wrong(at[key], "%s: %s needs type number or integer, not %s", what, key, c.typ)
-		}
-	}
-}
-
-func (p *ruleParser) rows(n *yaml.Node, what string) (int64, bool) {
-	v, err := strconv.ParseInt(n.Value, 10, 64)
-	if n.Kind != yaml.ScalarNode || err != nil || v < 0 {
-		p.wrong(n, "%s: expected a number of rows, found %s", what, describe(n))
-		return 0, false
-	}
-	return v, true
-}
-
-func (p *ruleParser) boolean(n *yaml.Node, what string) bool {
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
-		p.wrong(n, "%s: expected true or false, found %s", what, describe(n))
-	}
-	return strings.EqualFold(n.Value, "true")
-}
-
-func (p *ruleParser) number(n *yaml.Node, what string) (float64, bool) {
-	v, err := strconv.ParseFloat(n.Value, 64)
-	if n.Kind != yaml.ScalarNode || err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		p.wrong(n, "%s: expected a number, found %s", what, describe(n))
-		return 0, false
-	}
-	return v, true
-}
-
-func (p *ruleParser) bound(n *yaml.Node, what string) *bound {
-	if n.Kind == yaml.ScalarNode {
-		for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04:05", time.RFC3339} {
-			if t, err := time.Parse(layout, n.Value); err == nil {
-				return &bound{text: n.Value, time: t.UTC().Format("2006-01-02 15:04:05")}
-			}
-		}
-		if v, err := strconv.ParseFloat(n.Value, 64); err == nil && !math.IsNaN(v) && !math.IsInf(v, 0) {
-			return &bound{text: n.Value, number: v}
-		}
-	}
-	p.wrong(n, "%s: expected a number or a date such as 2026-01-31, found %s", what, describe(n))
-	return nil
-}
-
-func (p *ruleParser) values(n *yaml.Node, what string) *valueSet {
-	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		p.wrong(n, "%s: expected a list such as [a, b], found %s", what, describe(n))
-		return nil
-	}
-	set := &valueSet{}
-	for _, v := range n.Content {
-		v = resolve(v)
-		if v.Kind != yaml.ScalarNode || v.Tag == "!!null" || strings.ContainsRune(v.Value, 0) {
-			p.wrong(v, "%s: expected texts and numbers, found %s; for missing values use nullable", what, describe(v))
-			continue
-		}
-		set.texts = append(set.texts, v.Value)
-		if f, err := strconv.ParseFloat(v.Value, 64); err == nil && (v.Tag == "!!int" || v.Tag == "!!float") && !math.IsNaN(f) {
-			set.numbers = append(set.numbers, f)
-		}
-	}
-	return set
-}
-
-// pattern wants RE2's syntax, which Go and DuckDB share.
-func (p *ruleParser) pattern(n *yaml.Node, what string) string {
-	_, err := regexp.Compile(n.Value)
-	switch {
-	case n.Kind != yaml.ScalarNode || n.Value == "" || strings.ContainsRune(n.Value, 0):
-		p.wrong(n, "%s: expected a regular expression, found %s", what, describe(n))
-	case err != nil:
-		p.wrong(n, "%s: %v", what, err)
-	}
-	return n.Value
-}
-
-func (p *ruleParser) shape(n *yaml.Node, what string) *shapeRule {
-	var s shapeRule
-	var reference, tolerance *yaml.Node
-	p.mapping(n, what, []string{"reference", "tolerance"}, func(key string, _, v *yaml.Node) {
-		if key == "reference" {
-			reference = v
-		} else {
-			tolerance = v
-		}
-	})
-	if n.Kind != yaml.MappingNode {
-		return nil
-	}
-	if reference == nil || tolerance == nil {
-		p.wrong(n, "%s: expected both, such as {reference: 26.4, tolerance: 15%%}", what)
-		return nil
-	}
-	var ok bool
-	if s.reference, ok = p.number(reference, what+": reference"); !ok {
-		return nil
-	}
-	percent, isPercent := strings.CutSuffix(tolerance.Value, "%")
-	v, err := strconv.ParseFloat(strings.TrimSpace(percent), 64)
-	if tolerance.Kind != yaml.ScalarNode || err != nil || !(v > 0) || math.IsInf(v, 0) {
-		p.wrong(tolerance, "%s: tolerance: expected a positive number or percentage such as 15%%, found %s", what, describe(tolerance))
-		return nil
-	}
-	if s.tolerance = v; isPercent {
-		if s.reference == 0 {
-			p.wrong(tolerance, "%s: tolerance: a percentage of reference 0 is nothing; write an absolute tolerance", what)
-			return nil
-		}
-		s.tolerance = v / 100 * math.Abs(s.reference)
-	}
-	s.text = fmt.Sprintf("%s ± %s", reference.Value, tolerance.Value)
-	return &s
+type ruleParser struct {
+	file     string
+	rules    rules
+	mistakes []string
 }
