@@ -115,6 +115,10 @@ func (r *reader) tasks(list *taskList, n *yaml.Node, what, name, kind string, ti
 	if len(entries) == 0 && n.Kind == yaml.MappingNode {
 		r.at(n, "%s is empty: add a task, such as %s, or remove it", what, example)
 	}
+	if len(entries) > maxSteps {
+		r.at(entries[maxSteps].key, "%s: more than %d tasks: put some into one command", what, maxSteps)
+		entries = entries[:maxSteps]
+	}
 	for _, e := range entries {
 		at := what + "." + clip(e.name, 60)
 		r.checkName(e.key, "task", e.name)

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -370,5 +371,19 @@ func TestMatch(t *testing.T) {
 	some := &Inputs{Code: []string{"src"}, Params: []string{}}
 	if !some.SeesCode("src/x") || some.SeesCode("x") || !some.SeesData("x") || some.SeesParam("x") {
 		t.Error("a list narrows, an empty one hides")
+	}
+}
+
+// Everything about the steps is looked at by pairs: a file of a megabyte must
+// not keep a server busy for minutes.
+func TestParse_too_many_steps(t *testing.T) {
+	var steps, tasks strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&steps, "    s%d: x\n", i)
+		fmt.Fprintf(&tasks, "    t%d: x\n", i)
+	}
+	_, err := Parse("r.yaml", []byte(withPipeline("  steps:\n"+steps.String())+"build:\n  tests:\n"+tasks.String()))
+	if err == nil || !strings.Contains(err.Error(), "more than 500 steps") || !strings.Contains(err.Error(), "more than 500 tasks") || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("%v", err)
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// maxSteps is more steps than a pipeline has, and more tasks than a build.
+const maxSteps = 500
+
 // reserved are the steps that the pipeline adds itself.
 var reserved = []string{"pack", "gate", "register"}
 
@@ -17,6 +20,10 @@ func (r *reader) steps(e entry, datasets []string, params []Param) []Step {
 	entries := r.entries(e.value, "pipeline.steps", "a map from a step's name to its command")
 	if len(entries) == 0 && e.value.Kind == yaml.MappingNode {
 		r.at(e.key, "pipeline.steps is empty: add at least one step, for example `train: python -m diabetes.train`")
+	}
+	if len(entries) > maxSteps {
+		r.at(entries[maxSteps].key, "pipeline.steps: more than %d steps: use a matrix, or pipelines of several projects", maxSteps)
+		entries = entries[:maxSteps]
 	}
 	var names []string
 	for _, s := range entries {

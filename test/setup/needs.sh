@@ -40,6 +40,7 @@ if [ "$what" = test ]; then
 	have_postgres || need postgresql "the store and flow tests on PostgreSQL"
 	have_runc || need runc "the test that runs an image"
 	have npm || need npm "Azurite, which the tests of azblob:// read from"
+	have groovyc || need groovy "the test of the Jenkinsfile that ridgeline ci init writes; Jenkins has this version, too"
 fi
 
 # These are not apt's to choose: a wrong version would be worse than none.
