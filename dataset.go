@@ -38,6 +38,7 @@ type DatasetManifest struct {
 	Single bool          `json:"single"`         // one file by itself, not a folder with one
 	Tree   string        `json:"tree,omitempty"` // they lie in the tree of a commit; empty: each is a blob of its own
 	Path   string        `json:"path,omitempty"` // in the tree: the file, or the folder that the names start from
+	Some   bool          `json:"some,omitempty"` // the folder in the tree has other data files, too
 	Files  []DatasetFile `json:"files"`          // by name, bytewise
 }
 
@@ -86,10 +87,12 @@ type Arrival struct {
 	Dataset string
 	Source  Source
 	Origin  string // where, without anything secret: an address, "commit 1f2e…", the names of uploaded files
+	Address string // of what is still to be fetched, which may hold a signature: never shown, and forgotten at the end
 	Status  ArrivalStatus
 	DatasetContent
 	Version     int             // of the dataset; 0 until accepted or quarantined
 	Fingerprint string          // of the source's listing; empty when it tells no changes
+	Rules       string          // sha256 of what it was checked with: checks.yaml, target, holdout
 	Listing     string          // blob with the source's files, to fetch only what changes
 	Findings    json.RawMessage // of the checks, []data.Finding; null for none
 	Reason      string          // why it is quarantined or failed

@@ -213,6 +213,22 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 	return there, nil
 }
 
+// Size is how many bytes the content of that digest has.
+func (s *Store) Size(ctx context.Context, digest string) (int64, error) {
+	k, err := key(digest)
+	if err != nil {
+		return 0, err
+	}
+	a, err := s.bucket.Attributes(ctx, k)
+	switch {
+	case gcerrors.Code(err) == gcerrors.NotFound:
+		return 0, ridgeline.Errorf(ridgeline.NotFound, "no blob %s", digest)
+	case err != nil:
+		return 0, fmt.Errorf("look for blob %s: %w", digest, err)
+	}
+	return a.Size, nil
+}
+
 // Get opens the content of that digest. Whoever reads it to the end can trust
 // it: content that is not what it was gives an error in place of io.EOF.
 func (s *Store) Get(ctx context.Context, digest string) (io.ReadCloser, error) {

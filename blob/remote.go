@@ -25,7 +25,7 @@ import (
 const MaxFiles = 100_000
 
 // globs are the characters that make a name a glob.
-const globs = "*?[{"
+const globs = "*?["
 
 // A Place is where data lies that others write: a file, a folder or a glob of
 // this machine, of a bucket, or one file of a web server. It is only read.
@@ -89,7 +89,7 @@ func (l Listing) Fingerprint() string {
 //     what follows the question mark as gocloud.dev spells it (see docs/data.md);
 //   - http:// or https://: one file.
 //
-// In a glob * and ? stay within a name, [a-z] is one character, {a,b} is either,
+// In a glob * and ? stay within a name, [a-z] is one character,
 // and ** is any number of folders; in addresses ? has its own meaning and is no glob.
 // Credentials are the server's, from the environment, and an address that
 // holds a password is refused.
@@ -328,4 +328,25 @@ func oneLine(err error) string {
 		text = strings.ToValidUTF8(text[:400], "") + "…"
 	}
 	return text
+}
+
+// Covers reports whether the object at address (s3://bucket/key, without
+// options) belongs to the place that another address names.
+func Covers(place, address string) bool {
+	p, err := url.Parse(place)
+	if err != nil {
+		return false
+	}
+	o, err := url.Parse(address)
+	if err != nil || p.Scheme != o.Scheme || p.Host != o.Host {
+		return false
+	}
+	pattern, key := strings.TrimPrefix(p.Path, "/"), strings.TrimPrefix(o.Path, "/")
+	if pattern == "" || pattern == key {
+		return true
+	}
+	if strings.ContainsAny(pattern, globs) {
+		return doublestar.MatchUnvalidated(pattern, key)
+	}
+	return strings.HasPrefix(key, strings.TrimSuffix(pattern, "/")+"/")
 }

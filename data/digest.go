@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -16,56 +15,95 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
-// Digest returns the sha256 of what lies at path, in 64 hex digits, and its
-// size in bytes. A file's digest is that of its bytes. A folder's is that of,
-// for each regular file in order of its slash-separated relative path, the
-// path, a zero byte, the size in decimal, a zero byte, and the bytes; empty
-// folders, modes and times do not count.
+// Digest returns the digest of what lies at path, in 64 hex digits, and its
+// size in bytes: Digest's of its Manifest.
 func Digest(path string) (string, int64, error) {
-	info, err := stat(path)
+	m, err := Manifest(path)
 	if err != nil {
 		return "", 0, err
 	}
-	h := sha256.New()
+	digest, size := ManifestDigest(m)
+	return digest, size, nil
+}
+
+// Manifest lists the data files at path, a file or a folder, with the sha256 of
+// their bytes. In a folder, names that start with a dot or an underscore are no
+// data, as Spark and Hive have it.
+func Manifest(path string) (ridgeline.DatasetManifest, error) {
+	info, err := stat(path)
+	if err != nil {
+		return ridgeline.DatasetManifest{}, err
+	}
 	if !info.IsDir() {
-		size, err := hashFile(h, path)
-		return hex.EncodeToString(h.Sum(nil)), size, err
+		f, err := manifestFile(path, filepath.Base(path))
+		return ridgeline.DatasetManifest{Single: true, Files: []ridgeline.DatasetFile{f}}, err
 	}
 	names, err := walk(path)
 	if err != nil {
-		return "", 0, err
+		return ridgeline.DatasetManifest{}, err
 	}
-	var total int64
-	for _, name := range names {
-		file := filepath.Join(path, filepath.FromSlash(name))
-		info, err := os.Stat(file)
+	var m ridgeline.DatasetManifest
+	for _, name := range slices.DeleteFunc(names, hidden) {
+		f, err := manifestFile(filepath.Join(path, filepath.FromSlash(name)), name)
 		if err != nil {
-			return "", 0, fmt.Errorf("digest %s: %w", path, err)
+			return ridgeline.DatasetManifest{}, err
 		}
-		fmt.Fprintf(h, "%s\x00%d\x00", name, info.Size())
-		size, err := hashFile(h, file)
-		if err != nil {
-			return "", 0, err
-		}
-		if size != info.Size() {
-			return "", 0, ridgeline.Errorf(ridgeline.Unavailable, "%s changed while it was read (%d bytes, then %d); wait until it is written, then try again", file, info.Size(), size)
-		}
-		total += size
+		m.Files = append(m.Files, f)
 	}
-	return hex.EncodeToString(h.Sum(nil)), total, nil
+	return m, nil
 }
 
-func hashFile(h hash.Hash, path string) (int64, error) {
+func manifestFile(path, name string) (ridgeline.DatasetFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, fmt.Errorf("digest: %w", err)
+		return ridgeline.DatasetFile{}, fmt.Errorf("digest: %w", err)
 	}
 	defer f.Close()
+	h := sha256.New()
 	n, err := io.Copy(h, f)
 	if err != nil {
-		return n, fmt.Errorf("digest %s: %w", path, err)
+		return ridgeline.DatasetFile{}, fmt.Errorf("digest %s: %w", path, err)
 	}
-	return n, nil
+	return ridgeline.DatasetFile{Name: name, Size: n, Digest: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// ManifestDigest is the digest that a content is known by, and its size in
+// bytes. One file by itself has the sha256 of its bytes, whatever its name.
+// Many files have the root of a Merkle tree as RFC 6962 (2.1) builds it over
+// the files in bytewise order of their names, each leaf being the name, a zero
+// byte, the size in decimal, a zero byte, and the 32 bytes of the file's
+// sha256. Where the bytes are kept has no part in it.
+func ManifestDigest(m ridgeline.DatasetManifest) (string, int64) {
+	var size int64
+	for _, f := range m.Files {
+		size += f.Size
+	}
+	if m.Single && len(m.Files) == 1 {
+		return m.Files[0].Digest, size
+	}
+	files := slices.Clone(m.Files)
+	slices.SortFunc(files, func(a, b ridgeline.DatasetFile) int { return strings.Compare(a.Name, b.Name) })
+	root := merkle(files)
+	return hex.EncodeToString(root[:]), size
+}
+
+func merkle(files []ridgeline.DatasetFile) [32]byte {
+	switch n := len(files); n {
+	case 0:
+		return sha256.Sum256(nil)
+	case 1:
+		f := files[0]
+		leaf := fmt.Appendf([]byte{0}, "%s\x00%d\x00", f.Name, f.Size)
+		sum, _ := hex.DecodeString(f.Digest) // what is no digest gives another root, and never a right one
+		return sha256.Sum256(append(leaf, sum...))
+	default:
+		k := 1
+		for k*2 < n {
+			k *= 2
+		}
+		left, right := merkle(files[:k]), merkle(files[k:])
+		return sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...))
+	}
 }
 
 // stat is os.Stat with a classified error.

@@ -38,6 +38,11 @@ func (l *Library) Content(ctx context.Context, path string, h Holdout) (Content,
 	if err != nil {
 		return Content{}, err
 	}
+	return l.Known(ctx, path, digest, h)
+}
+
+// Known is Content of a path whose digest the caller knows.
+func (l *Library) Known(ctx context.Context, path, digest string, h Holdout) (Content, error) {
 	dir := filepath.Join(l.Dir, digest[:2], digest+"-"+h.id())
 	if c, err := l.open(dir, path, digest); err == nil {
 		return c, nil

@@ -23,9 +23,9 @@ type ArrivalFilter struct {
 // CreateArrival keeps a new arrival. The same again is harmless. A remote one
 // while another of the dataset is still arriving from there is Conflict.
 func (s *Store) CreateArrival(ctx context.Context, a ridgeline.Arrival) error {
-	const insert = `INSERT INTO arrivals (id, project, dataset, source, origin, status, digest, size, length, files, columns, manifest, profile,
-			version, fingerprint, listing, findings, reason, released, cause, caller, run, created, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) ON CONFLICT (id) DO NOTHING`
+	const insert = `INSERT INTO arrivals (id, project, dataset, source, origin, address, status, digest, size, length, files, columns, manifest, profile,
+			version, fingerprint, rules, listing, findings, reason, released, cause, caller, run, created, ended)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26) ON CONFLICT (id) DO NOTHING`
 	return s.doing(ctx, "record arrival "+string(a.ID), func(tx *Store) error {
 		if err := tx.lockDataset(ctx, a.Project, a.Dataset); err != nil {
 			return err
@@ -41,19 +41,19 @@ func (s *Store) CreateArrival(ctx context.Context, a ridgeline.Arrival) error {
 				}
 			}
 		}
-		_, err := tx.tx.Exec(ctx, insert, a.ID, a.Project, a.Dataset, a.Source, a.Origin, a.Status, a.Digest, a.Size, a.Rows, a.Files, jsonText(a.Columns),
-			a.Manifest, a.Profile, a.Version, a.Fingerprint, a.Listing, []byte(a.Findings), a.Reason, jsonText(a.Released), a.Cause, a.Caller, a.Run, a.Created, a.Ended)
+		_, err := tx.tx.Exec(ctx, insert, a.ID, a.Project, a.Dataset, a.Source, a.Origin, a.Address, a.Status, a.Digest, a.Size, a.Rows, a.Files, jsonText(a.Columns),
+			a.Manifest, a.Profile, a.Version, a.Fingerprint, a.Rules, a.Listing, []byte(a.Findings), a.Reason, jsonText(a.Released), a.Cause, a.Caller, a.Run, a.Created, a.Ended)
 		return err
 	})
 }
 
-const selectArrivals = `SELECT id, project, dataset, source, origin, status, digest, size, length, files, columns, manifest, profile,
-	version, fingerprint, listing, findings, reason, released, cause, caller, run, created, ended FROM arrivals`
+const selectArrivals = `SELECT id, project, dataset, source, origin, address, status, digest, size, length, files, columns, manifest, profile,
+	version, fingerprint, rules, listing, findings, reason, released, cause, caller, run, created, ended FROM arrivals`
 
 func scanArrival(row sqlq.Row) (a ridgeline.Arrival, err error) {
 	var findings []byte
-	err = row.Scan(&a.ID, &a.Project, &a.Dataset, &a.Source, &a.Origin, &a.Status, &a.Digest, &a.Size, &a.Rows, &a.Files, asJSON(&a.Columns),
-		&a.Manifest, &a.Profile, &a.Version, &a.Fingerprint, &a.Listing, asBytes(&findings), &a.Reason, asJSON(&a.Released),
+	err = row.Scan(&a.ID, &a.Project, &a.Dataset, &a.Source, &a.Origin, &a.Address, &a.Status, &a.Digest, &a.Size, &a.Rows, &a.Files, asJSON(&a.Columns),
+		&a.Manifest, &a.Profile, &a.Version, &a.Fingerprint, &a.Rules, &a.Listing, asBytes(&findings), &a.Reason, asJSON(&a.Released),
 		&a.Cause, &a.Caller, &a.Run, asTime(&a.Created), asTime(&a.Ended))
 	a.Findings = findings
 	return a, err
@@ -121,7 +121,7 @@ func (s *Store) FinishArrival(ctx context.Context, a ridgeline.Arrival) (_ ridge
 		if err := row.Finish(a.Status, a.Reason, a.Ended); err != nil {
 			return err
 		}
-		row.DatasetContent, row.Listing, row.Fingerprint, row.Findings = a.DatasetContent, a.Listing, a.Fingerprint, a.Findings
+		row.DatasetContent, row.Listing, row.Fingerprint, row.Rules, row.Findings = a.DatasetContent, a.Listing, a.Fingerprint, a.Rules, a.Findings
 		switch row.Status {
 		case ridgeline.Accepted, ridgeline.Quarantined:
 			if fresh, err = tx.number(ctx, &row); err != nil {
@@ -132,6 +132,7 @@ func (s *Store) FinishArrival(ctx context.Context, a ridgeline.Arrival) (_ ridge
 				return err
 			}
 		}
+		row.Address = ""
 		a = row
 		return tx.saveArrival(ctx, row)
 	})
@@ -203,10 +204,10 @@ func (s *Store) number(ctx context.Context, a *ridgeline.Arrival) (fresh bool, e
 }
 
 func (s *Store) saveArrival(ctx context.Context, a ridgeline.Arrival) error {
-	const update = `UPDATE arrivals SET status = $1, digest = $2, size = $3, length = $4, files = $5, columns = $6, manifest = $7, profile = $8,
-		version = $9, fingerprint = $10, listing = $11, findings = $12, reason = $13, released = $14, ended = $15 WHERE id = $16`
+	const update = `UPDATE arrivals SET address = '', status = $1, digest = $2, size = $3, length = $4, files = $5, columns = $6, manifest = $7, profile = $8,
+		version = $9, fingerprint = $10, rules = $11, listing = $12, findings = $13, reason = $14, released = $15, ended = $16 WHERE id = $17`
 	_, err := s.tx.Exec(ctx, update, a.Status, a.Digest, a.Size, a.Rows, a.Files, jsonText(a.Columns), a.Manifest, a.Profile,
-		a.Version, a.Fingerprint, a.Listing, []byte(a.Findings), a.Reason, jsonText(a.Released), a.Ended, a.ID)
+		a.Version, a.Fingerprint, a.Rules, a.Listing, []byte(a.Findings), a.Reason, jsonText(a.Released), a.Ended, a.ID)
 	return err
 }
 

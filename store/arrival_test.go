@@ -9,8 +9,8 @@ import (
 
 func arrival(id string, digest string, created int) ridgeline.Arrival {
 	return ridgeline.Arrival{
-		ID: ridgeline.ArrivalID(id), Project: "diabetes", Dataset: "sales", Source: ridgeline.FromRemote, Origin: "s3://bucket/sales",
-		Status: ridgeline.Arriving, Fingerprint: "f" + digest, Cause: "watch", Created: at(created),
+		ID: ridgeline.ArrivalID(id), Project: "diabetes", Dataset: "sales", Source: ridgeline.FromRemote, Origin: "s3://bucket/sales", Address: "s3://bucket/sales?signature=1",
+		Status: ridgeline.Arriving, Fingerprint: "f" + digest, Rules: "r", Cause: "watch", Created: at(created),
 		DatasetContent: ridgeline.DatasetContent{
 			Digest: digest, Size: 10, Rows: 2, Files: 1, Columns: []ridgeline.Column{{Name: "a", Type: "BIGINT"}}, Manifest: "m" + digest, Profile: "p" + digest,
 		},
