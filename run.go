@@ -25,6 +25,7 @@ type Run struct {
 	Version         int // the model version it made; 0 when none
 	Release         ReleaseID
 	Reason          string // why it failed or what the gate said, in a sentence
+	Note            string // what a person should know of its data: a delivery in quarantine, a source that does not answer
 	CancelRequested bool
 	Created         time.Time
 	Started         time.Time

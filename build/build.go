@@ -17,9 +17,9 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/blob"
-	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
@@ -31,14 +31,14 @@ const Kind = "build"
 
 // A Builder runs builds. All fields are needed.
 type Builder struct {
-	Store   *store.Store
-	Blob    *blob.Store
-	Start   func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
-	Tasks   host.Tasks
-	Python  *pyenv.Manager
-	Library *data.Library
-	Dir     string // working folders, one per build, removed at its end
-	Log     *slog.Logger
+	Store  *store.Store
+	Blob   *blob.Store
+	Start  func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
+	Tasks  host.Tasks
+	Python *pyenv.Manager
+	Intake *intake.Intake
+	Dir    string // working folders, one per build, removed at its end
+	Log    *slog.Logger
 	// Train creates the run that a newly published pipeline asks for, in the
 	// transaction that publishes it. Conflict or Invalid: there is none, and why;
 	// then it has written nothing.
@@ -187,11 +187,16 @@ func (b *Builder) publish(ctx context.Context, s *store.Store, row ridgeline.Bui
 	if err != nil {
 		return published{}, err
 	}
-	out, reason := published{Pipeline: p.Version}, ""
+	out, reason, arrived := published{Pipeline: p.Version}, "", false
+	if p.Build == row.ID {
+		if arrived, err = b.arrive(ctx, s, row, w); err != nil {
+			return published{}, err
+		}
+	}
 	switch {
 	case p.Build != row.ID:
 		reason = fmt.Sprintf("nothing new: pipeline %d of build %s is the same code in the same environment; ridgeline train starts it again", p.Version, p.Build)
-	case w.OnPush:
+	case w.OnPush || arrived:
 		run, err := b.Train(ctx, s, ridgeline.Run{Project: row.Project, Pipeline: p.Version, Cause: row.Cause + " " + string(row.ID), Caller: row.Caller})
 		switch code := ridgeline.CodeOf(err); {
 		case code == ridgeline.Conflict || code == ridgeline.Invalid:

@@ -41,6 +41,7 @@ type Intake struct {
 	Files   string                                           // contents on this machine by manifest, likewise; a cache
 	Dir     string                                           // what arrivals under way remember, one folder each
 	Log     *slog.Logger
+	Config  func(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) // that the pipeline was published with
 	// Train creates the run that an accepted arrival asks for, in the transaction
 	// that accepts it. Conflict: there is none now, and why.
 	Train   func(ctx context.Context, tx *store.Store, a ridgeline.Arrival) (ridgeline.Run, error)
@@ -85,7 +86,7 @@ func (i *Intake) settings(ctx context.Context, s *store.Store, name ridgeline.Pr
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := i.config(ctx, p)
+	cfg, err := i.Config(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -94,19 +95,6 @@ func (i *Intake) settings(ctx context.Context, s *store.Store, name ridgeline.Pr
 		all = append(all, setting{Dataset: d, Pipeline: p, Starts: slices.Contains(cfg.Pipeline.On.Data, d.Name)})
 	}
 	return all, nil
-}
-
-// config reads the configuration that the pipeline was published with. One
-// published before its text was kept has it in its tree alone.
-func (i *Intake) config(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) {
-	if p.Config != "" {
-		return project.Parse(project.FileName, []byte(p.Config))
-	}
-	tree, err := i.tree(ctx, p.Commit.Tree)
-	if err != nil {
-		return project.Config{}, err
-	}
-	return project.Load(tree)
 }
 
 // tree checks a tree out, shared and read only.
@@ -185,6 +173,39 @@ func (i *Intake) Run(c *flow.Context, id string) error {
 }
 
 func (i *Intake) folder(id ridgeline.ArrivalID) string { return filepath.Join(i.Dir, string(id)) }
+
+// Tidy removes what arrivals and builds that have ended left of what they
+// remembered.
+func (i *Intake) Tidy(ctx context.Context) error {
+	folders, err := os.ReadDir(i.Dir)
+	if err != nil || len(folders) == 0 {
+		return err
+	}
+	// Asked after the look around: what begins meanwhile is not in the list.
+	open := map[string]bool{}
+	arrivals, err := i.Store.Arrivals(ctx, store.ArrivalFilter{Unfinished: true})
+	if err != nil {
+		return err
+	}
+	for _, a := range arrivals {
+		open[string(a.ID)] = true
+	}
+	builds, err := i.Store.Builds(ctx, store.BuildFilter{Unfinished: true})
+	if err != nil {
+		return err
+	}
+	for _, f := range folders {
+		for _, b := range builds {
+			open[f.Name()] = open[f.Name()] || strings.HasPrefix(f.Name(), string(b.ID)+"-")
+		}
+		if !open[f.Name()] {
+			if err := os.RemoveAll(filepath.Join(i.Dir, f.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // finish ends the arrival and creates the run that it starts, in one
 // transaction.

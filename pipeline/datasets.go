@@ -4,39 +4,52 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
-	"time"
+	"strings"
 
-	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/project"
 )
 
 // dataset is one dataset as a run's steps see it.
 type dataset struct {
+	Version                      int
 	Digest, Path, Train, Holdout string
 }
 
-// datasets makes the run's data ready on this machine.
+// datasets makes the run's data ready on this machine: the versions that are
+// pinned, else the current ones, which are then noted with the run.
 func (r *Runner) datasets(ctx context.Context, p passage, cfg project.Config) (map[string]dataset, error) {
+	versions, notes := map[string]int{}, []string(nil)
+	for _, d := range cfg.Data {
+		version, note := p.Run.Data[d.Name], ""
+		if version == 0 {
+			var err error
+			if version, note, err = r.Intake.Current(ctx, p.Run, p.Pipeline, d); err != nil {
+				return nil, fmt.Errorf("dataset %q: %w", d.Name, err)
+			}
+		}
+		versions[d.Name] = version
+		if note != "" {
+			notes = append(notes, note)
+		}
+	}
+	if err := r.Store.SetRunNote(ctx, p.Run.ID, strings.Join(notes, "\n")); err != nil {
+		return nil, err
+	}
+	if err := r.Store.SetRunData(ctx, p.Run.ID, versions); err != nil {
+		return nil, err
+	}
+	return r.ready(ctx, p, cfg, versions)
+}
+
+// ready brings versions of the pipeline's datasets onto this machine.
+func (r *Runner) ready(ctx context.Context, p passage, cfg project.Config, versions map[string]int) (map[string]dataset, error) {
 	out := map[string]dataset{}
 	for _, d := range cfg.Data {
-		path := d.Path
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(r.tree(p.Pipeline), path)
-		}
-		content, err := r.Library.Content(ctx, path, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
+		content, err := r.Intake.Ready(ctx, p.Run.Project, d, versions[d.Name])
 		if err != nil {
 			return nil, fmt.Errorf("dataset %q: %w", d.Name, err)
 		}
-		_, err = r.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{
-			Project: p.Run.Project, Name: d.Name, Created: time.Now().UTC(),
-			DatasetContent: ridgeline.DatasetContent{Digest: content.Digest, Size: content.Size, Rows: content.Rows, Columns: content.Columns},
-		})
-		if err != nil {
-			return nil, err
-		}
-		out[d.Name] = dataset{Digest: content.Digest, Path: content.Path, Train: content.Train, Holdout: content.Holdout}
+		out[d.Name] = dataset{Version: versions[d.Name], Digest: content.Digest, Path: content.Path, Train: content.Train, Holdout: content.Holdout}
 	}
 	return out, nil
 }
@@ -45,7 +58,9 @@ func (r *Runner) datasets(ctx context.Context, p passage, cfg project.Config) (m
 // another server did that, made ready again.
 func (r *Runner) here(ctx context.Context, p passage, plan plan) (map[string]dataset, error) {
 	there := true
-	for _, d := range plan.Data {
+	versions := map[string]int{}
+	for name, d := range plan.Data {
+		versions[name] = d.Version
 		for _, path := range []string{d.Path, d.Train, d.Holdout} {
 			_, err := os.Stat(path)
 			there = there && err == nil
@@ -58,14 +73,5 @@ func (r *Runner) here(ctx context.Context, p passage, plan plan) (map[string]dat
 	if err != nil {
 		return nil, err
 	}
-	again, err := r.datasets(ctx, p, cfg)
-	if err != nil {
-		return nil, err
-	}
-	for name, d := range plan.Data {
-		if again[name].Digest != d.Digest {
-			return nil, ridgeline.Errorf(ridgeline.Conflict, "dataset %q is not the one that this run began with: it was %s, and is %s on this server", name, d.Digest, again[name].Digest)
-		}
-	}
-	return again, nil
+	return r.ready(ctx, p, cfg, versions)
 }

@@ -17,10 +17,10 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/blob"
-	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/image"
+	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
@@ -37,7 +37,7 @@ type Runner struct {
 	Start    func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
 	Tasks    host.Tasks
 	Python   *pyenv.Manager
-	Library  *data.Library
+	Intake   *intake.Intake
 	Images   *image.Builder
 	Registry Registry
 	Runtime  Runtime

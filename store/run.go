@@ -49,11 +49,11 @@ func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
 }
 
 const selectRuns = `SELECT id, project, pipeline, cause, caller, params, data, resumes, from_step, no_cache, reproduces,
-	gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended FROM runs`
+	gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended, note FROM runs`
 
 func scanRun(row sqlq.Row) (r ridgeline.Run, err error) {
 	err = row.Scan(&r.ID, &r.Project, &r.Pipeline, &r.Cause, &r.Caller, asJSON(&r.Params), asJSON(&r.Data), &r.Resumes, &r.From,
-		asBool(&r.NoCache), &r.Reproduces, &r.GateOff, &r.Status, &r.Verdict, &r.Model, &r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended))
+		asBool(&r.NoCache), &r.Reproduces, &r.GateOff, &r.Status, &r.Verdict, &r.Model, &r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended), &r.Note)
 	return r, err
 }
 
@@ -157,6 +157,20 @@ func (s *Store) SetRunData(ctx context.Context, id ridgeline.RunID, data map[str
 			return ended("run", id, r.Status)
 		}
 		_, err := tx.tx.Exec(ctx, `UPDATE runs SET data = $1 WHERE id = $2`, jsonText(data), id)
+		return err
+	})
+}
+
+// SetRunNote notes what a person should know of the data that the run works on.
+func (s *Store) SetRunNote(ctx context.Context, id ridgeline.RunID, note string) error {
+	return s.changeRun(ctx, "set the note of", id, func(tx *Store, r *ridgeline.Run) error {
+		if r.Note == cleanText(note) {
+			return nil
+		}
+		if r.Status.Terminal() {
+			return ended("run", id, r.Status)
+		}
+		_, err := tx.tx.Exec(ctx, `UPDATE runs SET note = $1 WHERE id = $2`, note, id)
 		return err
 	})
 }

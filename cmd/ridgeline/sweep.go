@@ -9,6 +9,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -39,6 +40,20 @@ func (n *node) sweep(ctx context.Context, engine *flow.Engine) error {
 	for _, r := range runs {
 		err := n.ensure(ctx, engine, pipeline.Kind, string(r.ID), func() error {
 			return n.store.FinishRun(ctx, r.ID, ridgeline.Failed, lost, time.Now().UTC())
+		})
+		if err != nil {
+			return err
+		}
+	}
+	arrivals, err := n.store.Arrivals(ctx, store.ArrivalFilter{Unfinished: true})
+	if err != nil {
+		return err
+	}
+	for _, a := range arrivals {
+		err := n.ensure(ctx, engine, intake.Kind, string(a.ID), func() error {
+			a.Status, a.Reason, a.Ended = ridgeline.Lost, lost, time.Now().UTC()
+			_, _, err := n.store.FinishArrival(ctx, a)
+			return err
 		})
 		if err != nil {
 			return err

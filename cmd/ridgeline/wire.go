@@ -28,7 +28,9 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
+	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
 	"github.com/ridgeline-mlops/ridgeline/python"
 	"github.com/ridgeline-mlops/ridgeline/registry"
@@ -64,6 +66,7 @@ type node struct {
 	engine   atomic.Pointer[flow.Engine] // nil until this server leads
 	host     *process.Host
 	images   *image.Builder
+	intake   *intake.Intake
 	builds   *build.Builder
 	git      *git.Server
 	runs     *pipeline.Runner
@@ -164,7 +167,7 @@ func (n *node) wire(ctx context.Context) error {
 	if err := os.RemoveAll(n.path("tmp")); err != nil {
 		return err
 	}
-	for _, dir := range []string{"tmp", "work", "trees", "data"} {
+	for _, dir := range []string{"tmp", "work", "trees", "data", "arriving"} {
 		if err := os.MkdirAll(n.path(dir), 0o700); err != nil {
 			return err
 		}
@@ -208,8 +211,18 @@ func (n *node) wire(ctx context.Context) error {
 	n.releases = &release.Releaser{
 		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: gateway, Trees: n.path("trees"), Log: log,
 	}
+	n.intake = &intake.Intake{
+		Store: n.store, Blob: blobs, Library: library, Start: n.start, Trees: n.path("trees"), Files: n.path("data", "files"), Dir: n.path("arriving"), Log: log,
+		Config: func(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) { return n.runs.Config(ctx, p) },
+		Train: func(ctx context.Context, tx *store.Store, a ridgeline.Arrival) (ridgeline.Run, error) {
+			return n.runs.Create(ctx, tx, pipeline.Request{
+				Project: a.Project, Cause: fmt.Sprintf("data %s:%d", a.Dataset, a.Version), Caller: a.Caller, Data: map[string]int{a.Dataset: a.Version},
+			})
+		},
+		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
+	}
 	n.runs = &pipeline.Runner{
-		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Library: library, Images: n.images,
+		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Intake: n.intake, Images: n.images,
 		Registry: target, Runtime: runtime, Dir: n.path("work"), Trees: n.path("trees"), Log: log,
 		Packed: func(ctx context.Context, image string) ([]string, []string, error) {
 			l, err := local.prepare(ctx, image)
@@ -218,7 +231,7 @@ func (n *node) wire(ctx context.Context) error {
 		Released: func(ctx context.Context, id ridgeline.ReleaseID) error { return n.start(ctx, release.Kind, string(id)) },
 	}
 	n.builds = &build.Builder{
-		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Library: library, Dir: n.path("work"), Log: log,
+		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Intake: n.intake, Dir: n.path("work"), Log: log,
 		Train: func(ctx context.Context, tx *store.Store, r ridgeline.Run) (ridgeline.Run, error) {
 			return n.runs.Create(ctx, tx, pipeline.Request{Project: r.Project, Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller})
 		},
@@ -295,6 +308,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	engine.Handle(build.Kind, n.builds.Run)
 	engine.Handle(pipeline.Kind, n.runs.Run)
 	engine.Handle(release.Kind, n.releases.Run)
+	engine.Handle(intake.Kind, n.intake.Run)
 	n.engine.Store(engine)
 	if err := engine.Launch(ctx); err != nil {
 		return err
@@ -312,6 +326,12 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
 	n.goLoop(func() { _ = n.due.Run(loops) })
 	n.goLoop(func() { n.git.Run(loops) })
+	n.goLoop(func() {
+		if err := n.intake.Tidy(loops); err != nil && loops.Err() == nil {
+			n.options.Log.Error("remove what ended arrivals left", "error", err)
+		}
+		n.intake.Watch(loops)
+	})
 	n.goLoop(func() {
 		for loops.Err() == nil {
 			if _, err := engine.Retain(loops, time.Now().Add(-7*24*time.Hour)); err != nil && loops.Err() == nil {

@@ -4,6 +4,8 @@ ALTER TABLE dataset_versions ADD COLUMN files BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE dataset_versions ADD COLUMN manifest TEXT NOT NULL DEFAULT '';
 ALTER TABLE dataset_versions ADD COLUMN profile TEXT NOT NULL DEFAULT '';
 
+ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT '';
+
 CREATE TABLE datasets (
 	project         TEXT NOT NULL REFERENCES projects (name),
 	name            TEXT NOT NULL,
