@@ -72,7 +72,7 @@ func TestParse_build_mistakes(t *testing.T) {
 		{"a name of the build's", "{quality: {coverage: a}}", "build: coverage: the build has a check of this name itself"},
 		{"a bad name", "{tests: {Unit_1: a}}", `6:17: task name "Unit_1"`},
 		{"an unknown task", "{tests: {unit: a, more: {run: b, needs: [unti]}}}", `build.more.needs: there is no task "unti": did you mean unit?`},
-		{"a circle", "{tests: {aa: {run: x, needs: bb}, bb: {run: x, needs: aa}}}", "6:37: build: aa, bb needs each other in a circle (aa needs bb needs aa)"},
+		{"a circle", "{tests: {aa: {run: x, needs: bb}, bb: {run: x, needs: aa}}}", "6:37: build: aa, bb need each other in a circle (aa needs bb needs aa)"},
 		{"nothing to run", "{tests: {unit: {timeout: 3m}}}", "build.tests.unit: run is missing"},
 		{"no tasks", "{tests: {}}", "build.tests is empty"},
 		{"coverage of a linter", "{quality: {lint: {run: x, coverage: c.xml}}}", `unknown key "coverage"`},

@@ -134,6 +134,6 @@ func (r *reader) cycle(links needs, round []string) {
 		}
 	}
 	round = append(slices.Clone(round[first:]), round[:first]...)
-	r.at(links.at[round[0]], "%s: %s needs each other in a circle (%s): remove one of these needs",
+	r.at(links.at[round[0]], "%s: %s need each other in a circle (%s): remove one of these needs",
 		links.what, strings.Join(round, ", "), strings.Join(append(round, round[0]), " needs "))
 }
