@@ -25,6 +25,8 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/trigger"
+	"github.com/ridgeline-mlops/ridgeline/vault"
 )
 
 const hash = "0123456789abcdef0123456789abcdef01234567"
@@ -70,6 +72,20 @@ func open(t *testing.T) *surface {
 		Runs:     &pipeline.Runner{Store: s.store, Blob: s.blob, Start: start, Log: log},
 		Releases: &release.Releaser{Store: s.store, Blob: s.blob, Start: start, Trees: t.TempDir(), Log: log},
 		Ready:    func(context.Context, ridgeline.Endpoint) (int, error) { return 2, nil },
+	}
+	secrets, err := vault.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := trigger.ParseNetworks("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Webhooks = trigger.NewWebhooks(s.store, secrets, private, a.BaseURL)
+	a.Schedules = &trigger.Schedules{Store: s.store, Config: a.Runs.Config, Create: a.Runs.Create, Now: time.Now, Log: log}
+	a.Inbox = &trigger.Inbox{
+		Store: s.store, Config: a.Runs.Config, Create: a.Runs.Create, Log: log,
+		Started: func(ctx context.Context, id ridgeline.RunID) error { return start(ctx, pipeline.Kind, string(id)) },
 	}
 	handler := a.Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // the server's part: who is it
@@ -221,7 +237,8 @@ func TestAPI_roles(t *testing.T) {
 		{nobody, "GET", "/runs"}, {nobody, "GET", "/builds/b-1"}, {nobody, "GET", "/endpoints"},
 		{s.viewer, "POST", "/projects/iris/runs"}, {s.viewer, "POST", "/runs/r-1/cancel"}, {s.viewer, "POST", "/models/iris/releases"},
 		{s.viewer, "POST", "/releases/l-1/approve"}, {s.viewer, "POST", "/projects/iris/environments/qa/rollback"}, {s.viewer, "POST", "/endpoints/iris/qa/keys/primary/rotate"},
-		{s.writer, "GET", "/tokens"}, {s.writer, "POST", "/tokens/t-1/revoke"},
+		{s.viewer, "POST", "/events"}, {s.viewer, "POST", "/projects/iris/schedules/pause"}, {s.writer, "GET", "/webhooks"}, {s.writer, "POST", "/webhooks/h-1/test"},
+		{s.writer, "POST", "/deliveries/w-1/redeliver"}, {s.writer, "GET", "/tokens"}, {s.writer, "POST", "/tokens/t-1/revoke"},
 	} {
 		err := test.client.Do(t.Context(), test.method, "/api/v1"+test.path, nil, nil)
 		if ridgeline.CodeOf(err) != ridgeline.Denied {
@@ -293,7 +310,7 @@ func TestAPI_push(t *testing.T) {
 func TestAPI_reads(t *testing.T) {
 	s := open(t)
 	ctx := t.Context()
-	for _, path := range []string{"/builds", "/runs", "/models", "/releases", "/endpoints", "/projects/iris/data"} {
+	for _, path := range []string{"/builds", "/runs", "/models", "/releases", "/endpoints", "/projects/iris/data", "/events", "/schedules"} {
 		if list, err := api.Get[json.RawMessage](ctx, s.viewer, "/api/v1"+path); err != nil || strings.TrimSpace(string(list)) != "[]" {
 			t.Errorf("%s: got %s, %v; want an empty list, never null", path, list, err)
 		}

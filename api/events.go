@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,14 +17,16 @@ import (
 // trigger reads.
 type eventsInput struct {
 	Project string `query:"project" doc:"only this project may start; default: all that ask for such events"`
-	RawBody []byte `contentType:"application/cloudevents+json"`
 	header  http.Header
+	body    io.Reader
 }
 
-// Resolve keeps the headers, where the binary mode has the event's attributes.
+// Resolve keeps hold of the body, which an event in binary mode may lack, and
+// of the headers, where that mode has the event's attributes.
 func (e *eventsInput) Resolve(ctx huma.Context) []error {
 	e.header = http.Header{}
 	ctx.EachHeader(e.header.Add)
+	e.body = ctx.BodyReader()
 	return nil
 }
 
@@ -70,8 +73,11 @@ func (a *API) events(api huma.API) {
 			return list(rows, viewEvent), err
 		})
 	answer(a, api, huma.Operation{
-		OperationID: "receive-events", Method: http.MethodPost, Path: "/events", Tags: tags, MaxBodyBytes: trigger.MaxEvents,
+		OperationID: "receive-events", Method: http.MethodPost, Path: "/events", Tags: tags,
 		Summary: "Take events that may start runs: CloudEvents 1.0, Azure Event Grid's, S3 notifications", DefaultStatus: http.StatusAccepted,
+		RequestBody: &huma.RequestBody{Description: "One event, or a batch", Content: map[string]*huma.MediaType{
+			"application/cloudevents+json": {}, "application/cloudevents-batch+json": {}, "application/json": {},
+		}},
 	}, ridgeline.Writer, a.receive)
 	answer(a, api, huma.Operation{
 		OperationID: "allow-events", Method: http.MethodOptions, Path: "/events", Tags: tags, DefaultStatus: http.StatusOK,
@@ -88,7 +94,14 @@ func (a *API) events(api huma.API) {
 }
 
 func (a *API) receive(ctx context.Context, in *eventsInput) (*receivedAnswer, error) {
-	events, err := trigger.ReadEvents(in.header, in.RawBody)
+	text, err := io.ReadAll(io.LimitReader(in.body, trigger.MaxEvents+1))
+	if err != nil {
+		return nil, ridgeline.Errorf(ridgeline.Invalid, "the request's body broke off: %v", err)
+	}
+	if len(text) > trigger.MaxEvents {
+		return nil, ridgeline.Errorf(ridgeline.Invalid, "the request is over %d KiB: send the events in smaller batches", trigger.MaxEvents>>10)
+	}
+	events, err := trigger.ReadEvents(in.header, text)
 	if err != nil {
 		return nil, err
 	}

@@ -96,6 +96,8 @@ func TestServer_signed_in(t *testing.T) {
 		"a wrong token":                   {"/api/v1/runs", bearer("guessed"), 401, "not known here"},
 		"another scheme":                  {"/api/v1/runs", func(r *http.Request) { r.Header.Set("Authorization", "Digest viewing") }, 401, "no token"},
 		"a token in the address":          {"/api/v1/runs?token=viewing", nil, 401, "no token"},
+		"a token for events":              {"/api/v1/events?access_token=viewing", nil, 200, "dashboard is a viewer"},
+		"an events token elsewhere":       {"/api/v1/runs?access_token=viewing", nil, 401, "no token"},
 		"viewer, API":                     {"/api/v1/runs", bearer("viewing"), 200, "dashboard is a viewer"},
 		"viewer, by password":             {"/api/v1/runs", basic("viewing"), 200, "dashboard is a viewer"},
 		"a wrong password":                {"/v2/", basic("guessed"), 401, "not known here"},
