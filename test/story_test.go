@@ -196,7 +196,7 @@ func tail(s string, n int) string {
 // TestStories runs every story of test/scripts against one server. A story's
 // name is its project's name, so that they do not meet.
 func TestStories(t *testing.T) {
-	r := newRidgeline(t)
+	r := newRidgeline(t, "--webhook-networks", "127.0.0.1")
 	t.Run("all", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Dir: "scripts",
