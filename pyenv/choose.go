@@ -111,7 +111,7 @@ func programs(folders []string) []string {
 				continue
 			}
 			path := filepath.Join(folder, e.Name())
-			if real, err := filepath.EvalSymlinks(path); err == nil && !seen[real] {
+			if real, err := filepath.EvalSymlinks(path); err == nil && !seen[real] && !script(real) {
 				seen[real] = true
 				paths = append(paths, path)
 			}
@@ -120,8 +120,42 @@ func programs(folders []string) []string {
 	return paths
 }
 
-// askAll asks several at once, since each takes a moment to start. Shims that
-// lead to nothing, and what is no Python, answer nothing.
+// script tells a version manager's shim from a program. A shim takes long to
+// start, and what it stands for is in the manager's own folder.
+func script(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, 2)
+	n, _ := f.Read(head)
+	return string(head[:n]) == "#!"
+}
+
+// known asks a Python once, until its file changes.
+func (m *Manager) known(ctx context.Context, path string) (interpreter, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return interpreter{}, err
+	}
+	key := fmt.Sprint(path, info.Size(), info.ModTime())
+	m.mu.Lock()
+	i, ok := m.asked[key]
+	m.mu.Unlock()
+	if ok {
+		return i, nil
+	}
+	if i, err = m.ask(ctx, path); err == nil {
+		m.mu.Lock()
+		m.asked[key] = i
+		m.mu.Unlock()
+	}
+	return i, err
+}
+
+// askAll asks several at once, since each takes a moment to start. What is no
+// Python answers nothing.
 func (m *Manager) askAll(ctx context.Context, paths []string) []interpreter {
 	answers := make([]interpreter, len(paths))
 	var wg sync.WaitGroup
@@ -130,7 +164,7 @@ func (m *Manager) askAll(ctx context.Context, paths []string) []interpreter {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if i, err := m.ask(ctx, path); err == nil {
+			if i, err := m.known(ctx, path); err == nil {
 				answers[n] = i
 			}
 		})

@@ -2,6 +2,8 @@ package pyenv
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -40,6 +42,7 @@ type pdmFile struct {
 		Groups   []string `toml:"groups"`
 		Strategy []string `toml:"strategy"`
 		Version  string   `toml:"lock_version"`
+		Hash     string   `toml:"content_hash"`
 	} `toml:"metadata"`
 	Package []struct {
 		Name     string   `toml:"name"`
@@ -78,6 +81,9 @@ func (m *Manager) pdmLock(root *os.Root, dir string, w Wish, p Progress) (readin
 	}
 	if !strings.HasPrefix(lock.Metadata.Version, "4.") || !slices.Contains(lock.Metadata.Strategy, "inherit_metadata") {
 		return r, ridgeline.Errorf(ridgeline.Invalid, "%s: expected lock_version 4 with the strategy inherit_metadata, which tells why a package is there: lock again with `pdm lock -S inherit_metadata`", w.File)
+	}
+	if hash := t.pdmHash(); hash != "" && lock.Metadata.Hash != "sha256:"+hash {
+		return r, ridgeline.Errorf(ridgeline.Invalid, "%s does not match pyproject.toml any more: run `pdm lock` and commit it", w.File)
 	}
 	// PDM's development groups are installed unless told otherwise; its
 	// optional dependencies are groups, too.
@@ -123,6 +129,53 @@ func (m *Manager) pdmLock(root *os.Root, dir string, w Wish, p Progress) (readin
 	}), nil
 }
 
+// pdmHash is the content_hash of PDM's lock: a sha256 over the JSON, as Python
+// writes it, of what decides the dependencies (project_file.py of PDM 2.25).
+// It is empty where groups include each other, which PDM writes out first.
+func (t pyproject) pdmHash() string {
+	dev, _ := t.Tool.PDM["dev-dependencies"].(map[string]any)
+	groups := map[string]any{}
+	for name, list := range t.Groups {
+		if slices.ContainsFunc(list, func(v any) bool { _, text := v.(string); return !text }) {
+			return ""
+		}
+		groups[name] = list
+	}
+	for name, list := range dev {
+		if _, both := groups[name]; both {
+			return ""
+		}
+		groups[name] = list
+	}
+	optional := map[string]any{}
+	for name, list := range t.Project.Optional {
+		optional[name] = texts(list)
+	}
+	relevant := map[string]any{
+		"sources": orEmpty(t.Tool.PDM["source"], []any{}), "dependencies": texts(t.Project.Dependencies), "dev-dependencies": groups,
+		"optional-dependencies": optional, "requires-python": t.Project.RequiresPython, "resolution": orEmpty(t.Tool.PDM["resolution"], map[string]any{}),
+	}
+	var b strings.Builder
+	pythonJSON(&b, relevant)
+	sum := sha256.Sum256([]byte(b.String()))
+	return hex.EncodeToString(sum[:])
+}
+
+func texts(list []string) []any {
+	all := []any{}
+	for _, one := range list {
+		all = append(all, one)
+	}
+	return all
+}
+
+func orEmpty(v, empty any) any {
+	if v == nil {
+		return empty
+	}
+	return v
+}
+
 func pdmIndexes(t pyproject) []Index {
 	var list []Index
 	sources, _ := t.Tool.PDM["source"].([]map[string]any)
@@ -155,6 +208,26 @@ type pipfilePackage struct {
 	Hashes                                                      []string
 }
 
+// readPipfileLock reads the document, in which every key but one is a category.
+func readPipfileLock(text []byte) (pipfileLock, error) {
+	var all map[string]json.RawMessage
+	lock := pipfileLock{categories: map[string]map[string]pipfilePackage{}}
+	if err := errors.Join(json.Unmarshal(text, &all), json.Unmarshal(text, &lock)); err != nil {
+		return lock, err
+	}
+	for name, raw := range all {
+		if name == "_meta" {
+			continue
+		}
+		var category map[string]pipfilePackage
+		if err := json.Unmarshal(raw, &category); err != nil {
+			return lock, err
+		}
+		lock.categories[name] = category
+	}
+	return lock, nil
+}
+
 func (m *Manager) pipfileLock(root *os.Root, dir string, w Wish, p Progress) (reading, error) {
 	if err := w.only("Pipfile.lock", false, true, false); err != nil {
 		return reading{}, err
@@ -165,11 +238,10 @@ func (m *Manager) pipfileLock(root *os.Root, dir string, w Wish, p Progress) (re
 		return reading{}, err
 	}
 	r := reading{kind: "pipenv", inputs: []input{{w.File, text}}}
-	var lock pipfileLock
-	if err := errors.Join(json.Unmarshal(text, &lock), json.Unmarshal(text, &lock.categories)); err != nil || lock.Meta.Spec != 6 {
+	lock, err := readPipfileLock(text)
+	if err != nil || lock.Meta.Spec != 6 {
 		return r, ridgeline.Errorf(ridgeline.Invalid, "%s: expected a JSON document with pipfile-spec 6: lock again with `pipenv lock`", w.File)
 	}
-	delete(lock.categories, "_meta")
 	if err := r.prefers(or(lock.Meta.Requires.Full, lock.Meta.Requires.Version), "requires of "+w.File); err != nil {
 		return r, err
 	}

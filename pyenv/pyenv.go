@@ -49,9 +49,10 @@ type Manager struct {
 	files Files
 	log   *slog.Logger
 
-	mu          sync.Mutex   // over the two below, both found on first use
-	uv          string       // path of the binary
-	interpreter *interpreter // what Interpreter answers
+	mu          sync.Mutex             // over the three below, all found on first use
+	uv          string                 // path of the binary
+	interpreter *interpreter           // what Interpreter answers
+	asked       map[string]interpreter // what known was told
 }
 
 // Progress is told what is going on, a line at a time, from one goroutine. It
@@ -99,7 +100,7 @@ func New(opts Options) (*Manager, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{dir: dir, files: opts.Files, log: opts.Log}, nil
+	return &Manager{dir: dir, files: opts.Files, log: opts.Log, asked: map[string]interpreter{}}, nil
 }
 
 // NewLock makes a lock of a text that somebody else has kept.

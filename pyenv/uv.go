@@ -63,12 +63,7 @@ func (m *Manager) onPath(ctx context.Context) []string {
 	if err != nil {
 		return nil
 	}
-	head := make([]byte, 2)
-	if f, err := os.Open(path); err == nil {
-		_, _ = f.Read(head)
-		_ = f.Close()
-	}
-	if string(head) == "#!" {
+	if script(path) {
 		if i, err := m.defaultInterpreter(ctx); err == nil {
 			return []string{filepath.Join(filepath.Dir(i.path), "uv"), path}
 		}
