@@ -64,7 +64,7 @@ func (m *Manager) condaFile(root *os.Root, dir string, w Wish, p Progress) (read
 		}
 		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(r.inputs), merge(w.Indexes, indexesOf(r.inputs, tools)), req.options)
 		out, err := m.exact(ctx, at, text, python, req, p)
-		out.indexes = used
+		out.indexes = merge(used, indexesOf(r.inputs, tools))
 		return out, err
 	}
 	return r, nil

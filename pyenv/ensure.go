@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline"
 )
@@ -102,7 +104,9 @@ func (m *Manager) install(ctx context.Context, env Env, lock parts, held *os.Fil
 		if err != nil {
 			return err
 		}
-		options = append(options, "--find-links", folder)
+		// uv takes a comma for the end of a name.
+		address := strings.ReplaceAll((&url.URL{Scheme: "file", Path: folder}).String(), ",", "%2C")
+		options = append(options, "--find-links", address)
 	}
 	c := call{doing: "install packages", dir: m.dir, held: held, tell: p, indexes: lock.indexes}
 	_, err := m.run(ctx, c, options...)

@@ -165,7 +165,7 @@ func (m *Manager) pyproject(root *os.Root, dir string, w Wish, p Progress) (read
 		}
 		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(append(r.inputs, raw)), merge(w.Indexes, indexesOf(r.inputs, t)), req.options)
 		out, err := m.exact(ctx, at, text, python, req, p)
-		out.indexes = used
+		out.indexes = merge(used, indexesOf(r.inputs, t)) // uv names no explicit ones
 		return out, err
 	}
 	return r, nil

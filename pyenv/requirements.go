@@ -104,7 +104,7 @@ func (r *requirements) line(root *os.Root, name, line string, seen map[string]bo
 				r.hashes[name] = append(r.hashes[name], e.hashes...)
 			}
 		}
-		if pathRE.MatchString(line) && !strings.Contains(line, "://") || strings.Contains(line, "file:") {
+		if pathRE.MatchString(line) && !strings.Contains(line, "://") || strings.Contains(line, "file:") && !strings.Contains(line, "git+") {
 			return r.local(root, name, line, wrong)
 		}
 		return nil
@@ -267,7 +267,7 @@ func (m *Manager) requirementsFile(root *os.Root, dir string, w Wish, p Progress
 		}
 		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(r.inputs), merge(w.Indexes, indexesOf(r.inputs, tools)), req.options)
 		out, err := m.exact(ctx, place{root, dir, "."}, text, python, req, p)
-		out.indexes = used
+		out.indexes = merge(used, indexesOf(r.inputs, tools)) // uv names no explicit ones
 		return out, err
 	}
 	return r, nil
