@@ -17,6 +17,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
+	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -33,6 +34,7 @@ type API struct {
 	Webhooks     *trigger.Webhooks
 	Schedules    *trigger.Schedules
 	Inbox        *trigger.Inbox
+	Remotes      *forge.Hub
 	Auth         *auth.Authenticator
 	Ready        func(ctx context.Context, e ridgeline.Endpoint) (int, error) // copies of its live deployment that answer
 	BaseURL      string                                                       // such as http://127.0.0.1:8470
@@ -61,6 +63,7 @@ func (a *API) Handler() http.Handler {
 	a.releases(api)
 	a.endpoints(api)
 	a.tokens(api)
+	a.remotes(api)
 	a.webhooks(api)
 	a.schedules(api)
 	a.events(api)

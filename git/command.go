@@ -73,7 +73,7 @@ func command(ctx context.Context, repository string, extra [][2]string, args ...
 func environment(own []string) []string {
 	out := []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1",
-		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "SSH_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:ssh",
+		"GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=https:http:ssh",
 		"LC_ALL=C.UTF-8",
 	}
 	for _, kv := range own {

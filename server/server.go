@@ -32,6 +32,7 @@ type Options struct {
 	API      http.Handler // below /api/
 	Registry http.Handler // below /v2/
 	Git      http.Handler // below /git/; who may push is its own to say
+	Hooks    http.Handler // webhooks of forges, which prove themselves by their signature
 	Gateway  *Gateway     // below /endpoints/
 	Log      *slog.Logger
 }
@@ -58,6 +59,7 @@ func New(o Options) *Server {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintln(w, `{"status":"ok"}`)
 	})
+	mux.Handle("POST /api/v1/projects/{project}/hooks/{name}", o.Hooks)
 	mux.Handle("/api/", s.signedIn(ridgeline.Viewer, o.API))
 	mux.Handle("/v2/", s.signedIn(ridgeline.Writer, o.Registry))
 	mux.Handle("/git/", s.signedIn(ridgeline.Viewer, o.Git))

@@ -32,7 +32,7 @@ func serve(t *testing.T) (*fixture, string) {
 		p := auth.From(r.Context())
 		fmt.Fprintf(w, "%s is a %s", p.Name, p.Role)
 	}
-	s := server.New(server.Options{Auth: f.auth, API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Gateway: f.gateway, Log: quiet})
+	s := server.New(server.Options{Auth: f.auth, API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Git: http.HandlerFunc(who), Hooks: http.HandlerFunc(who), Gateway: f.gateway, Log: quiet})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +89,9 @@ func TestServer_signed_in(t *testing.T) {
 		"health needs nothing":            {"/healthz", nil, 200, `"ok"`},
 		"nobody, API":                     {"/api/v1/runs", nil, 401, "no token"},
 		"nobody, registry":                {"/v2/", nil, 401, "no token"},
+		"nobody, git":                     {"/git/iris.git/info/refs", nil, 401, "no token"},
+		"viewer, git":                     {"/git/iris.git/info/refs", basic("viewing"), 200, "dashboard is a viewer"},
+		"nobody, reading a webhook":       {"/api/v1/projects/iris/hooks/hub", nil, 401, "no token"},
 		"nobody, metrics":                 {"/metrics", nil, 401, "no token"},
 		"nobody, index":                   {"/", nil, 401, "no token"},
 		"nobody, elsewhere":               {"/admin", nil, 401, "no token"},
@@ -127,6 +130,21 @@ func TestServer_signed_in(t *testing.T) {
 				t.Errorf("a problem comes as %s", header.Get("Content-Type"))
 			}
 		})
+	}
+}
+
+// TestServer_webhooks: a forge has no token; what it calls checks its signature.
+func TestServer_webhooks(t *testing.T) {
+	_, url := serve(t)
+	for path, want := range map[string]int{"/api/v1/projects/iris/hooks/hub": 200, "/api/v1/projects/iris/hooks/hub/x": 401, "/api/v1/projects/iris/runs": 401} {
+		res, err := http.Post(url+path, "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d, expected %d", path, res.StatusCode, want)
+		}
 	}
 }
 

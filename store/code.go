@@ -169,8 +169,11 @@ type NoticeFilter struct {
 	Remote  string
 	Digest  string            // of the delivery
 	Build   ridgeline.BuildID // which they led to
+	Hash    string            // of the commit
 	Due     time.Time         // only those whose next attempt is not after this
 	Limit   int               // 0: all
+
+	PullRequest string // its number
 }
 
 const selectNotices = `SELECT id, project, remote, digest, event, branch, pull_request, ref, hash, repository, status, reason, attempts, next, build, created, ended FROM notices`
@@ -197,6 +200,12 @@ func (s *Store) Notices(ctx context.Context, want NoticeFilter) ([]ridgeline.Not
 	if want.Build != "" {
 		f.and("build = ?", want.Build)
 	}
+	if want.Hash != "" {
+		f.and("hash = ?", want.Hash)
+	}
+	if want.PullRequest != "" {
+		f.and("pull_request = ?", want.PullRequest)
+	}
 	order := "created DESC, id DESC"
 	if !want.Due.IsZero() {
 		f.unfinished("status")
@@ -211,12 +220,16 @@ func (s *Store) Notices(ctx context.Context, want NoticeFilter) ([]ridgeline.Not
 	return all, nil
 }
 
-func (s *Store) notice(ctx context.Context, id ridgeline.NoticeID) (ridgeline.Notice, error) {
+// Notice returns one notice.
+func (s *Store) Notice(ctx context.Context, id ridgeline.NoticeID) (ridgeline.Notice, error) {
 	n, err := scanNotice(s.q().QueryRow(ctx, selectNotices+` WHERE id = $1`, id))
-	if absent(err) {
+	switch {
+	case absent(err):
 		return n, ridgeline.Errorf(ridgeline.NotFound, "no notice %s", id)
+	case err != nil:
+		return n, fmt.Errorf("read notice %s: %w", id, err)
 	}
-	return n, err
+	return n, nil
 }
 
 // FinishNotice ends a notice; see ridgeline.Notice.Finish.
@@ -231,11 +244,24 @@ func (s *Store) PostponeNotice(ctx context.Context, id ridgeline.NoticeID, reaso
 
 func (s *Store) changeNotice(ctx context.Context, what string, id ridgeline.NoticeID, change func(n *ridgeline.Notice) error) error {
 	const update = `UPDATE notices SET status = $1, reason = $2, attempts = $3, next = $4, build = $5, ended = $6 WHERE id = $7`
-	return changeByID(ctx, s, "notices", "notice", what, id, (*Store).notice, func(tx *Store, n *ridgeline.Notice) error {
+	return changeByID(ctx, s, "notices", "notice", what, id, (*Store).Notice, func(tx *Store, n *ridgeline.Notice) error {
 		if err := change(n); err != nil {
 			return err
 		}
 		_, err := tx.tx.Exec(ctx, update, n.Status, n.Reason, n.Attempts, n.Next, n.Build, n.Ended, id)
 		return err
 	})
+}
+
+// LastDelivery returns the newest delivery of a remote's webhook.
+func (s *Store) LastDelivery(ctx context.Context, project ridgeline.ProjectName, remote string) (d ridgeline.HookDelivery, err error) {
+	const find = `SELECT project, remote, digest, id, at FROM hook_deliveries WHERE project = $1 AND remote = $2 ORDER BY at DESC LIMIT 1`
+	err = s.q().QueryRow(ctx, find, project, remote).Scan(&d.Project, &d.Remote, &d.Digest, &d.ID, asTime(&d.At))
+	switch {
+	case absent(err):
+		return d, ridgeline.Errorf(ridgeline.NotFound, "the webhook of remote %s has not called yet", remote)
+	case err != nil:
+		return d, fmt.Errorf("read the last delivery of remote %s: %w", remote, err)
+	}
+	return d, nil
 }

@@ -54,6 +54,7 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags.StringVar(&o.Shared, "shared", os.Getenv("RIDGELINE_SHARED"), "folder that all servers of one PostgreSQL share, for blobs and images (RIDGELINE_SHARED); default: the state folder")
 	flags.IntVar(&o.Slots, "slots", 0, "tasks run at once; more wait in order (default: number of CPUs)")
 	flags.StringVar(&networks, "webhook-networks", os.Getenv("RIDGELINE_WEBHOOK_NETWORKS"), "what webhooks may be sent to beyond public addresses: 10.0.0.0/8,192.168.1.7, or private (RIDGELINE_WEBHOOK_NETWORKS)")
+	flags.StringVar(&o.PublicURL, "public-url", os.Getenv("RIDGELINE_PUBLIC_URL"), "address under which others reach this server, such as https://ridgeline.example.com (RIDGELINE_PUBLIC_URL); default: the one it listens on")
 	flags.Int64Var(&o.MaxPush, "max-git-push", git.DefaultMaxPush>>20, "MiB that one git push may bring")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd

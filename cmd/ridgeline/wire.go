@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
+	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
@@ -53,7 +55,9 @@ type serverOptions struct {
 	Networks trigger.Networks // beyond the public Internet that webhooks may be sent to
 	Slots    int              // tasks at once; 0 for the number of CPUs
 	MaxPush  int64            // MiB that one git push may bring; 0 for the usual
-	Log      *slog.Logger
+
+	PublicURL string // where others reach this server; empty: where it listens
+	Log       *slog.Logger
 }
 
 var errAddress = errors.New("the address cannot be used")
@@ -69,6 +73,7 @@ type node struct {
 	intake   *intake.Intake
 	builds   *build.Builder
 	git      *git.Server
+	forges   *forge.Hub
 	runs     *pipeline.Runner
 	releases *release.Releaser
 	outbox   *trigger.Outbox
@@ -237,15 +242,20 @@ func (n *node) wire(ctx context.Context) error {
 		},
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
-	webhooks := trigger.NewWebhooks(n.store, secrets, n.options.Networks, n.url)
+	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
+	n.forges = forge.New(forge.Options{
+		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"),
+		Temp: n.path("tmp"), URL: public, Log: log,
+	})
+	webhooks := trigger.NewWebhooks(n.store, secrets, n.options.Networks, public)
 	n.outbox = &trigger.Outbox{
 		Store: n.store, Log: log,
-		Subscribers: []trigger.Subscriber{webhooks.Subscriber},
-		Senders:     map[string]trigger.Sender{ridgeline.DeliveryWebhook: webhooks.Sender},
+		Subscribers: []trigger.Subscriber{webhooks.Subscriber, n.forges.Subscriber},
+		Senders:     map[string]trigger.Sender{ridgeline.DeliveryWebhook: webhooks.Sender, ridgeline.DeliveryStatus: n.forges.Sender},
 	}
 	n.git = &git.Server{
 		Store: n.store, Blob: blobs, Builds: n.builds, Dir: filepath.Join(n.options.Shared, "git"), Temp: n.path("tmp"),
-		URL: n.url, MaxPush: cmp.Or(n.options.MaxPush<<20, git.DefaultMaxPush), Log: log,
+		URL: public, MaxPush: cmp.Or(n.options.MaxPush<<20, git.DefaultMaxPush), Log: log,
 	}
 	n.due = &trigger.Schedules{
 		Store: n.store, Config: n.runs.Config, Create: n.runs.Create, Nightly: n.builds.CreateNightly, Now: time.Now, Log: log,
@@ -262,10 +272,10 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases,
-		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Auth: access, Ready: gateway.Ready,
+		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
-	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Gateway: gateway, Log: log})
+	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Log: log})
 	return nil
 }
 
@@ -326,6 +336,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
 	n.goLoop(func() { _ = n.due.Run(loops) })
 	n.goLoop(func() { n.git.Run(loops) })
+	n.goLoop(func() { n.forges.Run(loops) })
 	n.goLoop(func() {
 		if err := n.intake.Tidy(loops); err != nil && loops.Err() == nil {
 			n.options.Log.Error("remove what ended arrivals left", "error", err)

@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "build", "gate", "pipeline", "release", "store", "trigger"},
+	"api":               {"auth", "blob", "build", "forge", "gate", "pipeline", "release", "store", "trigger"},
 	"auth":              {},
 	"bench/loop":        {},
 	"blob":              {},
@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"cmd/supervisor":    {"host/process"},
 	"data":              {},
 	"flow":              {},
+	"forge":             {"blob", "build", "git", "store", "trigger", "vault"},
 	"gate":              {},
 	"git":               {"auth", "blob", "build", "project", "store"},
 	"host":              {},
