@@ -18,6 +18,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/forge"
+	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -30,6 +31,7 @@ type API struct {
 	Blob         *blob.Store
 	Builds       *build.Builder
 	Runs         *pipeline.Runner
+	Intake       *intake.Intake
 	Releases     *release.Releaser
 	Webhooks     *trigger.Webhooks
 	Schedules    *trigger.Schedules
@@ -67,6 +69,7 @@ func (a *API) Handler() http.Handler {
 	a.webhooks(api)
 	a.schedules(api)
 	a.events(api)
+	a.data(api, mux)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
 }

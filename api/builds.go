@@ -88,16 +88,6 @@ func (a *API) builds(api huma.API) {
 		row, err := a.Builds.Retry(ctx, ridgeline.BuildID(in.ID), auth.From(ctx).Name)
 		return viewBuild(row), err
 	})
-	route(a, api, huma.Operation{OperationID: "list-datasets", Method: http.MethodGet, Path: "/projects/{project}/data", Summary: "Versions of a project's datasets", Tags: []string{"data"}},
-		ridgeline.Viewer, func(ctx context.Context, in *struct {
-			Project string `path:"project"`
-			Name    string `query:"name"`
-		}) ([]Dataset, error) {
-			rows, err := a.Store.DatasetVersions(ctx, ridgeline.ProjectName(in.Project), in.Name)
-			return list(rows, func(d ridgeline.DatasetVersion) Dataset {
-				return Dataset{Project: string(d.Project), Name: d.Name, Version: d.Version, Digest: d.Digest, Size: d.Size, Rows: d.Rows, Columns: d.Columns, Created: d.Created}
-			}), err
-		})
 }
 
 // push keeps the archive as a tree and submits its build. The archive comes

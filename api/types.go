@@ -173,14 +173,15 @@ type Token struct {
 
 // Dataset is one content of a dataset.
 type Dataset struct {
-	Project string             `json:"project"`
-	Name    string             `json:"name"`
-	Version int                `json:"version"`
-	Digest  string             `json:"digest"`
-	Size    int64              `json:"size"`
-	Rows    int64              `json:"rows"`
-	Columns []ridgeline.Column `json:"columns"`
-	Created time.Time          `json:"created"`
+	Project   string             `json:"project"`
+	Name      string             `json:"name"`
+	Version   int                `json:"version"`
+	Digest    string             `json:"digest"`
+	Size      int64              `json:"size"`
+	Rows      int64              `json:"rows"`
+	FileCount int                `json:"file_count"`
+	Columns   []ridgeline.Column `json:"columns"`
+	Created   time.Time          `json:"created"`
 }
 
 // Report is a gate's report, as package gate writes it.

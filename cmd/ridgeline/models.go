@@ -84,27 +84,3 @@ func nameVersion(text string) (name string, version int, err error) {
 	}
 	return name, version, nil
 }
-
-func (c *cli) data() *cobra.Command {
-	cmd := &cobra.Command{Use: "data", Short: "Datasets"}
-	var name string
-	list := &cobra.Command{
-		Use: "list", Short: "List the versions of the project's datasets",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := projectHere(name)
-			if err != nil {
-				return err
-			}
-			return get(cmd.Context(), c, "/api/v1/projects/"+url.PathEscape(p)+"/data", func(list []api.Dataset) error {
-				var rows [][]string
-				for _, d := range list {
-					rows = append(rows, []string{d.Name, strconv.Itoa(d.Version), strconv.FormatInt(d.Rows, 10), strconv.Itoa(len(d.Columns)), clip(d.Digest, 13), ago(d.Created)})
-				}
-				return table(c.out, []string{"DATASET", "VERSION", "ROWS", "COLUMNS", "SHA256", "CREATED"}, rows)
-			})
-		},
-	}
-	list.Flags().StringVar(&name, "project", "", "the project, when this folder is not its own")
-	cmd.AddCommand(list)
-	return cmd
-}

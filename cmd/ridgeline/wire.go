@@ -271,7 +271,7 @@ func (n *node) wire(ctx context.Context) error {
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	surface := &api.API{
-		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases,
+		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases,
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}

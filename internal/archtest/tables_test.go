@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "build", "forge", "gate", "pipeline", "release", "store", "trigger"},
+	"api":               {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "release", "store", "trigger"},
 	"auth":              {},
 	"bench/loop":        {},
 	"blob":              {},
