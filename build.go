@@ -43,12 +43,12 @@ const (
 
 // A Check is one thing a build looked at, and what it found.
 type Check struct {
-	Name    string
-	Kind    CheckKind
-	Status  Status
-	Message string // one line: the figure when green, the cause when red
-	Task    string // the host task whose log has the rest; empty when there was none
-	Seconds float64
+	Name    string    `json:"name"`
+	Kind    CheckKind `json:"kind"`
+	Status  Status    `json:"status"`
+	Message string    `json:"message"`       // one line: the figure when green, the cause when red
+	Task    string    `json:"log,omitempty"` // the host task whose log has the rest; empty when there was none
+	Seconds float64   `json:"seconds"`
 }
 
 // A Build takes one commit through its checks and, when they are green,

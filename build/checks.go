@@ -282,10 +282,14 @@ func (w work) stopped(row ridgeline.Build, t project.Task) string {
 	}
 	for _, c := range row.Checks {
 		if w.FailFast && c.Status == ridgeline.Failed && c.Name != t.Name {
-			return "stopped, or not run, because " + c.Name + " was red (build.fail: fast)"
+			return stoppedBy(c.Name)
 		}
 	}
 	return ""
+}
+
+func stoppedBy(task string) string {
+	return "stopped, or not run, because " + task + " was red (build.fail: fast)"
 }
 
 func (b *Builder) tail(ctx context.Context, name string) string {

@@ -78,7 +78,7 @@ func TestFloor(t *testing.T) {
 		{covered(1000), nil, ridgeline.Succeeded, "100.0 %"},
 		{&ridgeline.Coverage{}, nil, ridgeline.Failed, "nothing was measured"},
 		{nil, []string{"coverage.xml of unit: no report coverage.xml"}, ridgeline.Failed, "no coverage report: coverage.xml of unit"},
-		{nil, nil, ridgeline.Failed, "no task wrote any"},
+		{nil, nil, ridgeline.Cancelled, "the tests did not run"},
 		{&ridgeline.Coverage{Lines: 1, Covered: 1, Branches: 4, BranchesCovered: 3}, nil, ridgeline.Succeeded, "75.0 % of branches"},
 	} {
 		t.Run(fmt.Sprint(test.c), func(t *testing.T) {

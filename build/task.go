@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
@@ -23,6 +24,7 @@ type place struct {
 	vars  []string // added to the environment's own
 	logs  host.LogSink
 	tail  func(ctx context.Context, name string) string // the last of a log
+	poll  time.Duration                                 // how often it is looked at; 0: see host.Follow
 }
 
 // outcome is what came of a task.
@@ -54,7 +56,7 @@ func (p place) run(ctx context.Context, t project.Task, name, dir string, cancel
 	}
 	state, err := host.Run(ctx, p.tasks, host.Task{
 		Name: name, Command: []string{"/bin/sh", "-c", t.Run}, Dir: src, Env: append(p.env.Vars(home), p.vars...), Timeout: t.Timeout,
-	}, host.Follow{Logs: p.logs, Cancelled: cancelled})
+	}, host.Follow{Logs: p.logs, Cancelled: cancelled, Poll: p.poll})
 	if err != nil {
 		return outcome{}, err
 	}

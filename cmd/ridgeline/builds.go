@@ -62,10 +62,26 @@ func tests(r ridgeline.Report) string {
 }
 
 func (c *cli) build() *cobra.Command {
-	var all bool
+	var all, here bool
+	var local localFlags
 	cmd := &cobra.Command{
-		Use: "build ID", Short: "Show one build: its checks, its tests and what changed", Args: cobra.ExactArgs(1),
+		Use: "build ID | build --local [DIR]", Short: "Show one build: its checks, its tests and what changed; or build a folder here, without a server",
+		Long: `Build shows a build of the server: what each check came to, what the tests said, and how
+that compares with the branch's last build.
+
+With --local it builds DIR (default: here) on this machine, without a server: the same tasks in
+the same environment, each in its own copy of the same files, with the same limits. What the
+tasks write is shown as it comes. Reports for a CI system are left in --out: TASK.junit.xml,
+coverage.xml (Cobertura), ridgeline.sarif and summary.json. Exit code 0 when it is green, 1 when
+it is red.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if here {
+				return c.buildHere(cmd.Context(), append(args, ".")[0], local)
+			}
+			if len(args) != 1 {
+				return usage("name a build (ridgeline builds lists them), or build here with --local")
+			}
 			path := "/api/v1/builds/" + url.PathEscape(args[0])
 			if all {
 				return get(cmd.Context(), c, path+"/results", func(r build.Results) error { return printResults(c.out, r) })
@@ -76,6 +92,10 @@ func (c *cli) build() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&here, "local", false, "build a folder on this machine, without a server")
+	cmd.Flags().StringVar(&local.out, "out", "build/ridgeline", "with --local: the folder for reports, relative to DIR")
+	cmd.Flags().StringSliceVar(&local.tasks, "task", nil, "with --local: only this task and what it needs; may be repeated")
+	cmd.Flags().BoolVar(&local.nightly, "nightly", false, "with --local: the tasks of build.nightly")
 	cmd.Flags().BoolVar(&all, "results", false, "every test, and the coverage of every file")
 	cmd.AddCommand(&cobra.Command{
 		Use: "retry ID", Short: "Build the same commit again, with the same tree; follow it", Args: cobra.ExactArgs(1),

@@ -108,8 +108,18 @@ func stageAll(dir, staging string, files []string) error {
 	return nil
 }
 
-// stage puts one file of the working tree into the folder to be archived.
+// stage puts one file of the working tree into the folder to be archived: a
+// second name of it is enough, since nobody writes there.
 func stage(from, to string) error {
+	return put(from, to, os.Link)
+}
+
+// stageCopy puts a copy of it there.
+func stageCopy(from, to string) error {
+	return put(from, to, func(string, string) error { return errors.ErrUnsupported })
+}
+
+func put(from, to string, link func(from, to string) error) error {
 	info, err := os.Lstat(from)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // deleted in the working tree, not yet in git
@@ -130,7 +140,7 @@ func stage(from, to string) error {
 	if info.IsDir() {
 		return nil // a submodule: its files are another repository's
 	}
-	if err := os.Link(from, to); err == nil {
+	if err := link(from, to); err == nil {
 		return nil
 	}
 	in, err := os.Open(from)
