@@ -216,7 +216,11 @@ func (b *Builder) task(ctx context.Context, w work, t project.Task) (verdict, er
 		return verdict{}, err
 	}
 	stopped := ""
-	out, err := place{tasks: b.Tasks, env: env, vars: dataVars(cfg, src), logs: b.Blob.Logs(), tail: b.tail}.run(
+	vars, err := b.dataVars(ctx, cfg, t, src)
+	if err != nil {
+		return verdict{}, err
+	}
+	out, err := place{tasks: b.Tasks, env: env, vars: vars, logs: b.Blob.Logs(), tail: b.tail}.run(
 		ctx, t, check.Task, dir, func(ctx context.Context) (bool, error) {
 			why, err := b.stop(ctx, w, t)
 			stopped = why
@@ -234,6 +238,30 @@ func (b *Builder) task(ctx context.Context, w work, t project.Task) (verdict, er
 		v.Results, err = b.keepResults(ctx, t, out)
 	}
 	return v, err
+}
+
+// dataVars tells a task where the data is: what is kept elsewhere, only one of
+// kind data, in the version that is in use.
+func (b *Builder) dataVars(ctx context.Context, cfg project.Config, t project.Task, src string) ([]string, error) {
+	vars := dataVars(cfg, src)
+	for _, d := range cfg.Data {
+		if t.Kind != project.TaskData || !d.Remote() {
+			continue
+		}
+		v, err := b.Store.DatasetVersion(ctx, cfg.Project, d.Name, 0)
+		if ridgeline.CodeOf(err) == ridgeline.NotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		path, err := b.Intake.Path(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		vars = append(vars, dataVar(d.Name, path))
+	}
+	return vars, nil
 }
 
 // turn waits until the task may begin and says why it never will, or nothing.

@@ -16,6 +16,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
 )
@@ -345,85 +346,78 @@ func (l *Local) dataset(ctx context.Context, cfg project.Config, d project.Datas
 }
 
 func (l *Local) look(ctx context.Context, cfg project.Config, d project.Dataset, src string) (string, []finding, error) {
-	path, here := placeOf(d, src)
-	if !here {
+	path, err := placeOf(d, src)
+	if err != nil {
+		return "", nil, err
+	}
+	if path == "" {
 		return "not checked: " + d.Path + " is not on this machine; the server looks at it", nil, nil
 	}
-	holds, findings := 0, []finding(nil)
+	var rules []byte
 	if d.Checks != "" {
-		text, err := os.ReadFile(filepath.Join(src, d.Checks))
-		if err != nil {
+		var err error
+		if rules, err = os.ReadFile(filepath.Join(src, d.Checks)); err != nil {
 			return "", nil, err
 		}
-		db, err := data.Open()
-		if err != nil {
-			return "", nil, err
-		}
-		defer db.Close()
-		all, err := db.Check(ctx, path, text, d.Checks, data.CheckOptions{Reference: func(_ context.Context, name string) (string, error) {
-			for _, other := range cfg.Data {
-				if path, here := placeOf(other, src); other.Name == name && here {
-					return path, nil
-				}
-			}
-			return "", ridgeline.Errorf(ridgeline.NotFound, "%s is not on this machine", name)
-		}})
-		if err != nil {
-			return "", nil, err
-		}
-		var broken []string
-		for _, f := range all {
-			if f.OK {
-				holds++
-				continue
-			}
-			findings = append(findings, finding{Rule: "data/" + f.Rule, Message: f.String(), File: d.Path, Warning: f.Warns()})
-			if f.Fails() {
-				broken = append(broken, f.String())
+	}
+	seen, err := intake.Inspect(ctx, path, d, rules, data.CheckOptions{Reference: func(_ context.Context, name string) (string, error) {
+		for _, other := range cfg.Data {
+			if path, err := placeOf(other, src); other.Name == name && path != "" {
+				return path, err
 			}
 		}
-		if len(broken) > 0 {
-			return "", findings, ridgeline.Errorf(ridgeline.Invalid, "%s\n(%s against %s)", strings.Join(broken, "\n"), d.Path, d.Checks)
+		return "", ridgeline.Errorf(ridgeline.NotFound, "%s is not on this machine", name)
+	}})
+	if err != nil {
+		return "", nil, err
+	}
+	holds, findings := 0, []finding(nil)
+	for _, f := range seen.Findings {
+		if f.OK {
+			holds++
+			continue
 		}
+		findings = append(findings, finding{Rule: "data/" + f.Rule, Message: f.String(), File: d.Path, Warning: f.Warns()})
+	}
+	if seen.Reason != "" {
+		return "", findings, ridgeline.Errorf(ridgeline.Invalid, "%s\n(%s against %s)", seen.Reason, d.Path, cmp.Or(d.Checks, "what a dataset has to be"))
 	}
 	library := data.Library{Dir: filepath.Join(l.Dir, "data")}
 	content, err := library.Content(ctx, path, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
 	if err != nil {
 		return "", findings, err
 	}
-	if d.Target != "" && !hasColumn(content.Columns, d.Target) {
-		return "", findings, ridgeline.Errorf(ridgeline.Invalid, "target %q is not a column of %s: it has %s", d.Target, d.Path, columnNames(content.Columns))
-	}
 	return fmt.Sprintf("%d rows, %d columns, %d rules hold; %d rows to train on, %d held out",
 		content.Rows, len(content.Columns), holds, content.Sides.TrainRows, content.Sides.HoldoutRows), findings, nil
 }
 
-// placeOf is where a dataset is on this machine, if it is: of a pattern, a
-// folder of links to what it fits.
-func placeOf(d project.Dataset, src string) (path string, here bool) {
-	if strings.Contains(d.Path, "://") {
-		return "", false
-	}
-	path = d.Path
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(src, filepath.FromSlash(path))
-	}
-	if strings.ContainsAny(d.Path, "*?[") {
-		files, err := filepath.Glob(path)
-		if err != nil || len(files) == 0 {
-			return path, !filepath.IsAbs(d.Path)
+// placeOf is where a dataset is on this machine; empty when it is kept
+// elsewhere. What fits a pattern is brought together in a folder of links.
+func placeOf(d project.Dataset, src string) (string, error) {
+	switch {
+	case strings.Contains(d.Path, "://") || filepath.IsAbs(d.Path) && project.IsPattern(d.Path):
+		return "", nil
+	case filepath.IsAbs(d.Path):
+		if _, err := os.Stat(d.Path); err != nil {
+			return "", nil
 		}
-		path = filepath.Join(src, "..", "patterns", d.Name)
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			return path, false
-		}
-		for _, f := range files {
-			if err := os.Symlink(f, filepath.Join(path, filepath.Base(f))); err != nil && !errors.Is(err, fs.ErrExist) {
-				return path, false
-			}
-		}
-		return path, true
+		return d.Path, nil
+	case !project.IsPattern(d.Path):
+		return filepath.Join(src, filepath.FromSlash(d.Path)), nil
 	}
-	_, err := os.Stat(path)
-	return path, err == nil || !filepath.IsAbs(d.Path)
+	m, err := intake.Lies(src, d)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(src, "..", "patterns", d.Name)
+	for _, f := range m.Files {
+		from, to := filepath.Join(src, m.Path, f.Name), filepath.Join(dir, f.Name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return "", err
+		}
+		if err := os.Symlink(from, to); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+	}
+	return dir, nil
 }

@@ -128,21 +128,20 @@ func reportPaths(t project.Task) (junit, cobertura string) {
 	return junit, cobertura
 }
 
-// dataVars tells a task where the project's own data is, as steps are told:
+// dataVars tells a task where the data on this machine is, as steps are told:
 // RIDGELINE_DATA_<NAME>.
 func dataVars(cfg project.Config, src string) []string {
 	var vars []string
 	for _, d := range cfg.Data {
-		if strings.Contains(d.Path, "://") {
-			continue
+		if path, err := placeOf(d, src); path != "" && err == nil { // the data's own check tells what is wrong
+			vars = append(vars, dataVar(d.Name, path))
 		}
-		path := d.Path
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(src, filepath.FromSlash(path))
-		}
-		vars = append(vars, "RIDGELINE_DATA_"+strings.ToUpper(strings.ReplaceAll(d.Name, "-", "_"))+"="+path)
 	}
 	return vars
+}
+
+func dataVar(name, path string) string {
+	return "RIDGELINE_DATA_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "=" + path
 }
 
 func isFile(path string) bool {
