@@ -17,7 +17,7 @@ var arrows = map[string][]string{
 	"auth":              {},
 	"bench/loop":        {},
 	"blob":              {},
-	"build":             {"blob", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
+	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
 	"cmd/ridgeline":     anything,
 	"cmd/scorer":        {"score", "worker"},
 	"cmd/supervisor":    {"host/process"},
