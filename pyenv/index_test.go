@@ -515,3 +515,44 @@ func (f memory) Get(_ context.Context, digest string) (io.ReadCloser, error) {
 	}
 	return io.NopCloser(bytes.NewReader(text)), nil
 }
+
+func TestLock_explains(t *testing.T) {
+	index, stranger := newIndex(t, "", ""), newIndex(t, "me", "hunter22-elsewhere")
+	index.add(wheel(t, "windowsonly", "1.0", "cp311-cp311-win_amd64"))
+	index.add(wheel(t, "oldonly", "1.0", "cp27-cp27m-manylinux1_x86_64"))
+	index.add(wheel(t, "app", "1.0", "py3-none-any", "lib<2"))
+	index.add(wheel(t, "lib", "2.0", "py3-none-any"))
+	freshCache(t)
+	t.Setenv("UV_DEFAULT_INDEX", index.simple())
+	m := manager(t, t.TempDir())
+	for name, tt := range map[string]struct {
+		text string
+		want []string
+	}{
+		"other system":    {"windowsonly\n", []string{"windowsonly", "no file of it for this Python and machine", "python.version"}},
+		"other Python":    {"oldonly==1.0\n", []string{"oldonly==1.0", "no file of it for this Python and machine"}},
+		"unsatisfiable":   {"app\nlib==2.0\n", []string{"app", "lib<2", "lib==2.0", "unsatisfiable"}},
+		"unknown":         {"nosuch\n", []string{"nosuch was not found", "correct the name", "python.indexes"}},
+		"unnamed refuses": {"--extra-index-url " + stranger.simple() + "\napp2\n", []string{"401", "name it in python.indexes", "UV_INDEX_<NAME>_PASSWORD"}},
+	} {
+		_, err := m.Lock(t.Context(), project(t, map[string]string{"requirements.txt": tt.text}), Wish{File: "requirements.txt"}, nil)
+		if err == nil || ridgeline.CodeOf(err) != ridgeline.Invalid {
+			t.Errorf("%s: %s: %v", name, ridgeline.CodeOf(err), err)
+			continue
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: expected %q in: %s", name, want, err)
+			}
+		}
+	}
+	t.Run("offline", func(t *testing.T) {
+		index.Close()
+		t.Setenv("UV_CACHE_DIR", t.TempDir())
+		t.Setenv("UV_OFFLINE", "1")
+		_, err := m.Lock(t.Context(), project(t, map[string]string{"requirements.txt": "app\n"}), Wish{File: "requirements.txt"}, nil)
+		if ridgeline.CodeOf(err) != ridgeline.Unavailable || !strings.Contains(err.Error(), "UV_OFFLINE") {
+			t.Errorf("%s: %v", ridgeline.CodeOf(err), err)
+		}
+	})
+}

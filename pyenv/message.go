@@ -136,13 +136,16 @@ func clip(text string, n int) string {
 }
 
 var (
-	networkRE = regexp.MustCompile(`(?i)error sending request|dns error|connection refused|connection reset|tcp connect error|client error \(connect\)|timed out|could not connect|network is unreachable|temporary failure in name resolution|could not resolve host|HTTP status server error|HTTP status client error \(429|network connectivity is disabled|NewConnectionError|broken pipe|connection closed`)
+	networkRE = regexp.MustCompile(`(?i)error sending request|dns error|connection refused|connection reset|tcp connect error|client error \(connect\)|timed out|could not connect|network is unreachable|temporary failure in name resolution|could not resolve host|HTTP status server error|HTTP status client error \(429|NewConnectionError|broken pipe|connection closed`)
+	offlineRE = regexp.MustCompile(`(?i)network (was|is|connectivity is) disabled`)
 	machineRE = regexp.MustCompile(`(?i)no space left|disk quota|out of memory|cannot allocate memory|too many open files|read-only file system|permission denied`)
 )
 
 // classify tells a mistake of the user from what may work later.
 func classify(stderr string, otherwise ridgeline.Code) ridgeline.Code {
 	switch {
+	case offlineRE.MatchString(stderr):
+		return ridgeline.Unavailable
 	case strings.Contains(stderr, "No solution found"), strings.Contains(stderr, "Hash mismatch"):
 		return ridgeline.Invalid
 	case networkRE.MatchString(stderr), machineRE.MatchString(stderr):
@@ -161,6 +164,8 @@ var (
 // advice says what to do next, where uv does not.
 func advice(stderr string, code ridgeline.Code, indexes []Index) string {
 	switch {
+	case offlineRE.MatchString(stderr):
+		return ": unset UV_OFFLINE where Ridgeline runs, or bring the packages into uv's cache first"
 	case refusedRE.MatchString(stderr):
 		return refused(stderr, indexes)
 	case code == ridgeline.Unavailable && networkRE.MatchString(stderr):
