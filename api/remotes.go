@@ -157,8 +157,9 @@ func (a *API) addRemote(ctx context.Context, in *remoteInput) (Remote, error) {
 }
 
 func (a *API) showRemote(ctx context.Context, in *struct {
-	remotePath
-	Limit int `query:"limit" default:"20" minimum:"1" maximum:"200"`
+	Project string `path:"project"`
+	Name    string `path:"name"`
+	Limit   int    `query:"limit" default:"20" minimum:"1" maximum:"200"`
 },
 ) (Remote, error) {
 	r, err := a.Store.Remote(ctx, ridgeline.ProjectName(in.Project), in.Name)
