@@ -142,7 +142,8 @@ func (c *cli) send(cmd *cobra.Command, path string) error {
 		return err
 	}
 	d, err := api.Post[api.Delivery](ctx, client, path, nil)
-	for err == nil && d.State == "pending" && d.Attempts == 0 && ctx.Err() == nil {
+	patience := time.Now().Add(40 * time.Second) // an attempt ends after 30
+	for err == nil && d.State == "pending" && d.Attempts == 0 && ctx.Err() == nil && time.Now().Before(patience) {
 		sleep(ctx, 200*time.Millisecond)
 		d, err = api.Get[api.Delivery](ctx, client, "/api/v1/deliveries/"+url.PathEscape(d.ID))
 	}
@@ -153,6 +154,9 @@ func (c *cli) send(cmd *cobra.Command, path string) error {
 		err = c.print(d)
 	} else if d.State == "delivered" {
 		fmt.Fprintf(c.out, "delivered: the answer was %d\n", d.Code)
+	}
+	if err == nil && d.State == "pending" && d.Attempts == 0 {
+		return &exitError{exitFailed, fmt.Errorf("not sent yet: an older message about %s is tried first, see ridgeline webhook show", d.Subject)}
 	}
 	if err == nil && d.State != "delivered" {
 		err = &exitError{exitFailed, fmt.Errorf("not delivered: %s; it is tried again for three days, see ridgeline webhook show", d.Message)}
