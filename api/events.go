@@ -39,7 +39,8 @@ type Outcome struct {
 	Run     string `json:"run,omitempty" doc:"that it started"`
 	Again   bool   `json:"again,omitempty" doc:"it came before; this is what came of it then"`
 	Reason  string `json:"reason,omitempty" doc:"why it started none"`
-	Dataset string `json:"dataset,omitempty" doc:"that is looked at for new data"`
+	Dataset string `json:"dataset,omitempty" doc:"that was looked at for new data"`
+	Arrival string `json:"arrival,omitempty" doc:"of what is new there"`
 }
 
 // Received answers events.
@@ -115,7 +116,7 @@ func (a *API) receive(ctx context.Context, in *eventsInput) (*receivedAnswer, er
 	}
 	return &receivedAnswer{Status: http.StatusAccepted, Body: Received{Events: len(events), Outcomes: list(rows, func(o trigger.Outcome) Outcome {
 		return Outcome{
-			Source: o.Source, ID: o.ID, Type: o.Type, Project: string(o.Project), Run: string(o.Run), Again: o.Again, Reason: o.Reason, Dataset: o.Dataset,
+			Source: o.Source, ID: o.ID, Type: o.Type, Project: string(o.Project), Run: string(o.Run), Again: o.Again, Reason: o.Reason, Dataset: o.Dataset, Arrival: string(o.Arrival),
 		}
 	})}}, nil
 }

@@ -18,12 +18,9 @@ const MaxEvents = 1 << 20
 // An Incoming is an event from outside.
 type Incoming struct {
 	ID, Source, Type, Subject string
-	Objects                   []Object // that it says were written
+	Objects                   []string // that it says were written, such as s3://bucket/key
 	validation                string   // Event Grid's code: it asks whether we want its events
 }
-
-// An Object is a file in a bucket that somebody has written.
-type Object struct{ Scheme, Bucket, Key string }
 
 // cloudEvent is the JSON format of CloudEvents 1.0, with the fields of Event
 // Grid's own schema, which is older.
@@ -157,18 +154,18 @@ func clip(s string) string {
 
 // objects are the files that the event says were written, where it is one of
 // the clouds' own.
-func (e cloudEvent) objects() []Object {
+func (e cloudEvent) objects() []string {
 	switch e.Type {
 	case "Microsoft.Storage.BlobCreated": // subject: /blobServices/default/containers/C/blobs/PATH
 		container, key, found := strings.Cut(strings.TrimPrefix(e.Subject, "/blobServices/default/containers/"), "/blobs/")
 		if found {
-			return []Object{{"azblob", container, key}}
+			return []string{"azblob://" + container + "/" + key}
 		}
 	case "google.cloud.storage.object.v1.finalized": // source: //storage.googleapis.com/projects/_/buckets/B, subject: objects/PATH
 		bucket, isBucket := strings.CutPrefix(e.Source, "//storage.googleapis.com/projects/_/buckets/")
 		key, isObject := strings.CutPrefix(e.Subject, "objects/")
 		if isBucket && isObject {
-			return []Object{{"gs", bucket, key}}
+			return []string{"gs://" + bucket + "/" + key}
 		}
 	}
 	return nil
@@ -207,7 +204,7 @@ func s3(records json.RawMessage) ([]Incoming, error) {
 		}
 		out = append(out, Incoming{
 			ID: key + " " + r.S3.Object.Sequencer + r.S3.Object.ETag, Source: "s3://" + r.S3.Bucket.Name, Type: "s3:" + name, Subject: key,
-			Objects: []Object{{"s3", r.S3.Bucket.Name, key}},
+			Objects: []string{"s3://" + r.S3.Bucket.Name + "/" + key},
 		})
 	}
 	return out, nil

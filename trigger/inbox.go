@@ -16,19 +16,27 @@ import (
 
 // An Inbox takes events from outside: each may start a run of every project
 // whose newest pipeline asks for it, and have datasets looked at whose files
-// it says were written. All fields but Look are needed.
+// it says were written. All fields are needed.
 type Inbox struct {
 	Store  *store.Store
 	Config func(ctx context.Context, p ridgeline.Pipeline) (project.Config, error)
 	Create func(ctx context.Context, tx *store.Store, q pipeline.Request) (ridgeline.Run, error)
 	// Started says that a run is committed.
 	Started func(ctx context.Context, id ridgeline.RunID) error
-	// Look has a dataset's source looked at for new data.
-	Look func(ctx context.Context, p ridgeline.ProjectName, dataset string) error
-	Log  *slog.Logger
+	Data    Data
+	Log     *slog.Logger
 
 	mu      sync.Mutex
 	configs map[ridgeline.ProjectName]published
+}
+
+// Data is package intake as events need it.
+type Data interface {
+	// Covers finds the datasets that an object such as s3://bucket/key belongs to.
+	Covers(ctx context.Context, address string) ([]ridgeline.Dataset, error)
+	// Look looks at a dataset's source, and returns the arrival that is under way
+	// then, if any.
+	Look(ctx context.Context, p ridgeline.ProjectName, dataset, cause, caller string) (ridgeline.Arrival, bool, error)
 }
 
 type published struct {
@@ -42,10 +50,11 @@ type Outcome struct {
 	ID      string
 	Type    string
 	Project ridgeline.ProjectName
-	Run     ridgeline.RunID // it started; empty: none
-	Again   bool            // the event came before, and this is what came of it then
-	Reason  string          // why it started none
-	Dataset string          // that is looked at
+	Run     ridgeline.RunID     // it started; empty: none
+	Again   bool                // the event came before, and this is what came of it then
+	Reason  string              // why it started none
+	Dataset string              // that was looked at
+	Arrival ridgeline.ArrivalID // of what is new there; empty: nothing is
 }
 
 // Validation is the code by which Event Grid is told that its events are
@@ -84,13 +93,9 @@ func (b *Inbox) Accept(ctx context.Context, events []Incoming, only ridgeline.Pr
 			}
 			all = append(all, more...)
 		}
-		more, err := b.look(ctx, p.Name, cfg, events)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, more...)
 	}
-	return all, nil
+	more, err := b.look(ctx, events, only, caller)
+	return append(all, more...), err
 }
 
 func (b *Inbox) projects(ctx context.Context, only ridgeline.ProjectName) ([]ridgeline.Project, error) {
@@ -168,7 +173,7 @@ func (b *Inbox) start(ctx context.Context, p ridgeline.ProjectName, f project.Ev
 			return nil
 		}
 		run, err := b.Create(ctx, tx, pipeline.Request{
-			Project: p, Params: f.Params, Caller: caller, Cause: "event " + e.Type + " " + strings.TrimSuffix(e.Source, "/") + "/" + e.ID,
+			Project: p, Params: f.Params, Caller: caller, Cause: cause(e),
 		})
 		switch {
 		case refusal(err):
@@ -192,39 +197,45 @@ func (b *Inbox) start(ctx context.Context, p ridgeline.ProjectName, f project.Ev
 	return o, err
 }
 
-// look has the project's datasets looked at whose files were written.
-func (b *Inbox) look(ctx context.Context, p ridgeline.ProjectName, cfg project.Config, events []Incoming) ([]Outcome, error) {
-	if b.Look == nil {
-		return nil, nil
+// look has the datasets looked at whose files were written, each once. One
+// that cannot be looked at just now is the sender's to tell of again; one that
+// never can be says so in its own place, and does not hold up the others.
+func (b *Inbox) look(ctx context.Context, events []Incoming, only ridgeline.ProjectName, caller string) ([]Outcome, error) {
+	type place struct {
+		project ridgeline.ProjectName
+		dataset string
 	}
+	looked := map[place]bool{}
 	var all []Outcome
-	for _, d := range cfg.Data {
-		for _, e := range events {
-			if !covers(d, e.Objects) {
-				continue
-			}
-			if err := b.Look(ctx, p, d.Name); err != nil {
+	for _, e := range events {
+		for _, address := range e.Objects {
+			sets, err := b.Data.Covers(ctx, address)
+			if err != nil {
 				return all, err
 			}
-			all = append(all, Outcome{Source: e.Source, ID: e.ID, Type: e.Type, Project: p, Dataset: d.Name})
-			break // it is looked at as a whole
+			for _, d := range sets {
+				at := place{d.Project, d.Name}
+				if looked[at] || only != "" && d.Project != only {
+					continue
+				}
+				looked[at] = true
+				o := Outcome{Source: e.Source, ID: e.ID, Type: e.Type, Project: d.Project, Dataset: d.Name}
+				a, _, err := b.Data.Look(ctx, d.Project, d.Name, cause(e), caller)
+				switch {
+				case refusal(err):
+					o.Reason = err.Error()
+				case err != nil:
+					return all, err
+				}
+				o.Arrival = a.ID
+				all = append(all, o)
+			}
 		}
 	}
 	return all, nil
 }
 
-// covers reports whether one of the objects is a file of the dataset.
-func covers(d project.Dataset, objects []Object) bool {
-	address, _, _ := strings.Cut(d.Path, "?") // what follows is for the driver
-	scheme, rest, remote := strings.Cut(address, "://")
-	if !remote {
-		return false
-	}
-	bucket, pattern, _ := strings.Cut(rest, "/")
-	for _, o := range objects {
-		if o.Scheme == scheme && o.Bucket == bucket && (pattern == "" || project.Match(pattern, o.Key)) {
-			return true
-		}
-	}
-	return false
+// cause is how a run, or an arrival, says that the event was the reason.
+func cause(e Incoming) string {
+	return "event " + e.Type + " " + strings.TrimSuffix(e.Source, "/") + "/" + e.ID
 }

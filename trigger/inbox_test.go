@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,8 +17,8 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
-	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
@@ -89,7 +87,7 @@ func TestReadEvents(t *testing.T) {
 			`[{"id":"831e1650-001e-001b-66ab-eeb76e069631","topic":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/lake","subject":"/blobServices/default/containers/raw/blobs/sales/2026/a b.csv","eventType":"Microsoft.Storage.BlobCreated","eventTime":"2026-03-01T18:41:00.9584103Z","data":{"api":"PutBlockList","url":"https://lake.blob.core.windows.net/raw/sales/2026/a%20b.csv"},"dataVersion":"","metadataVersion":"1"}]`,
 			[]Incoming{{
 				ID: "831e1650-001e-001b-66ab-eeb76e069631", Source: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/lake", Type: "Microsoft.Storage.BlobCreated",
-				Subject: "/blobServices/default/containers/raw/blobs/sales/2026/a b.csv", Objects: []Object{{"azblob", "raw", "sales/2026/a b.csv"}},
+				Subject: "/blobServices/default/containers/raw/blobs/sales/2026/a b.csv", Objects: []string{"azblob://raw/sales/2026/a b.csv"},
 			}}, "",
 		},
 		"Event Grid asks": {
@@ -100,22 +98,22 @@ func TestReadEvents(t *testing.T) {
 		"a blob as a CloudEvent": {
 			"application/cloudevents+json",
 			`{"specversion":"1.0","id":"9","source":"/subscriptions/s","type":"Microsoft.Storage.BlobCreated","subject":"/blobServices/default/containers/raw/blobs/x.csv","time":"2026-03-01T18:41:00Z","data":{}}`,
-			[]Incoming{{ID: "9", Source: "/subscriptions/s", Type: "Microsoft.Storage.BlobCreated", Subject: "/blobServices/default/containers/raw/blobs/x.csv", Objects: []Object{{"azblob", "raw", "x.csv"}}}}, "",
+			[]Incoming{{ID: "9", Source: "/subscriptions/s", Type: "Microsoft.Storage.BlobCreated", Subject: "/blobServices/default/containers/raw/blobs/x.csv", Objects: []string{"azblob://raw/x.csv"}}}, "",
 		},
 		"Google's storage": {
 			"application/cloudevents+json",
 			`{"specversion":"1.0","id":"9","source":"//storage.googleapis.com/projects/_/buckets/raw","type":"google.cloud.storage.object.v1.finalized","subject":"objects/sales/x.csv","data":{}}`,
-			[]Incoming{{ID: "9", Source: "//storage.googleapis.com/projects/_/buckets/raw", Type: "google.cloud.storage.object.v1.finalized", Subject: "objects/sales/x.csv", Objects: []Object{{"gs", "raw", "sales/x.csv"}}}}, "",
+			[]Incoming{{ID: "9", Source: "//storage.googleapis.com/projects/_/buckets/raw", Type: "google.cloud.storage.object.v1.finalized", Subject: "objects/sales/x.csv", Objects: []string{"gs://raw/sales/x.csv"}}}, "",
 		},
 		"S3": {
 			"application/json",
 			`{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-west-2","eventTime":"1970-01-01T00:00:00.000Z","eventName":"ObjectCreated:Put","s3":{"s3SchemaVersion":"1.0","bucket":{"name":"raw","arn":"arn:aws:s3:::raw"},"object":{"key":"sales/Happy+Face%20%2B1.csv","size":1024,"eTag":"d41d","sequencer":"0055AED6"}}},{"eventSource":"aws:s3","eventName":"ObjectRemoved:Delete","s3":{"bucket":{"name":"raw"},"object":{"key":"old.csv"}}}]}`,
-			[]Incoming{{ID: "sales/Happy Face +1.csv 0055AED6d41d", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Subject: "sales/Happy Face +1.csv", Objects: []Object{{"s3", "raw", "sales/Happy Face +1.csv"}}}}, "",
+			[]Incoming{{ID: "sales/Happy Face +1.csv 0055AED6d41d", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Subject: "sales/Happy Face +1.csv", Objects: []string{"s3://raw/sales/Happy Face +1.csv"}}}, "",
 		},
 		"MinIO": {
 			"application/json",
 			`{"EventName":"s3:ObjectCreated:Put","Key":"raw/x.csv","Records":[{"eventSource":"minio:s3","eventName":"s3:ObjectCreated:Put","s3":{"bucket":{"name":"raw"},"object":{"key":"x.csv","eTag":"1","sequencer":"17"}}}]}`,
-			[]Incoming{{ID: "x.csv 171", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Subject: "x.csv", Objects: []Object{{"s3", "raw", "x.csv"}}}}, "",
+			[]Incoming{{ID: "x.csv 171", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Subject: "x.csv", Objects: []string{"s3://raw/x.csv"}}}, "",
 		},
 		"an empty batch": {"application/cloudevents-batch+json", `[]`, nil, ""},
 		"no object":      {"application/cloudevents+json", `[1]`, nil, "no JSON object"},
@@ -166,11 +164,30 @@ func newInbox(t testing.TB, s *scene) (*Inbox, *[]string) {
 			s.started = append(s.started, string(id))
 			return nil
 		},
-		Look: func(_ context.Context, p ridgeline.ProjectName, dataset string) error {
-			*looked = append(*looked, string(p)+"/"+dataset)
-			return nil
-		},
+		Data: &sources{paths: map[string]string{"sales": "s3://raw/sales/*.csv?region=eu-1", "stock": "azblob://raw/stock", "shops": "s3://other/shops.csv"}, looked: looked},
 	}, looked
+}
+
+// sources are datasets of the project iris at the paths, and note who looks.
+type sources struct {
+	paths  map[string]string
+	looked *[]string
+	err    error
+}
+
+func (s *sources) Covers(_ context.Context, address string) ([]ridgeline.Dataset, error) {
+	var all []ridgeline.Dataset
+	for name, path := range s.paths {
+		if blob.Covers(path, address) {
+			all = append(all, ridgeline.Dataset{Project: "iris", Name: name})
+		}
+	}
+	return all, nil
+}
+
+func (s *sources) Look(_ context.Context, p ridgeline.ProjectName, dataset, cause, caller string) (ridgeline.Arrival, bool, error) {
+	*s.looked = append(*s.looked, string(p)+"/"+dataset+" "+cause+" "+caller)
+	return ridgeline.Arrival{ID: "a-1"}, true, s.err
 }
 
 func TestInbox_Accept(t *testing.T) {
@@ -246,32 +263,23 @@ func TestInbox_Look(t *testing.T) {
 	ctx := t.Context()
 	s := newScene(t)
 	inbox, looked := newInbox(t, s)
-	ok(t, os.WriteFile(filepath.Join(t.TempDir(), "x"), nil, 0o600))
-	publish(t, s.store, s.blobs, head+`data:
-  sales: {path: "s3://raw/sales/*.csv?region=eu-1"}
-  stock: {path: "azblob://raw/stock"}
-  shops: {path: "s3://other/shops.csv"}
-`, midnight)
 	must(inbox.Accept(ctx, []Incoming{
-		{ID: "1", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Objects: []Object{{"s3", "raw", "sales/a.csv"}}},
-		{ID: "2", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Objects: []Object{{"s3", "raw", "sales/b.csv"}}},
-		{ID: "3", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Objects: []Object{{"s3", "raw", "sales/deep/c.csv"}, {"s3", "raw", "stock/d.csv"}, {"azblob", "other", "stock/d.csv"}}},
+		{ID: "1", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Objects: []string{"s3://raw/sales/a.csv"}},
+		{ID: "2", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Objects: []string{"s3://raw/sales/b.csv"}},
+		{ID: "3", Source: "s3://raw", Type: "s3:ObjectCreated:Put", Objects: []string{"s3://raw/other/c.csv", "s3://raw/stock/d.csv", "azblob://other/stock/d.csv"}},
 	}, "", "ann"))(t)
-	same(t, *looked, []string{"iris/sales"})
-	got := must(inbox.Accept(ctx, []Incoming{{ID: "4", Source: "/x", Type: "Microsoft.Storage.BlobCreated", Objects: []Object{{"azblob", "raw", "stock/2026/d.csv"}}}}, "", "ann"))(t)
-	same(t, *looked, []string{"iris/sales", "iris/stock"})
-	if len(got) != 1 || got[0].Dataset != "stock" || got[0].Run != "" {
+	same(t, *looked, []string{"iris/sales event s3:ObjectCreated:Put s3://raw/1 ann"})
+	blob := Incoming{ID: "4", Source: "/x", Type: "Microsoft.Storage.BlobCreated", Objects: []string{"azblob://raw/stock/2026/d.csv"}}
+	got := must(inbox.Accept(ctx, []Incoming{blob}, "iris", "ann"))(t)
+	if len(got) != 1 || got[0].Dataset != "stock" || got[0].Arrival != "a-1" || got[0].Run != "" || len(*looked) != 2 {
+		t.Errorf("%+v, looked at %v", got, *looked)
+	}
+	// What can never be looked at is said; what cannot be now is to come again.
+	inbox.Data.(*sources).err = ridgeline.Errorf(ridgeline.Denied, "no credentials for s3://raw")
+	if got := must(inbox.Accept(ctx, []Incoming{blob}, "", "ann"))(t); got[0].Reason != "no credentials for s3://raw" {
 		t.Errorf("%+v", got)
 	}
-}
-
-func TestCovers(t *testing.T) {
-	for path, want := range map[string]bool{
-		"s3://raw/sales/a.csv": true, "s3://raw/sales": true, "s3://raw/sales/": true, "s3://raw": true, "s3://raw/**/*.csv": true, "s3://raw/*.csv": false,
-		"s3://raw/sale": false, "s3://other/sales": false, "gs://raw/sales": false, "data/a.csv": false, "/data/sales": false, "https://raw/sales/a.csv": false,
-	} {
-		if got := covers(project.Dataset{Path: path}, []Object{{"s3", "raw", "sales/a.csv"}}); got != want {
-			t.Errorf("%s: got %v", path, got)
-		}
-	}
+	inbox.Data.(*sources).err = ridgeline.Errorf(ridgeline.Unavailable, "the bucket does not answer")
+	_, err := inbox.Accept(ctx, []Incoming{blob}, "", "ann")
+	refused(t, err, ridgeline.Unavailable, "does not answer")
 }

@@ -144,7 +144,7 @@ func (s *Schedules) start(ctx context.Context, tx *store.Store, one ridgeline.Sc
 		id = string(b.ID)
 	} else {
 		var r ridgeline.Run
-		r, err = s.Create(ctx, tx, pipeline.Request{Project: one.Project, Params: one.Params, Cause: cause(one, tick.Due), Caller: Scheduler})
+		r, err = s.Create(ctx, tx, pipeline.Request{Project: one.Project, Params: one.Params, Cause: dueCause(one, tick.Due), Caller: Scheduler})
 		id = string(r.ID)
 	}
 	if !refusal(err) {
@@ -170,7 +170,7 @@ func refusal(err error) bool {
 	return false
 }
 
-func cause(s ridgeline.Schedule, due time.Time) string {
+func dueCause(s ridgeline.Schedule, due time.Time) string {
 	zone := ""
 	if s.Zone != "UTC" {
 		zone = " " + s.Zone

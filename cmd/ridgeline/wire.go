@@ -267,7 +267,7 @@ func (n *node) wire(ctx context.Context) error {
 		},
 	}
 	inbox := &trigger.Inbox{
-		Store: n.store, Config: n.runs.Config, Create: n.runs.Create, Log: log,
+		Store: n.store, Config: n.runs.Config, Create: n.runs.Create, Data: n.intake, Log: log,
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	surface := &api.API{
