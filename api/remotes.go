@@ -54,7 +54,7 @@ type Notice struct {
 type RemoteTest struct {
 	Remote string          `json:"remote"`
 	OK     bool            `json:"ok"`
-	Checks []forge.Finding `json:"checks"`
+	Checks []forge.Trial `json:"checks"`
 }
 
 func (a *API) viewRemote(r ridgeline.Remote) Remote {

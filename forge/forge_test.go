@@ -486,11 +486,11 @@ func TestHub_killed(t *testing.T) {
 
 func TestHub_test(t *testing.T) {
 	w := open(t)
-	found := func(r ridgeline.Remote) map[string]forge.Finding {
+	found := func(r ridgeline.Remote) map[string]forge.Trial {
 		t.Helper()
 		all, err := w.Test(t.Context(), r)
 		ok(t, err)
-		out := map[string]forge.Finding{}
+		out := map[string]forge.Trial{}
 		for _, f := range all {
 			out[f.Name] = f
 		}

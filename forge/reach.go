@@ -8,8 +8,8 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
-// A Finding is one thing that Test looked at.
-type Finding struct {
+// A Trial is one thing that Test looked at.
+type Trial struct {
 	Name    string `json:"name" enum:"fetch,statuses,webhook"`
 	OK      bool   `json:"ok"`
 	Message string `json:"message"`
@@ -17,14 +17,14 @@ type Finding struct {
 
 // Test looks whether a remote can be fetched from, whether its token is taken
 // by the forge's API, and whether its webhook has called.
-func (h *Hub) Test(ctx context.Context, remote ridgeline.Remote) ([]Finding, error) {
+func (h *Hub) Test(ctx context.Context, remote ridgeline.Remote) ([]Trial, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	f, err := h.fetch(remote)
 	if err != nil {
 		return nil, err
 	}
-	out := []Finding{{Name: "fetch", OK: true, Message: "the repository can be read"}}
+	out := []Trial{{Name: "fetch", OK: true, Message: "the repository can be read"}}
 	if err := f.Reach(ctx); err != nil {
 		out[0].OK, out[0].Message = false, err.Error()
 	}
@@ -32,17 +32,17 @@ func (h *Hub) Test(ctx context.Context, remote ridgeline.Remote) ([]Finding, err
 	last, err := h.Store.LastDelivery(ctx, remote.Project, remote.Name)
 	switch {
 	case ridgeline.CodeOf(err) == ridgeline.NotFound:
-		out = append(out, Finding{Name: "webhook", Message: "it has not called yet: add it on the forge, with the address " + h.URL + HookPath(remote.Project, remote.Name) + " (see ridgeline remote show " + remote.Name + ")"})
+		out = append(out, Trial{Name: "webhook", Message: "it has not called yet: add it on the forge, with the address " + h.URL + HookPath(remote.Project, remote.Name) + " (see ridgeline remote show " + remote.Name + ")"})
 	case err != nil:
 		return nil, err
 	default:
-		out = append(out, Finding{Name: "webhook", OK: true, Message: "it called last at " + last.At.Format(time.RFC3339)})
+		out = append(out, Trial{Name: "webhook", OK: true, Message: "it called last at " + last.At.Format(time.RFC3339)})
 	}
 	return out, nil
 }
 
-func (h *Hub) testAPI(ctx context.Context, remote ridgeline.Remote, token string) Finding {
-	out := Finding{Name: "statuses"}
+func (h *Hub) testAPI(ctx context.Context, remote ridgeline.Remote, token string) Trial {
+	out := Trial{Name: "statuses"}
 	if token == "" {
 		out.Message = "no statuses are reported: the remote has no token (--token-file)"
 		return out
