@@ -11,6 +11,10 @@ import (
 
 func (c *checker) planColumn(r *columnRules) {
 	i := slices.Index(c.source.column, r.name)
+	if i < 0 && r.optional {
+		c.say(r, Finding{Rule: "present", Expected: "a column or none", Found: "none", OK: true})
+		return
+	}
 	if i < 0 {
 		c.say(r, Finding{Rule: "present", Expected: "a column named " + strconv.Quote(r.name), Found: c.absent(r.name)})
 		return

@@ -176,6 +176,8 @@ func (p *ruleParser) columnRule(c *columnRules, key string, v *yaml.Node, what s
 		c.typ = p.choice(v, what, ruleTypes)
 	case "nullable":
 		c.nullable, c.nulls = p.nullable(v, what)
+	case "optional":
+		c.optional = p.boolean(v, what)
 	case "unique":
 		c.unique = p.boolean(v, what)
 	case "min":

@@ -51,6 +51,7 @@ type rowsRule struct {
 type columnRules struct {
 	name     string
 	typ      string // one of ruleTypes, or empty
+	optional bool   // the column may be absent
 	nullable bool
 	nulls    *amount // how many values may be missing
 	min, max *bound
@@ -150,7 +151,7 @@ var (
 	ruleTypes  = []string{"number", "integer", "string", "boolean", "date", "timestamp"}
 	orders     = []string{"increasing", "decreasing", "strictly increasing", "strictly decreasing"}
 	rootKeys   = []string{"rows", "strict", "reference", "alarms", "severity", "unique", "fresh", "sql", "columns"}
-	columnKeys = []string{"type", "nullable", "min", "max", "values", "pattern", "length", "unique", "in", "ordered",
+	columnKeys = []string{"type", "optional", "nullable", "min", "max", "values", "pattern", "length", "unique", "in", "ordered",
 		"mean", "std", "quantiles", "psi", "js", "ks", "chi2", "categories", "severity"}
 	// ruleNames are what a severity can be given for.
 	ruleNames = []string{"rows", "strict", "present", "fresh", "sql", "type", "nullable", "min", "max", "values", "pattern", "length", "unique", "in",

@@ -30,7 +30,8 @@ func (c *cli) data() *cobra.Command {
 			return run(cmd, "/api/v1/projects/"+url.PathEscape(p)+"/datasets", args)
 		}
 	}
-	cmd.AddCommand(c.dataList(of), c.dataShow(of), c.dataDiff(of), c.dataAdd(of), c.dataAccept(of), c.dataGet(of), c.dataWatch(of))
+	cmd.AddCommand(c.dataList(of), c.dataShow(of), c.dataDiff(of), c.dataAdd(of), c.dataAccept(of), c.dataGet(of), c.dataWatch(of),
+		c.dataCheck(), c.dataSuggest(), c.dataImport())
 	return cmd
 }
 
