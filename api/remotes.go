@@ -52,8 +52,8 @@ type Notice struct {
 
 // RemoteTest is what a look at a remote found.
 type RemoteTest struct {
-	Remote string          `json:"remote"`
-	OK     bool            `json:"ok"`
+	Remote string        `json:"remote"`
+	OK     bool          `json:"ok"`
 	Checks []forge.Trial `json:"checks"`
 }
 
