@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -123,37 +122,4 @@ func (a *API) push(ctx context.Context, in *pushInput) (Build, error) {
 	}
 	row, err := a.Builds.Submit(ctx, build.Request{Commit: commit, Caller: auth.From(ctx).Name, Cause: "push", PullRequest: in.PullRequest})
 	return viewBuild(row), err
-}
-
-// log answers with what a task has written from ?offset= on, or its last
-// ?tail= bytes, as text.
-func (a *API) log(w http.ResponseWriter, r *http.Request) {
-	task := r.PathValue("task")
-	number := func(name string) int64 {
-		n, err := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
-		if err != nil || n < 0 {
-			return 0
-		}
-		return n
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if tail := number("tail"); tail > 0 {
-		text, err := a.Blob.Logs().Tail(r.Context(), task, tail)
-		if err != nil {
-			http.Error(w, "the log cannot be read", http.StatusInternalServerError)
-			a.Log.Error("read log", "task", task, "error", err)
-			return
-		}
-		_, _ = w.Write(text)
-		return
-	}
-	text, err := a.Blob.Logs().Open(r.Context(), task, number("offset"))
-	if err != nil {
-		http.Error(w, "the log cannot be read", http.StatusInternalServerError)
-		a.Log.Error("read log", "task", task, "error", err)
-		return
-	}
-	defer text.Close()
-	_, _ = io.Copy(w, text)
 }

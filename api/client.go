@@ -127,9 +127,24 @@ func (c *Client) Push(ctx context.Context, commit ridgeline.Commit, pullRequest 
 	return b, json.NewDecoder(res.Body).Decode(&b)
 }
 
-// Log reads a task's log from offset on.
-func (c *Client) Log(ctx context.Context, task string, offset int64) ([]byte, error) {
-	return c.text(ctx, "/api/v1/logs/"+url.PathEscape(task)+"?offset="+strconv.FormatInt(offset, 10))
+// Log copies a task's log from offset on to w, and returns how much that was.
+func (c *Client) Log(ctx context.Context, task string, offset int64, w io.Writer) (int64, error) {
+	res, err := c.send(ctx, http.MethodGet, "/api/v1/logs/"+url.PathEscape(task)+"?offset="+strconv.FormatInt(offset, 10), "", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	return io.Copy(w, res.Body)
+}
+
+// Search returns the lines of a task's log that contain the text, each as
+// NUMBER:LINE; to be closed.
+func (c *Client) Search(ctx context.Context, task, text string) (io.ReadCloser, error) {
+	res, err := c.send(ctx, http.MethodGet, "/api/v1/logs/"+url.PathEscape(task)+"?q="+url.QueryEscape(text), "", nil)
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
 }
 
 // Tail reads a log's last n bytes.
