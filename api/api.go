@@ -9,6 +9,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
+	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -55,6 +58,7 @@ func (a *API) Handler() http.Handler {
 	config := huma.DefaultConfig("Ridgeline", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/api/v1/openapi", "", "/api/v1/schemas"
 	config.Info.Description = "The MLOps loop: builds, runs, models, releases and endpoints."
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
 	api := humago.New(mux, config)
@@ -72,6 +76,21 @@ func (a *API) Handler() http.Handler {
 	a.data(api, mux)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
+}
+
+// schemaName tells types of one name apart that different packages have: one of
+// neither this nor the root package is called by its package, too.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	switch pkg := path.Base(t.PkgPath()); {
+	case t.PkgPath() == "" || pkg == "api" || pkg == "ridgeline" || pkg == "huma" || pkg == "v2":
+		return name
+	default:
+		return strings.ToUpper(pkg[:1]) + pkg[1:] + name
+	}
 }
 
 // body is an answer with nothing but a body.
