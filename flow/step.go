@@ -59,36 +59,10 @@ func Tx[T any](c *Context, name string, fn func(ctx context.Context, q sqlq.Quer
 	return result[T](c, name, raw, err)
 }
 
-// Parallel runs fn for i = 0 … n-1 at the same time, each as a step of its own,
-// and returns when all have ended: result and error of i at place i, both
-// slices of length n. After a crash only those run again that had not ended.
-// How many may run at once is for whatever they run on to say.
+// Parallel runs fn for i = 0 … n-1 at the same time: a Graph in which nobody
+// needs another.
 func Parallel[T any](c *Context, name string, n int, fn func(ctx context.Context, i int) (T, error)) ([]T, []error) {
-	results, errs := make([]T, n), make([]error, n)
-	leave, err := c.enter(name)
-	if err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
-		return results, errs
-	}
-	defer leave()
-	// Go takes the step's number before it starts the goroutine, so the order
-	// in which they finish does not matter.
-	outcomes := make([]<-chan dbos.StepOutcome[json.RawMessage], n)
-	for i := range n {
-		each := fmt.Sprintf("%s-%d", name, i)
-		outcomes[i], errs[i] = dbos.Go(c.dbos, step(c, each, func(ctx context.Context) (T, error) { return fn(ctx, i) }), dbos.WithStepName(each))
-	}
-	for i, outcome := range outcomes {
-		if outcome == nil {
-			errs[i] = c.outcome(fmt.Sprintf("%s-%d", name, i), errs[i])
-			continue
-		}
-		o := <-outcome
-		results[i], errs[i] = result[T](c, fmt.Sprintf("%s-%d", name, i), o.Result, o.Err)
-	}
-	return results, errs
+	return Graph(c, name, make([][]int, n), func(ctx context.Context, i int, _ Results[T]) (T, error) { return fn(ctx, i) })
 }
 
 // step makes fn a DBOS step: result to JSON, error and panic to failure.
