@@ -133,6 +133,11 @@ func staysInside(name, target string) bool {
 // later: absolute names, "..", links that lead out, hard links, devices. What
 // was unpacked until then stays.
 func Unarchive(r io.Reader, dir string) error {
+	return unarchive(r, dir, func(string) bool { return true })
+}
+
+// unarchive unpacks the files and links whose names keep wants.
+func unarchive(r io.Reader, dir string, keep func(name string) bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("unpack an archive: %w", err)
 	}
@@ -141,7 +146,7 @@ func Unarchive(r io.Reader, dir string) error {
 		return fmt.Errorf("unpack an archive: %w", err)
 	}
 	defer root.Close()
-	if err := unpack(tar.NewReader(r), root); err != nil {
+	if err := unpack(tar.NewReader(r), root, keep); err != nil {
 		if ridgeline.CodeOf(err) != ridgeline.Internal {
 			return err
 		}
@@ -150,7 +155,7 @@ func Unarchive(r io.Reader, dir string) error {
 	return nil
 }
 
-func unpack(t *tar.Reader, root *os.Root) error {
+func unpack(t *tar.Reader, root *os.Root, keep func(name string) bool) error {
 	type link struct{ name, target string }
 	var links []link
 	for {
@@ -168,6 +173,12 @@ func unpack(t *tar.Reader, root *os.Root) error {
 		switch h.Typeflag {
 		case tar.TypeXGlobalHeader: // git archive writes its commit there
 			continue
+		case tar.TypeReg, tar.TypeSymlink:
+			if !keep(name) {
+				continue
+			}
+		}
+		switch h.Typeflag {
 		case tar.TypeDir:
 			err = root.MkdirAll(name, 0o755)
 		case tar.TypeReg:

@@ -246,6 +246,8 @@ func (s *Store) Get(ctx context.Context, digest string) (io.ReadCloser, error) {
 	return &verified{r: r, hash: sha256.New(), digest: digest}, nil
 }
 
+var errDamaged = errors.New("is damaged")
+
 // verified hashes what passes, and compares at the end.
 type verified struct {
 	r      io.ReadCloser
@@ -260,7 +262,7 @@ func (v *verified) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if got := hex.EncodeToString(v.hash.Sum(nil)); got != v.digest {
-		return n, ridgeline.Errorf(ridgeline.Internal, "blob %s is damaged: its content now has sha256 %s; restore it from a backup, or delete it and make it again", v.digest, got)
+		return n, ridgeline.Errorf(ridgeline.Internal, "blob %s %w: its content now has sha256 %s; restore it from a backup, or delete it and make it again", v.digest, errDamaged, got)
 	}
 	return n, io.EOF
 }

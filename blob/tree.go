@@ -28,6 +28,12 @@ const unpackPrefix = ".unpack-"
 // complete or not at all. If dir is there already it is left as it is: a
 // folder once named is never written again.
 func (s *Store) GetTree(ctx context.Context, digest, dir string) error {
+	return s.GetPart(ctx, digest, dir, func(string) bool { return true })
+}
+
+// GetPart unpacks those files and links of the tree whose names, with slashes,
+// keep wants; all folders are there. Else it is GetTree.
+func (s *Store) GetPart(ctx context.Context, digest, dir string, keep func(name string) bool) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +55,7 @@ func (s *Store) GetTree(ctx context.Context, digest, dir string) error {
 	}
 	defer lock.Close()
 	defer os.RemoveAll(temp)
-	unpacked := Unarchive(r, temp)
+	unpacked := unarchive(r, temp, keep)
 	// The archive ends before the content does, and only its last byte proves
 	// it. Damage is also the better answer to what could not be unpacked.
 	if _, err := io.Copy(io.Discard, r); err != nil {

@@ -26,7 +26,13 @@ func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (
 	if err != nil {
 		return evaluation{}, err
 	}
-	vars, err := r.stepEnv(ctx, p, plan, env, dir)
+	w := work{node: node{Step: step, Params: together(plan.Params, p.left[train])}, Plan: plan, Inputs: map[string]ridgeline.Result{}}
+	for _, name := range p.Config.Pipeline.Before(evaluate) {
+		if p.left[name].Status == ridgeline.Succeeded {
+			w.Inputs[name] = p.left[name].Result
+		}
+	}
+	vars, err := r.stepEnv(ctx, p, w, env, dir)
 	if err != nil {
 		return evaluation{}, err
 	}
@@ -34,26 +40,33 @@ func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (
 	if err := r.Blob.GetTree(ctx, s.Model, model); err != nil {
 		return evaluation{}, fmt.Errorf("fetch the model: %w", err)
 	}
-	if err := r.Blob.GetTree(ctx, p.Pipeline.Commit.Tree, source); err != nil {
-		return evaluation{}, fmt.Errorf("check out %s: %w", p.Pipeline.Commit.Short(), err)
+	if err := r.checkout(ctx, p.Pipeline.Commit, step, source); err != nil {
+		return evaluation{}, err
 	}
-	var state host.TaskState
-	var task string
-	for attempt := 1; attempt <= 1+step.Retries.Count; attempt++ {
-		task = ridgeline.TaskName(p.Run.ID, "evaluate-"+s.Name, attempt)
-		state, err = host.Run(ctx, r.Tasks, host.Task{
+	for attempt := 1; ; attempt++ {
+		task := ridgeline.TaskName(p.Run.ID, evaluateTask(s.Name), attempt)
+		state, err := host.Run(ctx, r.Tasks, host.Task{
 			Name: task, Command: []string{"/bin/sh", "-c", step.Run}, Dir: source, Timeout: step.Timeout,
 			Env: append(vars, "RIDGELINE_MODEL="+model), Resources: host.Resources{CPU: step.CPU, Memory: step.Memory},
 		}, r.follow(p.Run.ID))
 		if err != nil {
 			return evaluation{}, err
 		}
-		if state.Phase == host.Ended && (state.ExitCode == 0 || state.Reason == host.Killed) {
+		out := r.failure(ctx, state, evaluate, task)
+		if out.Reason == "" {
 			break
 		}
-	}
-	if out := r.failure(ctx, state, "evaluate", task); out.Reason != "" {
-		return evaluation{Reason: "was not judged. " + out.Reason}, nil
+		if !again(step.Retries, attempt, out.Fate) {
+			return evaluation{Reason: "was not judged. " + out.Reason}, nil
+		}
+		// The task remembers when it ended, so the wait goes on after a crash.
+		asked, err := r.pause(ctx, p.Run.ID, state.Ended.Add(backoff(step.Retries, attempt)))
+		if err != nil {
+			return evaluation{}, err
+		}
+		if asked {
+			return evaluation{Reason: "was not judged: cancelled"}, nil
+		}
 	}
 	return readRows(ctx, filepath.Join(dir, "out"), p.Config.Pipeline.Gate.Metric, p.Config.Pipeline.Gate.Slices)
 }
@@ -73,6 +86,9 @@ func readRows(ctx context.Context, out, metric string, sliceColumns []string) (e
 		return evaluation{Reason: "was judged unclearly: " + err.Error()}, nil
 	}
 	value, ok := metrics[metric]
+	if ok && (math.IsNaN(value) || math.IsInf(value, 0)) {
+		return evaluation{Reason: fmt.Sprintf("was judged unclearly: %s is %v in metrics.json, which is not finite", metric, value)}, nil
+	}
 	if !ok {
 		return evaluation{Reason: fmt.Sprintf("was not judged: the evaluate command left neither rows.csv, rows.parquet nor %q in metrics.json", metric)}, nil
 	}

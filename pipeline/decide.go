@@ -30,7 +30,7 @@ type judgement struct {
 // decide puts the scores before the gate. It runs in the run's turn, so the
 // ledger it reads is complete.
 func (r *Runner) decide(ctx context.Context, p *passage, plan plan, cand challenger, champion *ridgeline.ModelVersion, trained outcome, s scores) (judgement, error) {
-	if err := r.mark(ctx, p.stepRow(decide, ridgeline.Running, ""), nil); err != nil {
+	if err := r.mark(ctx, p.stepRow(decide, ridgeline.Running, "")); err != nil {
 		return judgement{}, err
 	}
 	in := settings(p.Config.Pipeline.Gate)
@@ -88,7 +88,7 @@ func (r *Runner) decide(ctx context.Context, p *passage, plan plan, cand challen
 	if out.Report.Verdict == ridgeline.GateError {
 		status = ridgeline.Failed
 	}
-	return out, r.mark(ctx, p.stepRow(decide, status, message), nil)
+	return out, r.mark(ctx, p.stepRow(decide, status, message))
 }
 
 // settings are what ridgeline.yaml asks of the gate.
@@ -269,8 +269,8 @@ func targets(ctx context.Context, db *data.DB, rows identity, labels map[string]
 // its own prediction of each holdout row, in order. Nil when there is none, or
 // not one for each row; that is said in the log, for it decides nothing.
 func (r *Runner) reported(ctx context.Context, db *data.DB, p *passage, trained outcome, labels map[string]float64, n int) ([]float64, error) {
-	dir := filepath.Join(p.Dir, "in", trained.Output)
-	if err := r.Blob.GetTree(ctx, trained.Output, dir); err != nil {
+	dir := filepath.Join(p.Dir, "in", trained.Result.Output)
+	if err := r.Blob.GetTree(ctx, trained.Result.Output, dir); err != nil {
 		return nil, fmt.Errorf("fetch the output of train: %w", err)
 	}
 	for _, name := range []string{"predictions.csv", "predictions.parquet"} {

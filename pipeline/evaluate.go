@@ -34,6 +34,10 @@ type scores struct {
 	Notes      []string           // for the report
 }
 
+// evaluateTask is what a side's task is called; no step's task has a name like
+// it, as no step's name has a dot.
+func evaluateTask(side string) string { return evaluate + "." + side }
+
 // side is one of the two models in an evaluation.
 type side struct {
 	Name  string // challenger or champion: part of the task's name
@@ -56,7 +60,7 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 		sides = append(sides, side{Name: "champion", Image: champion.Image, Model: champion.Artifact, Lock: pipe})
 	}
 	_, err := flow.Step(c, "evaluate", func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, ridgeline.Running, ""), nil)
+		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, ridgeline.Running, ""))
 	})
 	if err != nil {
 		return scores{}, err
@@ -104,7 +108,7 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 		}
 	}
 	_, err = flow.Step(c, "evaluated", func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, status, message), nil)
+		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, status, message))
 	})
 	return out, err
 }
@@ -189,7 +193,7 @@ func (r *Runner) throughScorer(ctx context.Context, p *passage, plan plan, s sid
 	if err != nil {
 		return evaluation{}, err
 	}
-	task := ridgeline.TaskName(p.Run.ID, "evaluate-"+s.Name, 1)
+	task := ridgeline.TaskName(p.Run.ID, evaluateTask(s.Name), 1)
 	state, err := host.Run(ctx, r.Tasks, host.Task{
 		Name: task, Command: append(slices.Clone(argv), "batch", "--requests", requests, "--responses", responses),
 		Dir: dir, Env: env, Timeout: time.Hour,

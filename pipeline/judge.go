@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -28,7 +27,7 @@ type challenger struct {
 
 // judge takes a trained model from its files to a verdict in the registry.
 func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) (ending, error) {
-	cand := challenger{Model: p.Config.Model, Size: trained.Size}
+	cand := challenger{Model: p.Config.Model, Size: trained.Result.Size}
 	var err error
 	cand.Version, err = flow.Tx(c, "reserve", func(ctx context.Context, q sqlq.Querier) (int, error) {
 		return r.Store.With(q).ReserveVersion(ctx, cand.Model, p.Run.ID)
@@ -37,15 +36,12 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 		return ending{}, err
 	}
 	cand.Image, err = flow.Step(c, pack, func(ctx context.Context) (string, error) {
-		return r.pack(ctx, p, plan, cand, trained.Model)
+		return r.pack(ctx, p, plan, cand, trained.Result.Model)
 	})
 	if err != nil {
 		return ending{}, err
 	}
 	champion, err := flow.Step(c, "champion", func(ctx context.Context) (*ridgeline.ModelVersion, error) {
-		if err := r.turn(ctx, p.Run); err != nil {
-			return nil, err
-		}
 		v, ok, err := r.Store.Champion(ctx, cand.Model)
 		if err != nil || !ok {
 			return nil, err
@@ -55,7 +51,7 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 	if err != nil {
 		return ending{}, err
 	}
-	scores, err := r.evaluate(c, p, plan, cand, trained.Model, champion)
+	scores, err := r.evaluate(c, p, plan, cand, trained.Result.Model, champion)
 	if err != nil || scores.Reason != "" {
 		return ending{ridgeline.Failed, scores.Reason}, err
 	}
@@ -68,17 +64,9 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 	return r.register(c, p, plan, cand, champion, trained, scores, judged)
 }
 
-// stepRow is the row of a built-in step; built-in steps stand behind the
-// user's own.
+// stepRow is the row of a built-in step.
 func (p *passage) stepRow(name string, status ridgeline.Status, message string) ridgeline.Step {
-	position := 0
-	for _, s := range p.Config.Pipeline.Steps {
-		if s.Name != evaluate {
-			position++
-		}
-	}
-	order := map[string]int{pack: 0, evaluate: 1, decide: 2, register: 3}
-	row := ridgeline.Step{Run: p.Run.ID, Name: name, Position: position + order[name], Status: status, Message: message}
+	row := ridgeline.Step{Run: p.Run.ID, Name: name, Status: status, Message: message}
 	now := time.Now().UTC()
 	row.Started = now
 	if status.Terminal() {
@@ -89,7 +77,7 @@ func (p *passage) stepRow(name string, status ridgeline.Status, message string) 
 
 // pack builds the image and pushes it. Twice the same is once.
 func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenger, model string) (string, error) {
-	if err := r.mark(ctx, p.stepRow(pack, ridgeline.Running, ""), nil); err != nil {
+	if err := r.mark(ctx, p.stepRow(pack, ridgeline.Running, "")); err != nil {
 		return "", err
 	}
 	app, err := r.application(ctx, p)
@@ -140,7 +128,7 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 	}
 	message := fmt.Sprintf("%s: %s pushed (%d of %d blobs), %.2f s",
 		short(pushed.Digest), bytesText(pushed.Bytes), pushed.Blobs, len(img.Layers())+1, time.Since(started).Seconds())
-	return string(cand.Model) + "@" + pushed.Digest, r.mark(ctx, p.stepRow(pack, ridgeline.Succeeded, message), nil)
+	return string(cand.Model) + "@" + pushed.Digest, r.mark(ctx, p.stepRow(pack, ridgeline.Succeeded, message))
 }
 
 // register records the version with its verdict and, when it is promoted and
@@ -175,8 +163,8 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 		}
 		v := ridgeline.ModelVersion{
 			Model: cand.Model, Version: cand.Version, Project: p.Run.Project, Run: p.Run.ID, Pipeline: p.Pipeline.Version,
-			Commit: p.Pipeline.Commit.Hash, Environment: p.Pipeline.Environment, Data: map[string]string{}, Params: p.Run.Params,
-			Metrics: map[string]float64{}, Artifact: trained.Model, Size: cand.Size, Image: cand.Image,
+			Commit: p.Pipeline.Commit.Hash, Environment: p.Pipeline.Environment, Data: map[string]string{}, Params: together(plan.Params, trained),
+			Metrics: map[string]float64{}, Artifact: trained.Result.Model, Size: cand.Size, Image: cand.Image,
 			Verdict: report.Verdict, Report: text, Evidence: judged.Evidence, Created: now,
 		}
 		if off {
@@ -185,7 +173,7 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 		for name, d := range plan.Data {
 			v.Data[name] = d.Digest
 		}
-		for name, value := range trained.Metrics {
+		for name, value := range trained.Result.Metrics {
 			v.Metrics["train."+name] = value
 		}
 		if report.Challenger != nil {
@@ -247,25 +235,4 @@ func unchanged(ctx context.Context, tx *store.Store, model ridgeline.ModelName, 
 		return err
 	}
 	return ridgeline.Errorf(ridgeline.Conflict, "version %d became the champion of model %s by an override while this run was at the gate: train again, to be compared with it", now.Version, model)
-}
-
-// turn waits for the project's older runs to end: two challengers judged at
-// once against one champion could both be promoted, the worse one last.
-func (r *Runner) turn(ctx context.Context, run ridgeline.Run) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		open, err := r.Store.Runs(ctx, store.RunFilter{Project: run.Project, Unfinished: true})
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(open, func(o ridgeline.Run) bool { return o.ID < run.ID }) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
 }

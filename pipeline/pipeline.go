@@ -49,6 +49,8 @@ type Runner struct {
 	Packed func(ctx context.Context, image string) (argv, env []string, err error)
 	// Released starts the release that a promotion made.
 	Released func(ctx context.Context, id ridgeline.ReleaseID) error
+
+	ended bell // rings when a run has ended here
 }
 
 // Registry is where packed images are pushed to.
@@ -69,9 +71,10 @@ type Runtime struct {
 type passage struct {
 	Run      ridgeline.Run
 	Pipeline ridgeline.Pipeline
-	Dir      string            `json:"-"` // this server's; another one may go on with the run
-	Config   project.Config    `json:"-"`
-	outputs  map[string]string // step → digest of what it left
+	Dir      string             `json:"-"` // this server's; another one may go on with the run
+	Config   project.Config     `json:"-"`
+	left     map[string]outcome // what each of the project's steps came to
+	places   *places
 }
 
 // ending is how a run ends.
@@ -82,23 +85,11 @@ type ending struct {
 
 // Run is the flow of one run.
 func (r *Runner) Run(c *flow.Context, id string) error {
-	p, err := flow.Tx(c, "start", func(ctx context.Context, q sqlq.Querier) (passage, error) {
-		s := r.Store.With(q)
-		run := ridgeline.RunID(id)
-		if err := s.StartRun(ctx, run, time.Now().UTC()); err != nil {
-			return passage{}, err
-		}
-		row, err := s.Run(ctx, run)
-		if err != nil {
-			return passage{}, err
-		}
-		pipe, err := s.Pipeline(ctx, row.Project, row.Pipeline)
-		return passage{Run: row, Pipeline: pipe}, err
-	})
-	if err != nil {
+	p, err := flow.Step(c, "turn", func(ctx context.Context) (passage, error) { return r.turn(ctx, ridgeline.RunID(id)) })
+	if err != nil || p.Run.Status.Terminal() { // cancelled or superseded before its turn
 		return err
 	}
-	p.Dir, p.outputs = filepath.Join(r.Dir, id), map[string]string{}
+	p.Dir, p.places = filepath.Join(r.Dir, id), &places{}
 	end, err := r.drive(c, &p)
 	if flow.Interrupted(err) {
 		return err
@@ -127,6 +118,7 @@ func (r *Runner) Run(c *flow.Context, id string) error {
 		return err
 	}
 	_, err = flow.Step(c, "hand over", func(ctx context.Context) (struct{}, error) {
+		r.ended.tell()
 		if release != "" {
 			if err := r.Released(ctx, release); err != nil {
 				return struct{}{}, err
@@ -144,24 +136,19 @@ func (r *Runner) drive(c *flow.Context, p *passage) (ending, error) {
 		return ending{}, err
 	}
 	p.Config = plan.Config
-	var trained outcome
-	for i, step := range p.Config.Pipeline.Steps {
-		if step.Name == evaluate {
-			continue
-		}
-		out, err := r.userStep(c, p, plan, step, i)
-		if err != nil || out.Reason != "" {
-			return ending{ridgeline.Failed, out.Reason}, err
-		}
-		p.outputs[step.Name] = out.Output
-		if step.Name == train {
-			trained = out
-		}
+	nodes := graphOf(p.Config.Pipeline, plan.Params)
+	outcomes, errs := flow.Graph(c, "step", waits(nodes), func(ctx context.Context, i int, of flow.Results[outcome]) (outcome, error) {
+		return r.node(ctx, p, plan, nodes, i, of)
+	})
+	end, left, err := conclude(nodes, outcomes, errs)
+	if err != nil || end.Status != ridgeline.Succeeded {
+		return end, err
 	}
-	if !p.Config.Trains() {
-		return ending{Status: ridgeline.Succeeded}, nil
+	p.left = left
+	if left[train].Status != ridgeline.Succeeded { // there is none, or it was skipped
+		return end, nil
 	}
-	return r.judge(c, p, plan, trained)
+	return r.judge(c, p, plan, left[train])
 }
 
 // The names of steps that mean something.
@@ -176,7 +163,9 @@ const (
 // plan is what a run works on, fixed before its first step.
 type plan struct {
 	Config project.Config
+	Params map[string]string // of every parameter
 	Data   map[string]dataset
+	Code   map[string]string // step → digest of the files it sees, of those that see a part
 }
 
 // plan names the run's steps and makes its data ready.
@@ -185,26 +174,44 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	var steps []ridgeline.Step
-	for _, s := range cfg.Pipeline.Steps {
-		if s.Name != evaluate {
-			steps = append(steps, ridgeline.Step{Name: s.Name})
-		}
+	out := plan{Config: cfg, Code: map[string]string{}}
+	if out.Params, err = cfg.Params(p.Run.Params); err != nil {
+		return plan{}, err
 	}
+	var builtIn []string
 	if cfg.Trains() {
-		for _, name := range []string{pack, evaluate, decide, register} {
-			steps = append(steps, ridgeline.Step{Name: name})
-		}
+		builtIn = []string{pack, evaluate, decide, register}
 	}
-	if err := r.Store.PlanSteps(ctx, p.Run.ID, steps); err != nil {
+	if err := r.Store.PlanSteps(ctx, p.Run.ID, rows(graphOf(cfg.Pipeline, out.Params), builtIn)); err != nil {
 		return plan{}, err
 	}
 	// A dataset of the project's own lies in its tree.
 	if err := r.Blob.GetTree(ctx, p.Pipeline.Commit.Tree, r.tree(p.Pipeline)); err != nil {
 		return plan{}, fmt.Errorf("check out %s: %w", p.Pipeline.Commit.Short(), err)
 	}
-	sets, err := r.datasets(ctx, p, cfg)
-	return plan{Config: cfg, Data: sets}, err
+	if err := r.readCode(ctx, p.Pipeline.Commit.Tree, &out); err != nil {
+		return plan{}, err
+	}
+	out.Data, err = r.datasets(ctx, p, cfg)
+	return out, err
+}
+
+// readCode digests the code of the steps that see a part of it.
+func (r *Runner) readCode(ctx context.Context, tree string, out *plan) error {
+	var files []blob.TreeFile
+	for _, step := range out.Config.Pipeline.Steps {
+		if step.In == nil || step.In.Code == nil {
+			continue
+		}
+		if files == nil {
+			var err error
+			if files, err = r.Blob.Files(ctx, tree); err != nil {
+				return err
+			}
+		}
+		out.Code[step.Name] = codeOf(files, step.In)
+	}
+	return nil
 }
 
 // tree is where the pipeline's code is checked out, shared and read only.
@@ -229,12 +236,14 @@ func (r *Runner) closeSteps(ctx context.Context, s *store.Store, run ridgeline.R
 		return err
 	}
 	for _, step := range steps {
-		if step.Status.Terminal() || (step.Status == ridgeline.Queued && end.Status == ridgeline.Succeeded) {
+		switch {
+		case step.Status.Terminal():
 			continue
-		}
-		if step.Status == ridgeline.Running {
+		case step.Status == ridgeline.Running:
 			step.Status, step.Ended, step.Message = end.Status, time.Now().UTC(), end.Reason
-		} else {
+		case end.Status == ridgeline.Succeeded:
+			step.Status, step.Message = ridgeline.Skipped, "there was nothing for it to do"
+		default:
 			step.Status, step.Message = ridgeline.Cancelled, "not reached"
 		}
 		if err := s.SaveStep(ctx, step); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +66,9 @@ func (r *Runner) Create(ctx context.Context, tx *store.Store, q Request) (ridgel
 	if err := check(q, cfg); err != nil {
 		return ridgeline.Run{}, err
 	}
+	if run.Params, err = cfg.Params(q.Params); err != nil {
+		return ridgeline.Run{}, err
+	}
 	if err := r.record(ctx, tx, cfg.Pipeline.Overlap, &run); err != nil {
 		return ridgeline.Run{}, err
 	}
@@ -101,8 +103,6 @@ func (r *Runner) record(ctx context.Context, tx *store.Store, overlap string, ru
 	return tx.CreateRun(ctx, *run)
 }
 
-var paramRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // check looks at a request by itself and by the pipeline's configuration.
 func check(q Request, cfg project.Config) error {
 	switch {
@@ -114,11 +114,6 @@ func check(q Request, cfg project.Config) error {
 		return ridgeline.Errorf(ridgeline.Invalid, "a reason was given, but the gate is on: a reason is for gate off")
 	}
 	var wrong []string
-	for name := range q.Params {
-		if !paramRE.MatchString(name) {
-			wrong = append(wrong, "parameter \""+name+"\": use letters, digits and underscores, starting with a letter")
-		}
-	}
 	var sets []string
 	for _, d := range cfg.Data {
 		sets = append(sets, d.Name)
@@ -128,11 +123,14 @@ func check(q Request, cfg project.Config) error {
 			wrong = append(wrong, fmt.Sprintf("data %q, version %d: expected a dataset of the pipeline (%s) and a version from 1 on", name, version, strings.Join(sets, ", ")))
 		}
 	}
+	slices.Sort(wrong)
+	if _, err := cfg.Params(q.Params); err != nil {
+		wrong = append(wrong, err.Error())
+	}
 	if len(wrong) == 0 {
 		return nil
 	}
-	slices.Sort(wrong)
-	return ridgeline.Errorf(ridgeline.Invalid, "%s", strings.Join(wrong, "\n"))
+	return ridgeline.Errorf(ridgeline.Invalid, "%s", strings.Join(wrong, "; "))
 }
 
 // Config reads the configuration that a pipeline was published with.

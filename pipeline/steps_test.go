@@ -1,7 +1,8 @@
 package pipeline
 
 import (
-	"maps"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,8 @@ func TestReadMetrics(t *testing.T) {
 	}{
 		"numbers":     {text: `{"mse": 2900.5, "n": 3}`, want: map[string]float64{"mse": 2900.5, "n": 3}},
 		"none":        {text: `{}`, want: map[string]float64{}},
-		"NaN":         {text: `{"mse": NaN}`, says: "expected one object of numbers"},
+		"NaN":         {text: `{"mse": NaN, "the NaN \"\\": -Infinity, "top":Infinity}`, want: map[string]float64{"mse": math.NaN(), `the NaN "\`: math.Inf(-1), "top": math.Inf(1)}},
+		"a text NaN":  {text: `{"mse": "NaN"}`, want: map[string]float64{"mse": math.NaN()}},
 		"infinite":    {text: `{"mse": 1e999}`, says: "expected one object of numbers"},
 		"null":        {text: `{"mse": null}`, says: "mse is null"},
 		"a list":      {text: `[1, 2]`, says: "expected one object of numbers"},
@@ -32,7 +34,7 @@ func TestReadMetrics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := readMetrics(file(t, "metrics.json", test.text))
 			if test.says == "" {
-				if err != nil || !maps.Equal(got, test.want) {
+				if err != nil || fmt.Sprint(map[string]float64(got)) != fmt.Sprint(test.want) {
 					t.Errorf("got %v, %v; want %v", got, err, test.want)
 				}
 				return
@@ -187,7 +189,7 @@ func TestNames(t *testing.T) {
 	if got := varName("my-data"); got != "MY_DATA" {
 		t.Errorf("varName: %q", got)
 	}
-	if got := describe(map[string]float64{"r2": 0.5, "mse": 2900.123456}); got != "mse 2900.12, r2 0.5" {
+	if got := describe(ridgeline.Metrics{"r2": 0.5, "mse": 2900.123456}); got != "mse 2900.12, r2 0.5" {
 		t.Errorf("describe: %q", got)
 	}
 	if one, again := seed("r-1"), seed("r-1"); one != again || one == seed("r-2") {
@@ -210,7 +212,7 @@ func TestRunner_failure(t *testing.T) {
 	if out := r.failure(t.Context(), host.TaskState{Phase: host.Ended, Reason: host.Exited}, "train", "t"); out.Reason != "" {
 		t.Errorf("exit code 0: %+v", out)
 	}
-	if out := r.failure(t.Context(), host.TaskState{Phase: host.Ended, Reason: host.Killed}, "train", "t"); out.Reason != "train: cancelled" || !out.Final {
+	if out := r.failure(t.Context(), host.TaskState{Phase: host.Ended, Reason: host.Killed}, "train", "t"); out.Reason != "train: cancelled" || out.Fate != fateKilled {
 		t.Errorf("killed: %+v", out)
 	}
 }
