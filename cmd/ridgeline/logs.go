@@ -65,7 +65,7 @@ func logTasks(ctx context.Context, client *api.Client, id string) (names, tasks 
 		case s.Name == "evaluate" && s.Status != "queued":
 			for _, side := range []string{"challenger", "champion", "champion-scorer"} {
 				names = append(names, s.Name)
-				tasks = append(tasks, fmt.Sprintf("run-%s-evaluate-%s-1", id, side))
+				tasks = append(tasks, fmt.Sprintf("run-%s-evaluate.%s-1", id, side))
 			}
 		}
 	}
