@@ -17,10 +17,10 @@ type ModelVersion struct {
 	Environment string            // lock hash
 	Data        map[string]string // dataset name → digest
 	Params      map[string]string
-	Metrics     map[string]float64 // what the training reported and the gate measured
-	Artifact    string             // sha256 of the model folder's tar archive in the blob store
-	Size        int64              // bytes of that folder
-	Image       string             // repository@sha256:…
+	Metrics     Metrics // what the training reported and the gate measured
+	Artifact    string  // sha256 of the model folder's tar archive in the blob store
+	Size        int64   // bytes of that folder
+	Image       string  // repository@sha256:…
 	Verdict     Verdict
 	Report      []byte // the gate's report, JSON
 	Evidence    Evidence

@@ -63,6 +63,47 @@ func (a *API) runs(api huma.API) {
 			}
 			return a.run(ctx, in.ID)
 		})
+	started := func(row ridgeline.Run, err error) (Run, error) { return viewRun(row, nil, time.Now()), err }
+	route(a, api, huma.Operation{
+		OperationID: "resume-run", Method: http.MethodPost, Path: "/runs/{id}/resume", DefaultStatus: http.StatusAccepted, Tags: tags,
+		Summary: "Start a run that goes on where this one failed",
+	}, ridgeline.Writer, func(ctx context.Context, in *byID) (Run, error) {
+		return started(a.Runs.Resume(ctx, ridgeline.RunID(in.ID), auth.From(ctx).Name))
+	})
+	route(a, api, huma.Operation{
+		OperationID: "rerun", Method: http.MethodPost, Path: "/runs/{id}/rerun", DefaultStatus: http.StatusAccepted, Tags: tags,
+		Summary: "Start a run that does a step of this one, and all that depends on it, anew",
+	}, ridgeline.Writer, func(ctx context.Context, in *struct {
+		ID   string `path:"id"`
+		Body struct {
+			From string `json:"from" minLength:"1" doc:"the step"`
+		}
+	}) (Run, error) {
+		return started(a.Runs.Rerun(ctx, ridgeline.RunID(in.ID), in.Body.From, auth.From(ctx).Name))
+	})
+	route(a, api, huma.Operation{
+		OperationID: "why", Method: http.MethodGet, Path: "/runs/{id}/why", Tags: tags, Summary: "Why a step ran, or did not have to",
+	}, ridgeline.Viewer, func(ctx context.Context, in *struct {
+		ID   string `path:"id"`
+		Step string `query:"step" required:"true"`
+	}) (pipeline.Why, error) {
+		return a.Runs.Why(ctx, ridgeline.RunID(in.ID), in.Step)
+	})
+	route(a, api, huma.Operation{
+		OperationID: "compare-run", Method: http.MethodGet, Path: "/runs/{id}/comparison", Tags: tags,
+		Summary: "A run that reproduces a version beside the one that made it",
+	}, ridgeline.Viewer, func(ctx context.Context, in *byID) (pipeline.Comparison, error) {
+		return a.Runs.Compare(ctx, ridgeline.RunID(in.ID))
+	})
+	route(a, api, huma.Operation{
+		OperationID: "reproduce", Method: http.MethodPost, Path: "/models/{name}/versions/{version}/reproduce", DefaultStatus: http.StatusAccepted, Tags: []string{"models"},
+		Summary: "Start a run that makes a version again and compares; it registers nothing",
+	}, ridgeline.Writer, func(ctx context.Context, in *struct {
+		Name    string `path:"name"`
+		Version int    `path:"version" minimum:"1"`
+	}) (Run, error) {
+		return started(a.Runs.Reproduce(ctx, ridgeline.ModelName(in.Name), in.Version, auth.From(ctx).Name))
+	})
 }
 
 func (a *API) run(ctx context.Context, id string) (Run, error) {

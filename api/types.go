@@ -50,48 +50,60 @@ type Step struct {
 	Log      string  `json:"log,omitempty" doc:"task whose log it is, for /api/v1/logs/{task}"`
 	CPU      float64 `json:"cpu_seconds,omitempty"`
 	Memory   int64   `json:"peak_memory_bytes,omitempty"`
+
+	InstanceOf string            `json:"instance_of,omitempty" doc:"the step with the matrix or the sweep"`
+	Params     map[string]string `json:"params,omitempty" doc:"an instance's own"`
+	Best       map[string]string `json:"best,omitempty" doc:"of a sweep: what went on"`
+	Metrics    ridgeline.Metrics `json:"metrics,omitempty"`
+	Source     string            `json:"source,omitempty" doc:"the run that made its result, when cached"`
+	Note       string            `json:"note,omitempty" doc:"why it ran, or did not have to"`
 }
 
 // Run is one passage through a published pipeline.
 type Run struct {
-	ID       string            `json:"id"`
-	Project  string            `json:"project"`
-	Pipeline int               `json:"pipeline"`
-	Cause    string            `json:"cause"`
-	Caller   string            `json:"caller,omitempty"`
-	Params   map[string]string `json:"params,omitempty"`
-	GateOff  string            `json:"gate_off,omitempty" doc:"the reason given for making its model champion whatever the gate says"`
-	Status   string            `json:"status"`
-	Verdict  string            `json:"verdict"`
-	Model    string            `json:"model,omitempty"`
-	Version  int               `json:"version,omitempty"`
-	Release  string            `json:"release,omitempty"`
-	Reason   string            `json:"reason,omitempty"`
-	Created  time.Time         `json:"created"`
-	Started  *time.Time        `json:"started"`
-	Ended    *time.Time        `json:"ended"`
-	Steps    []Step            `json:"steps,omitempty"`
+	ID         string            `json:"id"`
+	Project    string            `json:"project"`
+	Pipeline   int               `json:"pipeline"`
+	Cause      string            `json:"cause"`
+	Caller     string            `json:"caller,omitempty"`
+	Params     map[string]string `json:"params,omitempty"`
+	Data       map[string]int    `json:"data,omitempty" doc:"dataset to the version it works on"`
+	Resumes    string            `json:"resumes,omitempty" doc:"the run whose successful steps it takes over"`
+	From       string            `json:"from,omitempty" doc:"the step from which it does all anew, though that run has it"`
+	NoCache    bool              `json:"no_cache,omitempty"`
+	Reproduces string            `json:"reproduces,omitempty" doc:"NAME:V, when it only looks whether that version comes out again"`
+	GateOff    string            `json:"gate_off,omitempty" doc:"the reason given for making its model champion whatever the gate says"`
+	Status     string            `json:"status"`
+	Verdict    string            `json:"verdict"`
+	Model      string            `json:"model,omitempty"`
+	Version    int               `json:"version,omitempty"`
+	Release    string            `json:"release,omitempty"`
+	Reason     string            `json:"reason,omitempty"`
+	Created    time.Time         `json:"created"`
+	Started    *time.Time        `json:"started"`
+	Ended      *time.Time        `json:"ended"`
+	Steps      []Step            `json:"steps,omitempty"`
 }
 
 // ModelVersion is a model that reached the gate.
 type ModelVersion struct {
-	Name        string             `json:"name"`
-	Version     int                `json:"version"`
-	Champion    bool               `json:"champion"`
-	Verdict     string             `json:"verdict"`
-	Run         string             `json:"run"`
-	Commit      string             `json:"commit"`
-	Image       string             `json:"image"`
-	Created     time.Time          `json:"created"`
-	Project     string             `json:"project"`
-	Pipeline    int                `json:"pipeline"`
-	Environment string             `json:"environment" doc:"hash of the locked environment"`
-	Data        map[string]string  `json:"data" doc:"dataset to sha256"`
-	Params      map[string]string  `json:"params,omitempty"`
-	Metrics     map[string]float64 `json:"metrics"`
-	Artifact    string             `json:"artifact" doc:"sha256 of the model folder's archive"`
-	Size        int64              `json:"size"`
-	Override    []Override         `json:"override" doc:"who made it champion beside the gate, and why; oldest first"`
+	Name        string            `json:"name"`
+	Version     int               `json:"version"`
+	Champion    bool              `json:"champion"`
+	Verdict     string            `json:"verdict"`
+	Run         string            `json:"run"`
+	Commit      string            `json:"commit"`
+	Image       string            `json:"image"`
+	Created     time.Time         `json:"created"`
+	Project     string            `json:"project"`
+	Pipeline    int               `json:"pipeline"`
+	Environment string            `json:"environment" doc:"hash of the locked environment"`
+	Data        map[string]string `json:"data" doc:"dataset to sha256"`
+	Params      map[string]string `json:"params,omitempty"`
+	Metrics     ridgeline.Metrics `json:"metrics"`
+	Artifact    string            `json:"artifact" doc:"sha256 of the model folder's archive"`
+	Size        int64             `json:"size"`
+	Override    []Override        `json:"override" doc:"who made it champion beside the gate, and why; oldest first"`
 }
 
 // Override is a person's decision beside the gate.
@@ -212,6 +224,7 @@ func viewBuild(b ridgeline.Build) Build {
 func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
 	out := Run{
 		ID: string(r.ID), Project: string(r.Project), Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller, Params: r.Params, GateOff: r.GateOff,
+		Data: r.Data, Resumes: string(r.Resumes), From: r.From, NoCache: r.NoCache, Reproduces: r.Reproduces,
 		Status: string(r.Status), Verdict: string(r.Verdict), Model: string(r.Model), Version: r.Version, Release: string(r.Release),
 		Reason: r.Reason, Created: r.Created, Started: optional(r.Started), Ended: optional(r.Ended),
 	}
@@ -219,6 +232,7 @@ func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
 		step := Step{
 			Name: s.Name, Status: string(s.Status), Cached: s.Cached, Attempts: len(s.Attempts),
 			Seconds: s.Seconds(now), Message: s.Message,
+			InstanceOf: s.Parent, Params: s.Params, Best: s.Result.Best, Metrics: s.Result.Metrics, Source: string(s.Source), Note: s.Note,
 		}
 		for _, a := range s.Attempts {
 			step.Log = a.Task

@@ -144,6 +144,9 @@ func (r *Runner) drive(c *flow.Context, p *passage) (ending, error) {
 	if err != nil || end.Status != ridgeline.Succeeded {
 		return end, err
 	}
+	if p.Run.Reproduces != "" {
+		return flow.Step(c, "compare", func(ctx context.Context) (ending, error) { return r.reproduced(ctx, p) })
+	}
 	p.left = left
 	if left[train].Status != ridgeline.Succeeded { // there is none, or it was skipped
 		return end, nil
@@ -179,7 +182,7 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 		return plan{}, err
 	}
 	var builtIn []string
-	if cfg.Trains() {
+	if cfg.Trains() && p.Run.Reproduces == "" {
 		builtIn = []string{pack, evaluate, decide, register}
 	}
 	if err := r.Store.PlanSteps(ctx, p.Run.ID, rows(graphOf(cfg.Pipeline, out.Params), builtIn)); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/internal/words"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
@@ -75,6 +76,89 @@ func (r *Runner) Create(ctx context.Context, tx *store.Store, q Request) (ridgel
 	return run, nil
 }
 
+// Resume starts a run that goes on where another one failed or was cancelled:
+// the same pipeline, parameters and data; what succeeded then is taken over,
+// whatever the cache is set to. Whether the gate was off is not: the gate of
+// the new run is on.
+func (r *Runner) Resume(ctx context.Context, id ridgeline.RunID, caller string) (ridgeline.Run, error) {
+	return r.repeat(ctx, id, func(old ridgeline.Run, _ project.Config) (ridgeline.Run, error) {
+		if old.Status == ridgeline.Succeeded {
+			return old, ridgeline.Errorf(ridgeline.Conflict, "run %s succeeded, there is nothing left of it to do: `ridgeline rerun %s --from STEP` does a part of it anew", id, id)
+		}
+		old.Resumes, old.From, old.Cause, old.Caller = id, "", "resume "+string(id), caller
+		return old, nil
+	})
+}
+
+// Rerun starts a run that does one step, and all that depends on it, anew: the
+// same pipeline, parameters and data as another run, whose other steps are taken
+// over where they succeeded.
+func (r *Runner) Rerun(ctx context.Context, id ridgeline.RunID, from, caller string) (ridgeline.Run, error) {
+	return r.repeat(ctx, id, func(old ridgeline.Run, cfg project.Config) (ridgeline.Run, error) {
+		var names []string
+		for _, step := range cfg.Pipeline.Steps {
+			names = append(names, step.Name)
+		}
+		if !slices.Contains(names, from) {
+			return old, ridgeline.Errorf(ridgeline.Invalid, "pipeline %d has no step %q: %s", old.Pipeline, from, words.DidYouMean(from, names))
+		}
+		old.Resumes, old.From, old.Cause, old.Caller = id, from, "rerun "+string(id)+" from "+from, caller
+		return old, nil
+	})
+}
+
+// Reproduce starts a run that makes a version's model again, of the same
+// pipeline, parameters and data, every step anew, and compares it with what
+// was made then. It registers nothing, and takes no turn.
+func (r *Runner) Reproduce(ctx context.Context, model ridgeline.ModelName, version int, caller string) (ridgeline.Run, error) {
+	v, err := r.Store.ModelVersion(ctx, model, version)
+	if err != nil {
+		return ridgeline.Run{}, err
+	}
+	return r.repeat(ctx, v.Run, func(old ridgeline.Run, _ project.Config) (ridgeline.Run, error) {
+		name := fmt.Sprintf("%s:%d", v.Model, v.Version)
+		old.Resumes, old.From, old.NoCache, old.Reproduces = "", "", true, name
+		old.Cause, old.Caller = "reproduce "+name, caller
+		return old, nil
+	})
+}
+
+// repeat records and starts a run made after another one that has ended.
+func (r *Runner) repeat(ctx context.Context, id ridgeline.RunID, change func(old ridgeline.Run, cfg project.Config) (ridgeline.Run, error)) (ridgeline.Run, error) {
+	var run ridgeline.Run
+	err := r.Store.InTx(ctx, func(tx *store.Store) error {
+		old, err := tx.Run(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !old.Status.Terminal() {
+			return ridgeline.Errorf(ridgeline.Conflict, "run %s is %s: wait for its end, or `ridgeline cancel %s`", id, old.Status, id)
+		}
+		p, err := tx.Pipeline(ctx, old.Project, old.Pipeline)
+		if err != nil {
+			return err
+		}
+		cfg, err := r.config(ctx, p)
+		if err != nil {
+			return err
+		}
+		from, err := change(old, cfg)
+		if err != nil {
+			return err
+		}
+		run = ridgeline.Run{
+			Project: from.Project, Pipeline: from.Pipeline, Cause: from.Cause, Caller: from.Caller, Params: from.Params, Data: from.Data,
+			Resumes: from.Resumes, From: from.From, NoCache: from.NoCache, Reproduces: from.Reproduces,
+			Status: ridgeline.Queued, Created: time.Now().UTC(),
+		}
+		return r.record(ctx, tx, cfg.Pipeline.Overlap, &run)
+	})
+	if err != nil {
+		return ridgeline.Run{}, err
+	}
+	return run, r.Start(ctx, Kind, string(run.ID))
+}
+
 // record gives the run its id and keeps it, after the overlap policy.
 func (r *Runner) record(ctx context.Context, tx *store.Store, overlap string, run *ridgeline.Run) error {
 	id, err := ridgeline.NewID("r", run.Created, rand.Read)
@@ -84,6 +168,9 @@ func (r *Runner) record(ctx context.Context, tx *store.Store, overlap string, ru
 	run.ID = ridgeline.RunID(id)
 	if err := tx.LockProject(ctx, run.Project); err != nil {
 		return err
+	}
+	if run.Reproduces != "" {
+		return tx.CreateRun(ctx, *run)
 	}
 	open, err := tx.Runs(ctx, store.RunFilter{Project: run.Project, Unfinished: true})
 	if err != nil {

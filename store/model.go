@@ -116,7 +116,7 @@ func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) e
 			}
 		}
 		_, err = tx.tx.Exec(ctx, insert, v.Model, v.Version, v.Project, v.Run, v.Pipeline, v.Commit, v.Environment, jsonText(v.Data),
-			jsonText(v.Params), jsonText(ridgeline.Metrics(v.Metrics)), v.Artifact, v.Size, v.Image, v.Verdict, v.Report,
+			jsonText(v.Params), jsonText(v.Metrics), v.Artifact, v.Size, v.Image, v.Verdict, v.Report,
 			v.Evidence.Settings, v.Evidence.Rows, v.Evidence.Trained, jsonText(v.Overrides), v.Champion, v.Created)
 		if err != nil {
 			return err
@@ -155,11 +155,9 @@ const selectVersions = `SELECT model, version, project, run, pipeline, hash, env
 	artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created FROM model_versions`
 
 func scanVersion(row sqlq.Row) (v ridgeline.ModelVersion, err error) {
-	var m ridgeline.Metrics
 	err = row.Scan(&v.Model, &v.Version, &v.Project, &v.Run, &v.Pipeline, &v.Commit, &v.Environment, asJSON(&v.Data), asJSON(&v.Params),
-		asJSON(&m), &v.Artifact, &v.Size, &v.Image, &v.Verdict, asBytes(&v.Report),
+		asJSON(&v.Metrics), &v.Artifact, &v.Size, &v.Image, &v.Verdict, asBytes(&v.Report),
 		asBytes(&v.Evidence.Settings), &v.Evidence.Rows, &v.Evidence.Trained, asJSON(&v.Overrides), asBool(&v.Champion), asTime(&v.Created))
-	v.Metrics = m
 	return v, err
 }
 
