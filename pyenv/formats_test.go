@@ -141,7 +141,7 @@ func TestLock_of_other_tools_mistakes(t *testing.T) {
 		"poetry extra":      {"poetry2.1", "", "", "", Wish{File: "poetry.lock", Extras: []string{"gpu"}}, `python.extras: "gpu": poetry.lock has no such extras; there is web`},
 		"poetry group":      {"poetry2.1", "", "", "", Wish{File: "poetry.lock", Groups: []string{"gpu"}}, `python.groups: "gpu": Poetry's pyproject.toml has no such group; there is main, dev, docs`},
 		"poetry constraint": {"poetry2.1", "", "", "", Wish{File: "poetry.lock", Constraints: []string{"pyproject.toml"}}, "poetry.lock has exact versions already"},
-		"poetry marker":     {"poetry2.1", "poetry.lock", `sys_platform == \"win32\"`, `sys_platfrom == \"win32\"`, Wish{File: "poetry.lock"}, "expected a variable of PEP 508 instead of sys_platfrom"},
+		"poetry marker":     {"poetry2.1", "poetry.lock", `sys_platform == \"win32\"`, `sys_plattform == \"win32\"`, Wish{File: "poetry.lock"}, "expected a variable of PEP 508 instead of sys_plattform"},
 		"poetry python":     {"poetry2.1", "", "", "", Wish{File: "poetry.lock", Version: "3.8"}, "==3.8.* (python.version of ridgeline.yaml) and >=3.9,<4.0 (python of poetry.lock)"},
 		"pdm format":        {"pdm", "pdm.lock", `"inherit_metadata"`, `"cross_platform"`, Wish{File: "pdm.lock"}, "pdm lock -S inherit_metadata"},
 		"pdm changed":       {"pdm", "pyproject.toml", `six==1.16.0`, `six==1.17.0`, Wish{File: "pdm.lock"}, "pdm.lock does not match pyproject.toml any more: run `pdm lock`"},
@@ -192,7 +192,7 @@ func TestEvaluate(t *testing.T) {
 			t.Errorf("%s: %v, %v", marker, got, err)
 		}
 	}
-	for _, marker := range []string{"python_version", `python_version < `, `(python_version < "3"`, `python_versoin < "3"`, `os_name = "posix"`, `os_name == "posix" extra`, `os_name not "posix"`} {
+	for _, marker := range []string{"python_version", `python_version < `, `(python_version < "3"`, `python_versionn < "3"`, `os_name = "posix"`, `os_name == "posix" extra`, `os_name not "posix"`} {
 		if got, err := evaluate(marker, variables, chosen); ridgeline.CodeOf(err) != ridgeline.Invalid {
 			t.Errorf("%s: %v, %v", marker, got, err)
 		}

@@ -89,6 +89,14 @@ var (
 	ornament  = regexp.MustCompile(`^(error: |cause: |hint: |Caused by: |[×╰├─▶│] *)+`)
 )
 
+var wrapRE = regexp.MustCompile(`\n[ │]{3,}(\S)`)
+
+// unwrapped joins the lines that uv breaks to fit a terminal, so that phrases
+// can be looked for.
+func unwrapped(stderr string) string {
+	return wrapRE.ReplaceAllString(ansiRE.ReplaceAllString(stderr, ""), " $1")
+}
+
 // explain makes one short sentence of what uv wrote before it failed: its
 // chain of causes without ornaments, the middle left out when it is long.
 func explain(stderr string, err error) string {

@@ -19,7 +19,7 @@ import (
 )
 
 // oldestUV is the first uv that has all the options used here.
-var oldestUV = [3]int{0, 8, 0}
+var oldestUV = [3]int{0, 12, 0}
 
 // tool finds uv: on PATH, or else installed from PyPI into the manager's own
 // folder. One that is too old is left alone and not used.
@@ -114,7 +114,7 @@ func (m *Manager) installTool(ctx context.Context, own string, p Progress) error
 	const instead = "install uv yourself (https://docs.astral.sh/uv) and see that it is on PATH"
 	for _, args := range [][]string{
 		{python.path, "-m", "venv", dir},
-		{filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "uv>=0.8"},
+		{filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "uv>=0.12"},
 	} {
 		if _, text, err := m.exec(ctx, call{dir: m.dir, held: lock}, args...); err != nil {
 			_ = os.RemoveAll(dir)
@@ -155,8 +155,9 @@ func (m *Manager) run(ctx context.Context, c call, args ...string) (string, erro
 		return "", ctx.Err()
 	}
 	m.log.Debug("uv failed", "args", args, "stderr", text)
-	code := classify(text, ridgeline.Invalid)
-	return "", ridgeline.Errorf(code, "%s: %s%s", c.doing, explain(text, err), advice(text, code, c.indexes))
+	said := unwrapped(text)
+	code := classify(said, ridgeline.Invalid)
+	return "", ridgeline.Errorf(code, "%s: %s%s", c.doing, explain(text, err), advice(said, code, c.indexes))
 }
 
 // exec runs a command in the minimal environment, tells its stderr to c.tell
