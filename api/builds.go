@@ -81,6 +81,15 @@ func (a *API) builds(api huma.API) {
 			return viewBuild(row), err
 		})
 	route(a, api, huma.Operation{
+		OperationID: "start-nightly", Method: http.MethodPost, Path: "/projects/{project}/builds/nightly", Summary: "Run build.nightly now, of the newest published commit",
+		Tags: []string{"builds"}, DefaultStatus: http.StatusAccepted,
+	}, ridgeline.Writer, func(ctx context.Context, in *struct {
+		Project string `path:"project"`
+	}) (Build, error) {
+		row, err := a.Builds.Nightly(ctx, ridgeline.ProjectName(in.Project), auth.From(ctx).Name)
+		return viewBuild(row), err
+	})
+	route(a, api, huma.Operation{
 		OperationID: "retry-build", Method: http.MethodPost, Path: "/builds/{id}/retry", Summary: "Build the commit of an ended build again",
 		Tags: []string{"builds"}, DefaultStatus: http.StatusAccepted,
 	}, ridgeline.Writer, func(ctx context.Context, in *byID) (Build, error) {

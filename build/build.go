@@ -93,11 +93,28 @@ func (b *Builder) Create(ctx context.Context, tx *store.Store, q Request) (ridge
 // CreateNightly is Create for the long tests of the commit that the project's
 // newest pipeline was published from, the last green one of its branch.
 func (b *Builder) CreateNightly(ctx context.Context, tx *store.Store, project ridgeline.ProjectName) (ridgeline.Build, error) {
+	return b.nightly(ctx, tx, project, "ridgeline")
+}
+
+func (b *Builder) nightly(ctx context.Context, tx *store.Store, project ridgeline.ProjectName, caller string) (ridgeline.Build, error) {
 	p, err := tx.Pipeline(ctx, project, 0)
 	if err != nil {
 		return ridgeline.Build{}, err
 	}
-	return b.Create(ctx, tx, Request{Commit: p.Commit, Caller: "ridgeline", Cause: "nightly", Nightly: true})
+	return b.Create(ctx, tx, Request{Commit: p.Commit, Caller: caller, Cause: "nightly", Nightly: true})
+}
+
+// Nightly is CreateNightly now, instead of when it is due.
+func (b *Builder) Nightly(ctx context.Context, project ridgeline.ProjectName, caller string) (ridgeline.Build, error) {
+	var out ridgeline.Build
+	err := b.Store.InTx(ctx, func(tx *store.Store) (err error) {
+		out, err = b.nightly(ctx, tx, project, caller)
+		return err
+	})
+	if err != nil {
+		return ridgeline.Build{}, err
+	}
+	return out, b.Start(ctx, Kind, string(out.ID))
 }
 
 // Retry is Submit for the commit of a build that has ended.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -97,21 +98,34 @@ it is red.`,
 	cmd.Flags().StringSliceVar(&local.tasks, "task", nil, "with --local: only this task and what it needs; may be repeated")
 	cmd.Flags().BoolVar(&local.nightly, "nightly", false, "with --local: the tasks of build.nightly")
 	cmd.Flags().BoolVar(&all, "results", false, "every test, and the coverage of every file")
-	cmd.AddCommand(&cobra.Command{
-		Use: "retry ID", Short: "Build the same commit again, with the same tree; follow it", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.client()
-			if err != nil {
-				return err
-			}
-			b, err := api.Post[api.Build](cmd.Context(), client, "/api/v1/builds/"+url.PathEscape(args[0])+"/retry", nil)
-			if err != nil {
-				return err
-			}
-			return c.pushed(cmd.Context(), &follower{client, newBoard(c.err, c.json)}, b.Build)
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "retry ID", Short: "Build the same files again; follow it", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return c.startBuild(cmd.Context(), "/api/v1/builds/"+url.PathEscape(args[0])+"/retry")
+			},
 		},
-	})
+		&cobra.Command{
+			Use: "nightly PROJECT", Short: "Run build.nightly of the newest published commit now; follow it", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return c.startBuild(cmd.Context(), "/api/v1/projects/"+url.PathEscape(args[0])+"/builds/nightly")
+			},
+		},
+	)
 	return cmd
+}
+
+// startBuild asks for a build and follows it.
+func (c *cli) startBuild(ctx context.Context, path string) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	b, err := api.Post[api.Build](ctx, client, path, nil)
+	if err != nil {
+		return err
+	}
+	return c.pushed(ctx, &follower{client, newBoard(c.err, c.json)}, b.Build)
 }
 
 func showBuild(w io.Writer, b api.Build) {

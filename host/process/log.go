@@ -84,7 +84,11 @@ func (l *logbook) turn() {
 
 func (l *logbook) Close() error {
 	if l.dropped > 0 {
-		_, _ = l.f.Write(l.tail[max(0, len(l.tail)-kept):])
+		tail := l.tail[max(0, len(l.tail)-kept):]
+		if out := l.dropped - int64(len(tail)); out > 0 {
+			fmt.Fprintf(l.f, "ridgeline: %s (%d bytes) were left out here\n", size(out), out)
+		}
+		_, _ = l.f.Write(tail)
 	}
 	return l.f.Close()
 }

@@ -90,6 +90,9 @@ func TestHost_log_limit(t *testing.T) {
 	if len(log) < 1<<20 || len(log) > 1<<20+100<<10 {
 		t.Errorf("the log has %d bytes, limit %d", len(log), 1<<20)
 	}
+	if left := 50000000 + len("\nlast words\n") - 1<<20 - 64<<10; !strings.Contains(log, fmt.Sprintf("(%d bytes) were left out here\n", left)) {
+		t.Errorf("the log does not say that %d bytes were left out", left)
+	}
 	if strings.Count(log, "has reached its limit of 1 MiB") != 1 || !strings.HasSuffix(log, "\nlast words\n") {
 		t.Errorf("the log does not say that it is cut, or lacks the end: …%q", log[len(log)-100:])
 	}
