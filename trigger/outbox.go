@@ -166,14 +166,15 @@ func (o *Outbox) sendAll(ctx context.Context, to store.Target) error {
 			return err
 		}
 		code, err := o.send(ctx, d)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && err != nil {
 			return nil // it was broken off by us: no attempt
 		}
 		a := judge(d, code, err, time.Now(), jitter)
 		if a.State == ridgeline.DeliveryGivenUp {
 			o.Log.Warn("a delivery is given up", "kind", d.Kind, "target", d.Target, "delivery", d.ID, "type", d.Type, "reason", a.Message)
 		}
-		if err := o.Store.RecordAttempt(ctx, d.ID, a); err != nil {
+		// What was taken is written down even while we stop.
+		if err := o.Store.RecordAttempt(context.WithoutCancel(ctx), d.ID, a); err != nil {
 			return err
 		}
 	}
