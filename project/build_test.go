@@ -11,8 +11,7 @@ import (
 // with is the least file with lines more at its end.
 func with(lines string) string { return least + lines }
 
-func TestParse_build(t *testing.T) {
-	c, err := Parse(FileName, []byte(with(`build:
+const tasks = least + `build:
   tests:
     unit: pytest -q
     contract: {run: ./contract, timeout: 0, needs: [unit, lint], junit: ./out/junit.xml, coverage: out/cov.xml}
@@ -23,7 +22,10 @@ func TestParse_build(t *testing.T) {
   fail: fast
   publish: [main, "release/*"]
   nightly: {schedule: "30 1 * * 6", zone: Europe/Berlin, tasks: {slow: pytest -m slow, later: {run: ./later, needs: slow}}}
-`)))
+`
+
+func TestParse_build(t *testing.T) {
+	c, err := Parse(FileName, []byte(tasks))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -392,6 +392,9 @@ func FuzzParse(f *testing.F) {
 		if ridgeline.CheckName("project", string(c.Project)) != nil || c.Python.File == "" || len(c.Pipeline.Steps) == 0 {
 			t.Fatalf("accepted %q as %+v", text, c)
 		}
+		if err := fits(t, string(text)); err != nil {
+			t.Fatalf("the schema refuses %q: %v", text, err)
+		}
 		if len(c.Pipeline.Order()) != len(c.Pipeline.Steps) || len(c.Build.Order()) != len(c.Build.Tasks) {
 			t.Fatalf("accepted a circle in %q", text)
 		}
