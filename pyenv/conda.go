@@ -55,18 +55,8 @@ func (m *Manager) condaFile(root *os.Root, dir string, w Wish, p Progress) (read
 		return r, err
 	}
 	// conda runs pip in the file's folder, so that is where names begin.
-	at := place{root, dir, path.Dir(w.File)}
-	tools := tables(r.inputs)
-	r.settle = func(ctx context.Context, python interpreter) (parts, error) {
-		text, err := m.compile(ctx, at.path(), w.from(dir), python, list, p, "-")
-		if err != nil {
-			return parts{}, err
-		}
-		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(r.inputs), merge(w.Indexes, indexesOf(r.inputs, tools)), req.options)
-		out, err := m.exact(ctx, at, text, python, req, p)
-		out.indexes = merge(used, indexesOf(r.inputs, tools))
-		return out, err
-	}
+	x := resolution{at: place{root, dir, path.Dir(w.File)}, wish: w, stdin: list, sources: []string{"-"}, req: req, settings: settings(root)}
+	r.settle = func(ctx context.Context, python interpreter) (parts, error) { return m.resolve(ctx, x, python, p) }
 	return r, nil
 }
 

@@ -139,17 +139,6 @@ func (r reading) demands(root *os.Root, w Wish) ([]want, error) {
 	return append(r.soft, r.wants...), nil
 }
 
-// compile resolves with uv what sources and stdin ask for, in a folder of the
-// project. The answer is a requirements file.
-func (m *Manager) compile(ctx context.Context, dir string, w Wish, python interpreter, stdin string, p Progress, sources ...string) (string, error) {
-	c := call{doing: "lock " + w.File, dir: dir, tell: p, stdin: stdin, indexes: w.Indexes}
-	options := append([]string{"pip", "compile", "--python", python.path, "--generate-hashes", "--no-header", "--no-annotate", "--emit-index-url"}, args(w.Indexes)...)
-	for _, file := range w.Constraints {
-		options = append(options, "--constraints", filepath.FromSlash(file))
-	}
-	return m.run(ctx, c, append(options, sources...)...)
-}
-
 // kept answers a lock made earlier from the same inputs, or makes and keeps
 // it. Without that, every push of the same commit could get other versions.
 func (m *Manager) kept(ctx context.Context, kind string, python interpreter, inputs []input, p Progress, lockNow func() (Lock, error)) (Lock, error) {

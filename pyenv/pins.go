@@ -1,6 +1,9 @@
 package pyenv
 
 import (
+	"context"
+	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -61,4 +64,40 @@ func commitAddress(repository, commit, folder string) string {
 		address += "#subdirectory=" + folder
 	}
 	return address
+}
+
+// exactly makes a lock of another tool's.
+func (m *Manager) exactly(ctx context.Context, at place, l pinned, tool string, python interpreter, w Wish, p Progress) (parts, error) {
+	text, err := l.text(tool)
+	if err != nil {
+		return parts{}, err
+	}
+	options := slices.DeleteFunc(l.options, func(line string) bool {
+		_, address, _ := strings.Cut(line, " ")
+		return slices.ContainsFunc(w.Indexes, func(i Index) bool { return sameIndex(i.URL, address) })
+	})
+	out, err := m.exact(ctx, at, text, python, requirements{options: options}, p)
+	out.indexes = merge(w.Indexes, l.indexes)
+	return out, err
+}
+
+// lockFile is the common way through a lock that names groups and conditions
+// itself: read the file, then take what is wanted on one machine.
+func (m *Manager) lockFile(root *os.Root, dir string, w Wish, p Progress, tool string, r reading, take func(python interpreter) (pinned, error)) reading {
+	r.settle = func(ctx context.Context, python interpreter) (parts, error) {
+		l, err := take(python)
+		if err != nil {
+			return parts{}, err
+		}
+		return m.exactly(ctx, place{root, dir, path.Dir(w.File)}, l, tool, python, w, p)
+	}
+	return r
+}
+
+func readLockFile(root *os.Root, name, how string) ([]byte, error) {
+	text, err := root.ReadFile(name)
+	if err != nil {
+		return nil, ridgeline.Errorf(ridgeline.Invalid, "python: %s is not in the project: make it with `%s` and commit it", name, how)
+	}
+	return text, nil
 }

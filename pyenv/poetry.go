@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/BurntSushi/toml"
 
@@ -98,21 +95,6 @@ func (m *Manager) poetryLock(root *os.Root, dir string, w Wish, p Progress) (rea
 	return r, nil
 }
 
-// exactly makes a lock of another tool's.
-func (m *Manager) exactly(ctx context.Context, at place, l pinned, tool string, python interpreter, w Wish, p Progress) (parts, error) {
-	text, err := l.text(tool)
-	if err != nil {
-		return parts{}, err
-	}
-	options := slices.DeleteFunc(l.options, func(line string) bool {
-		_, address, _ := strings.Cut(line, " ")
-		return slices.ContainsFunc(w.Indexes, func(i Index) bool { return sameIndex(i.URL, address) })
-	})
-	out, err := m.exact(ctx, at, text, python, requirements{options: options}, p)
-	out.indexes = merge(w.Indexes, l.indexes)
-	return out, err
-}
-
 // check refuses a lock that is older than its pyproject.toml, and one whose
 // format says too little.
 func (f poetryFile) check(name string, pyproject []byte) error {
@@ -165,57 +147,6 @@ func poetryHash(raw map[string]any, withGroups bool) string {
 	pythonJSON(&b, relevant)
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:])
-}
-
-// pythonJSON writes what json.dumps(v, sort_keys=True) does.
-func pythonJSON(b *strings.Builder, v any) {
-	list := func(n int, open, end string, item func(int)) {
-		b.WriteString(open)
-		for i := range n {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			item(i)
-		}
-		b.WriteString(end)
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		names := keys(v)
-		list(len(names), "{", "}", func(i int) {
-			pythonJSON(b, names[i])
-			b.WriteString(": ")
-			pythonJSON(b, v[names[i]])
-		})
-	case []any:
-		list(len(v), "[", "]", func(i int) { pythonJSON(b, v[i]) })
-	case []map[string]any:
-		list(len(v), "[", "]", func(i int) { pythonJSON(b, v[i]) })
-	case string:
-		b.WriteByte('"')
-		for _, r := range v {
-			switch {
-			case r == '"' || r == '\\':
-				b.WriteString(`\` + string(r))
-			case strings.ContainsRune("\n\r\t\b\f", r):
-				b.WriteString(map[rune]string{'\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}[r])
-			case r < 0x20 || r > 0x7e && r < 0x10000:
-				_, _ = fmt.Fprintf(b, `\u%04x`, r)
-			case r >= 0x10000:
-				high, low := utf16.EncodeRune(r)
-				_, _ = fmt.Fprintf(b, `\u%04x\u%04x`, high, low)
-			default:
-				b.WriteRune(r)
-			}
-		}
-		b.WriteByte('"')
-	case bool:
-		b.WriteString(strconv.FormatBool(v))
-	case nil:
-		b.WriteString("null")
-	default:
-		_, _ = fmt.Fprint(b, v)
-	}
 }
 
 // poetryGroups are the groups that Poetry installs, and the wished ones.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -138,7 +137,7 @@ func (m *Manager) pyproject(root *os.Root, dir string, w Wish, p Progress) (read
 	if err := r.requires(t.Project.RequiresPython, "requires-python of "+w.File); err != nil {
 		return r, err
 	}
-	raw, req := input{w.File, text}, requirements{}
+	uses, req := []input{{w.File, text}}, requirements{}
 	at := place{root, dir, path.Dir(w.File)}
 	sources, err := t.sources(root, w, &req)
 	if err != nil {
@@ -154,20 +153,13 @@ func (m *Manager) pyproject(root *os.Root, dir string, w Wish, p Progress) (read
 	}
 	if text, err := root.ReadFile(path.Join(at.sub, "uv.toml")); err == nil {
 		r.inputs = append(r.inputs, input{"uv.toml", text})
+		uses = append(uses, input{"uv.toml", text})
 	}
 	if err := r.folders(root, at.sub, t); err != nil {
 		return r, err
 	}
-	r.settle = func(ctx context.Context, python interpreter) (parts, error) {
-		text, err := m.compile(ctx, at.path(), w.from(dir), python, "", p, sources...)
-		if err != nil {
-			return parts{}, err
-		}
-		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(append(r.inputs, raw)), merge(w.Indexes, indexesOf(r.inputs, t)), req.options)
-		out, err := m.exact(ctx, at, text, python, req, p)
-		out.indexes = merge(used, indexesOf(r.inputs, t)) // uv names no explicit ones
-		return out, err
-	}
+	x := resolution{at: at, wish: w, sources: sources, req: req, settings: uses}
+	r.settle = func(ctx context.Context, python interpreter) (parts, error) { return m.resolve(ctx, x, python, p) }
 	return r, nil
 }
 
@@ -263,147 +255,4 @@ func (r *reading) folders(root *os.Root, sub string, t pyproject) error {
 		}
 	}
 	return nil
-}
-
-// indexesOf are the indexes that a project names for uv.
-func indexesOf(inputs []input, t pyproject) []Index {
-	list := indexTables(t.Tool.UV["index"])
-	for _, in := range inputs {
-		var settings struct {
-			Index any `toml:"index"`
-		}
-		if path.Base(in.name) == "uv.toml" && readTOML(in.name, in.text, &settings) == nil {
-			list = append(list, indexTables(settings.Index)...)
-		}
-	}
-	return list
-}
-
-func indexTables(v any) []Index {
-	var list []Index
-	tables, _ := v.([]map[string]any)
-	for _, table := range tables {
-		name, _ := table["name"].(string)
-		address, _ := table["url"].(string)
-		own, _ := table["default"].(bool)
-		if i := (Index{Name: name, URL: withoutUser(address), Default: own}); i.check() == nil {
-			list = append(list, i)
-		}
-	}
-	return list
-}
-
-// uvProject reads uv.lock, and lets uv see that it is current.
-func (m *Manager) uvProject(root *os.Root, dir string, w Wish, p Progress) (reading, error) {
-	if err := w.only("uv.lock", false, true, true); err != nil {
-		return reading{}, err
-	}
-	at := place{root, dir, path.Dir(w.File)}
-	r := reading{kind: "project"}
-	t, err := beside(root, w.File, &r)
-	if err != nil {
-		return r, err
-	}
-	for _, name := range []string{"uv.lock", "uv.toml"} {
-		text, err := root.ReadFile(path.Join(at.sub, name))
-		switch {
-		case err == nil:
-			r.inputs = append(r.inputs, input{path.Join(at.sub, name), text})
-		case name == "uv.lock":
-			return r, ridgeline.Errorf(ridgeline.Invalid, "python: %s is not in the project: make it with `uv lock` and commit it", w.File)
-		}
-	}
-	if err := r.folders(root, at.sub, t); err != nil {
-		return r, err
-	}
-	var options []string
-	for _, extra := range w.Extras {
-		options = append(options, "--extra", extra)
-	}
-	for _, group := range w.Groups {
-		options = append(options, "--group", group)
-	}
-	r.settle = func(ctx context.Context, python interpreter) (parts, error) {
-		c := call{doing: "read uv.lock", dir: at.path(), tell: p, indexes: w.Indexes}
-		text, err := m.run(ctx, c, append([]string{"export", "--locked", "--no-emit-project",
-			"--format", "requirements-txt", "--no-header", "--no-annotate", "--emit-index-url", "--python", python.path}, options...)...)
-		if err != nil {
-			if strings.Contains(err.Error(), "needs to be updated") {
-				return parts{}, ridgeline.Errorf(ridgeline.Invalid, "uv.lock does not match pyproject.toml any more: run `uv lock` and commit it")
-			}
-			return parts{}, err
-		}
-		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(r.inputs), merge(w.Indexes, indexesOf(r.inputs, t)), nil)
-		out, err := m.exact(ctx, at, text, python, requirements{}, p)
-		out.indexes = used
-		return out, err
-	}
-	return r, nil
-}
-
-var defaultIndexRE = regexp.MustCompile(`(?m)^\s*(default\s*=\s*true|index-url\s*=|default-index\s*=)`)
-
-// namesDefaultIndex reports whether the project itself says which index stands
-// in for the public one.
-func namesDefaultIndex(inputs []input) bool {
-	return slices.ContainsFunc(inputs, func(in input) bool {
-		return strings.HasSuffix(in.name, ".toml") && defaultIndexRE.Match(in.text)
-	})
-}
-
-// ownIndexes drops from an export the lines about indexes that an installation
-// knows anyway, which are the default one unless the project names it, those
-// of this machine's settings, and those that options has; and the credentials
-// from those of the project. What has a name is returned under it, because that
-// is what the credentials go by.
-func ownIndexes(text string, environ []string, ownDefault bool, named []Index, options []string) (string, []Index) {
-	var known []string
-	for _, line := range options {
-		_, address, _ := strings.Cut(line, " ")
-		known = append(known, address)
-	}
-	for _, kv := range minimalEnv(environ) {
-		if name, v, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "UV_") {
-			for _, one := range strings.Fields(v) {
-				if _, address, ok := strings.Cut(one, "="); ok && !strings.Contains(strings.SplitN(one, "=", 2)[0], "://") {
-					one = address // UV_INDEX may say name=address
-				}
-				known = append(known, one)
-			}
-		}
-	}
-	var b strings.Builder
-	var used []Index
-	for line := range strings.Lines(text) {
-		if option, address, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(option, "--") && strings.Contains(option, "index-url") {
-			if n := slices.IndexFunc(named, func(i Index) bool { return sameIndex(i.URL, address) }); n >= 0 {
-				index := named[n]
-				index.Default = index.Default || option == "--index-url" && ownDefault
-				used = append(used, index)
-				continue
-			}
-			if slices.ContainsFunc(known, func(k string) bool { return sameIndex(k, address) }) || (option == "--index-url" && !ownDefault) {
-				continue
-			}
-			line = option + " " + strings.TrimSuffix(withoutUser(address), "/") + "\n"
-		}
-		b.WriteString(line)
-	}
-	return b.String(), used
-}
-
-// uvTables are the parts of a pyproject.toml that are meant for uv.
-func uvTables(pyproject []byte) []byte {
-	var kept []byte
-	ours := false
-	for line := range bytes.Lines(pyproject) {
-		if t := bytes.TrimSpace(line); bytes.HasPrefix(t, []byte("[")) && bytes.HasSuffix(t, []byte("]")) {
-			table := bytes.TrimLeft(t, "[ ")
-			ours = bytes.HasPrefix(table, []byte("tool.uv]")) || bytes.HasPrefix(table, []byte("tool.uv."))
-		}
-		if ours {
-			kept = append(kept, line...)
-		}
-	}
-	return kept
 }

@@ -15,8 +15,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
@@ -259,17 +257,8 @@ func (m *Manager) requirementsFile(root *os.Root, dir string, w Wish, p Progress
 	if err := r.itself(root, req); err != nil {
 		return reading{}, err
 	}
-	tools := tables(r.inputs)
-	r.settle = func(ctx context.Context, python interpreter) (parts, error) {
-		text, err := m.compile(ctx, dir, w, python, "", p, filepath.FromSlash(w.File))
-		if err != nil {
-			return parts{}, err
-		}
-		text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(r.inputs), merge(w.Indexes, indexesOf(r.inputs, tools)), req.options)
-		out, err := m.exact(ctx, place{root, dir, "."}, text, python, req, p)
-		out.indexes = merge(used, indexesOf(r.inputs, tools)) // uv names no explicit ones
-		return out, err
-	}
+	x := resolution{at: place{root, dir, "."}, wish: w, sources: []string{filepath.FromSlash(w.File)}, req: req, settings: settings(root)}
+	r.settle = func(ctx context.Context, python interpreter) (parts, error) { return m.resolve(ctx, x, python, p) }
 	return r, nil
 }
 
@@ -299,18 +288,6 @@ func (r *reading) itself(root *os.Root, req requirements) error {
 		r.inputs = append(r.inputs, input{name, text})
 	}
 	return nil
-}
-
-// tables are what a pyproject.toml among the settings says for uv.
-func tables(inputs []input) pyproject {
-	var t pyproject
-	for _, in := range inputs {
-		if in.name == "pyproject.toml" {
-			// A mistake in it is uv's to tell.
-			_, _ = toml.Decode(string(in.text), &t)
-		}
-	}
-	return t
 }
 
 // settings are files beside the project that uv reads, too.

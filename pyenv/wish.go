@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"net/url"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -116,17 +115,6 @@ func (w Wish) input(python string) (input, bool) {
 	}
 	text, _ := json.Marshal(w) // strings only
 	return input{"the wish", text}, true
-}
-
-// from is the wish with absolute names of its constraints, for a command that
-// runs in another folder than the project's.
-func (w Wish) from(dir string) Wish {
-	constraints := w.Constraints
-	w.Constraints = nil
-	for _, file := range constraints {
-		w.Constraints = append(w.Constraints, filepath.Join(dir, filepath.FromSlash(file)))
-	}
-	return w
 }
 
 // only refuses what a kind of file has no use for, rather than ignore it.
