@@ -45,8 +45,9 @@ func graphOf(p project.Pipeline, params map[string]string) []node {
 		}
 		n := node{Step: step, Name: step.Name, Params: params, Direct: places(step.Needs), Needs: places(p.Before(step.Name))}
 		if len(step.Matrix) > 0 || step.Sweep != nil {
+			plain := n
 			for i, instance := range step.Instances(params) {
-				one := n
+				one := plain
 				one.Name, one.Label, one.Number, one.Own, one.Params = instance.Name, instance.Label, i+1, instance.Values, instance.Params
 				n.Gathers = append(n.Gathers, len(nodes))
 				nodes = append(nodes, one)

@@ -87,11 +87,34 @@ func (f *follower) build(ctx context.Context, id string) (api.Build, error) {
 
 func (f *follower) run(ctx context.Context, id string) (api.Run, error) {
 	return follow(ctx, f, "run "+id, "/api/v1/runs/"+id, func(r api.Run) (lines []line, status string) {
-		for _, s := range r.Steps {
-			lines = append(lines, line{s.Name, s.Status, s.Seconds, f.detail(ctx, s.Status, s.Log, s.Message)})
-		}
-		return lines, r.Status
+		return f.steps(ctx, r.Steps), r.Status
 	})
+}
+
+// manyInstances is how many instances of a step have a line each; of more, a
+// person sees those that run or failed, and the count of the others.
+const manyInstances = 12
+
+// steps are the lines of a run's steps.
+func (f *follower) steps(ctx context.Context, steps []api.Step) (lines []line) {
+	total, over := map[string]int{}, map[string]int{}
+	for _, s := range steps {
+		total[s.InstanceOf]++
+		if ended(s.Status) {
+			over[s.InstanceOf]++
+		}
+	}
+	for _, s := range steps {
+		if s.InstanceOf != "" && total[s.InstanceOf] > manyInstances && s.Status != "failed" && (s.Status != "running" || f.board.width == 0) {
+			continue
+		}
+		message := s.Message
+		if n := total[s.Name]; n > 0 && s.Status == "running" {
+			message = fmt.Sprintf("%d of %d done", over[s.Name], n)
+		}
+		lines = append(lines, line{s.Name, stepWord(s), s.Seconds, f.detail(ctx, s.Status, s.Log, message)})
+	}
+	return lines
 }
 
 func (f *follower) release(ctx context.Context, id string) (api.Release, error) {
@@ -139,7 +162,11 @@ func (o outcome) failed() error {
 // verdict tells the end of a run in a line or two.
 func (o outcome) verdict() string {
 	if o.Run.Verdict == "" {
-		return fmt.Sprintf("run %s %s", o.Run.ID, o.Run.Status)
+		text := fmt.Sprintf("run %s %s", o.Run.ID, o.Run.Status)
+		if o.Run.Reason != "" {
+			text += " — " + o.Run.Reason
+		}
+		return text
 	}
 	text := fmt.Sprintf("%s version %d: %s", o.Run.Model, o.Run.Version, o.Run.Verdict)
 	if o.Run.Reason != "" {

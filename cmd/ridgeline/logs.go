@@ -62,6 +62,14 @@ func logTasks(ctx context.Context, client *api.Client, id string) (names, tasks 
 		switch {
 		case s.Log != "":
 			names, tasks = append(names, s.Name), append(tasks, s.Log)
+		case s.Cached:
+			if old, err := api.Get[api.Run](ctx, client, "/api/v1/runs/"+url.PathEscape(s.Source)); err == nil {
+				for _, o := range old.Steps {
+					if o.Name == s.Name && o.Log != "" {
+						names, tasks = append(names, s.Name), append(tasks, o.Log)
+					}
+				}
+			}
 		case s.Name == "evaluate" && s.Status != "queued":
 			for _, side := range []string{"challenger", "champion", "champion-scorer"} {
 				names = append(names, s.Name)

@@ -72,6 +72,10 @@ func (b *board) show(lines []line) {
 			mark, colour = "▸", "36"
 		case "succeeded":
 			mark, colour = "✓", "32"
+		case "cached":
+			mark, colour = "=", "32"
+		case "skipped":
+			mark = "–"
 		case "failed":
 			mark, colour = "✗", "31"
 		case "cancelled":
@@ -93,7 +97,7 @@ func (b *board) paint(code, text string) string {
 }
 
 func ended(status string) bool {
-	return status == "succeeded" || status == "failed" || status == "cancelled"
+	return status == "succeeded" || status == "failed" || status == "cancelled" || status == "cached" || status == "skipped"
 }
 
 func seconds(l line) string {

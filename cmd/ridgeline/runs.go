@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,8 +50,11 @@ func (c *cli) run() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return get(cmd.Context(), c, "/api/v1/runs/"+url.PathEscape(args[0]), func(r api.Run) error {
 				fmt.Fprintf(c.out, "run %s of %s, pipeline %d, started by %s: %s\n", r.ID, r.Project, r.Pipeline, r.Cause, r.Status)
+				if len(r.Params) > 0 {
+					fmt.Fprintf(c.out, "  params    %s\n", pairs(r.Params))
+				}
 				for _, s := range r.Steps {
-					fmt.Fprintf(c.out, "  %-9s %-12s %6.1f s  %s\n", s.Status, s.Name, s.Seconds, indent(s.Message))
+					fmt.Fprintf(c.out, "  %-9s %-12s %6.1f s  %s\n", stepWord(s), s.Name, s.Seconds, indent(s.Message))
 				}
 				fmt.Fprintln(c.out, outcome{Run: r}.verdict())
 				if r.Release != "" {
@@ -75,6 +80,22 @@ func (c *cli) cancel() *cobra.Command {
 			})
 		},
 	}
+}
+
+// stepWord is a step's status as people see it.
+func stepWord(s api.Step) string {
+	if s.Cached {
+		return "cached"
+	}
+	return s.Status
+}
+
+func pairs(values map[string]string) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		list = append(list, name+"="+values[name])
+	}
+	return strings.Join(list, " ")
 }
 
 func indent(text string) string {

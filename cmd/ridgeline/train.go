@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +28,8 @@ type trainResult struct {
 }
 
 func (c *cli) train() *cobra.Command {
-	var params []string
+	var params, data []string
+	var noCache bool
 	var require, name, gateFlag, reason string
 	var detach bool
 	cmd := &cobra.Command{
@@ -67,44 +69,68 @@ released whatever it says. Who did that and why stays with the version for ever.
 			if err != nil {
 				return err
 			}
-			ctx := cmd.Context()
-			started, err := api.Post[api.Run](ctx, client, "/api/v1/projects/"+url.PathEscape(projectName)+"/runs", map[string]any{
-				"params": values, "cause": "cli", "gate": gateFlag, "reason": reason,
+			pinned, err := pins(data)
+			if err != nil {
+				return err
+			}
+			started, err := api.Post[api.Run](cmd.Context(), client, "/api/v1/projects/"+url.PathEscape(projectName)+"/runs", map[string]any{
+				"params": values, "cause": "cli", "gate": gateFlag, "reason": reason, "no_cache": noCache, "data": pinned,
 			})
 			if err != nil {
 				return err
 			}
-			if detach {
-				return c.print(started)
-			}
-			f := &follower{client, newBoard(c.err, c.json)}
-			out, err := f.runToEnd(ctx, started.ID)
-			if err != nil {
-				return c.interrupted(err, "ridgeline run "+started.ID)
-			}
-			failed := out.failed()
-			if c.json {
-				r := out.Run
-				if err := c.print(trainResult{r.ID, r.Status, r.Verdict, r.Model, r.Version, r.Reason, out.Release}); err != nil {
-					return err
-				}
-			} else if failed == nil {
-				fmt.Fprintln(c.out, out.verdict())
-			}
-			if failed == nil && require != "" && out.Run.Verdict != require {
-				return &exitError{code: exitRequire, err: fmt.Errorf("the model is %s, --require asks for %s", out.Run.Verdict, require)}
-			}
-			return failed
+			return c.followRun(cmd.Context(), client, started, detach, require)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&params, "param", nil, "NAME=VALUE for the steps, as RIDGELINE_PARAM_NAME (may be repeated)")
+	flags.StringArrayVar(&data, "data", nil, "DATASET:VERSION to work on instead of the newest (may be repeated)")
+	flags.BoolVar(&noCache, "no-cache", false, "run every step, also one whose result was made of the same before")
 	flags.StringVar(&require, "require", "", "exit with 3 unless the verdict is this one (promoted)")
 	flags.StringVar(&gateFlag, "gate", "on", "off: the model becomes champion whatever the gate says")
 	flags.StringVar(&reason, "reason", "", "why the gate is off; required then")
 	flags.StringVar(&name, "project", "", "the project, when this folder is not its own")
 	flags.BoolVar(&detach, "detach", false, "do not follow the run; print it as JSON")
 	return cmd
+}
+
+// pins reads DATASET:VERSION, as often as it was given.
+func pins(list []string) (map[string]int, error) {
+	out := map[string]int{}
+	for _, text := range list {
+		name, version, err := nameVersion(text)
+		if err != nil || version == 0 {
+			return nil, usage("--data %q: expected DATASET:VERSION, such as sales:3", text)
+		}
+		out[name] = version
+	}
+	return out, nil
+}
+
+// followRun follows a run that has just been started to its end, and prints
+// that.
+func (c *cli) followRun(ctx context.Context, client *api.Client, started api.Run, detach bool, require string) error {
+	if detach {
+		return c.print(started)
+	}
+	f := &follower{client, newBoard(c.err, c.json)}
+	out, err := f.runToEnd(ctx, started.ID)
+	if err != nil {
+		return c.interrupted(err, "ridgeline run "+started.ID)
+	}
+	failed := out.failed()
+	if c.json {
+		r := out.Run
+		if err := c.print(trainResult{r.ID, r.Status, r.Verdict, r.Model, r.Version, r.Reason, out.Release}); err != nil {
+			return err
+		}
+	} else if failed == nil {
+		fmt.Fprintln(c.out, out.verdict())
+	}
+	if failed == nil && require != "" && out.Run.Verdict != require {
+		return &exitError{code: exitRequire, err: fmt.Errorf("the model is %s, --require asks for %s", out.Run.Verdict, require)}
+	}
+	return failed
 }
 
 // projectHere is the project named, or the one whose folder this is.
