@@ -74,7 +74,7 @@ func content(t *testing.T, address string) map[string]string {
 // places are the kinds of place with folders. put and remove change them.
 func places(t *testing.T) map[string]func(t *testing.T) (address func(string) string, put func(string, string), remove func(string)) {
 	cloud := func(t *testing.T, s *cloudtest.Store, scheme string) (func(string) string, func(string, string), func(string)) {
-		s.Use(t)
+		cloudtest.Use(t)
 		address := s.Address
 		if scheme == "gs" {
 			address = func(key string) string {
@@ -207,7 +207,7 @@ func TestPlaces(t *testing.T) {
 func TestPlaces_denied(t *testing.T) {
 	t.Run("s3", func(t *testing.T) {
 		s := cloudtest.S3(t)
-		s.Use(t)
+		cloudtest.Use(t)
 		if err := s.Put("x.csv", []byte("a\n1\n")); err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func TestPlaces_denied(t *testing.T) {
 	})
 	t.Run("azblob", func(t *testing.T) {
 		s := cloudtest.Azure(t)
-		s.Use(t)
+		cloudtest.Use(t)
 		if _, err := list(t, strings.Replace(s.Address("x.csv"), "//data/", "//elsewhere/", 1)); ridgeline.CodeOf(err) != ridgeline.NotFound {
 			t.Errorf("another container: %v", err)
 		}

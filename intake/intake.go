@@ -167,9 +167,21 @@ func (i *Intake) Run(c *flow.Context, id string) error {
 				return struct{}{}, err
 			}
 		}
+		i.lookAgain(ctx, a)
 		return struct{}{}, os.RemoveAll(i.folder(a.ID))
 	})
 	return err
+}
+
+// lookAgain looks at the source of an arrival that has ended: who looked while
+// it was under way was told of it, and may have meant something newer.
+func (i *Intake) lookAgain(ctx context.Context, a ridgeline.Arrival) {
+	if a.Source != ridgeline.FromRemote || a.Status == ridgeline.Lost || a.Fingerprint == "" {
+		return
+	}
+	if _, _, err := i.Look(ctx, a.Project, a.Dataset, "after "+string(a.ID), a.Caller); err != nil && ctx.Err() == nil {
+		i.Log.Warn("a source cannot be looked at again", "project", a.Project, "dataset", a.Dataset, "error", err)
+	}
 }
 
 func (i *Intake) folder(id ridgeline.ArrivalID) string { return filepath.Join(i.Dir, string(id)) }

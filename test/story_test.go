@@ -196,6 +196,7 @@ func tail(s string, n int) string {
 // TestStories runs every story of test/scripts against one server. A story's
 // name is its project's name, so that they do not meet.
 func TestStories(t *testing.T) {
+	clouds := newClouds(t)
 	r := newRidgeline(t, "--webhook-networks", "127.0.0.1")
 	t.Run("all", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
@@ -215,6 +216,8 @@ func TestStories(t *testing.T) {
 				"code":   cmdCode,
 				"sub":    cmdSub,
 				"uv":     cmdUV,
+				"until":  cmdUntil,
+				"cloud":  clouds.cmd,
 			},
 		})
 	})

@@ -36,10 +36,8 @@ const (
 type Store struct {
 	// Address of an object or folder of the bucket, as a project writes it.
 	Address func(key string) string
-	// Env is what a server needs in its environment to read the bucket.
-	Env map[string]string
-	put func(ctx context.Context, key string, content []byte) error
-	del func(ctx context.Context, key string) error
+	put     func(ctx context.Context, key string, content []byte) error
+	del     func(ctx context.Context, key string) error
 }
 
 // Put writes an object.
@@ -50,20 +48,36 @@ func (s *Store) Put(key string, content []byte) error {
 // Delete removes an object.
 func (s *Store) Delete(key string) error { return s.del(context.Background(), key) }
 
-// Use sets the store's credentials for the test's own process.
-func (s *Store) Use(t *testing.T) {
+const bucket = "data"
+
+// The keys that every store of these tests takes.
+const (
+	s3Key, s3Secret = "test-key", "test-secret-of-some-length"
+	// The account and key that every Azurite has,
+	// https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
+	account, accountKey = "devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+// Env is what a server needs in its environment to read from the stores.
+func Env() map[string]string {
+	return map[string]string{
+		"AWS_ACCESS_KEY_ID": s3Key, "AWS_SECRET_ACCESS_KEY": s3Secret, "GS_ACCESS_KEY_ID": s3Key, "GS_SECRET_ACCESS_KEY": s3Secret,
+		"AZURE_STORAGE_ACCOUNT": account, "AZURE_STORAGE_KEY": accountKey,
+	}
+}
+
+// Use gives the test's own process the stores' keys.
+func Use(t *testing.T) {
 	t.Helper()
-	for name, value := range s.Env {
+	for name, value := range Env() {
 		t.Setenv(name, value)
 	}
 }
 
-const bucket = "data"
-
 // S3 starts an S3 server until the end of the test.
 func S3(t testing.TB) *Store {
 	t.Helper()
-	const key, secret = "test-key", "test-secret-of-some-length"
+	const key, secret = s3Key, s3Secret
 	program := need(t, "ridgeline-versitygw-"+VersityGWVersion, "versitygw")
 	dir, sidecar := t.TempDir(), t.TempDir() // metadata beside the files: not every file system has extended attributes
 	address := freeAddress(t)
@@ -79,7 +93,6 @@ func S3(t testing.TB) *Store {
 		Address: func(key string) string {
 			return "s3://" + bucket + "/" + key + "?endpoint=" + url.QueryEscape("http://"+address) + "&region=us-east-1"
 		},
-		Env: map[string]string{"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "GS_ACCESS_KEY_ID": key, "GS_SECRET_ACCESS_KEY": secret},
 		put: func(ctx context.Context, key string, content []byte) error {
 			_, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(content)})
 			return err
@@ -94,9 +107,6 @@ func S3(t testing.TB) *Store {
 // Azure starts Azurite until the end of the test.
 func Azure(t testing.TB) *Store {
 	t.Helper()
-	// The account and key that every Azurite has,
-	// https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
-	const account, key = "devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 	program := need(t, "ridgeline-azurite-"+AzuriteVersion, filepath.Join("node_modules", "azurite", "dist", "src", "blob", "main.js"))
 	address := freeAddress(t)
 	_, port, err := net.SplitHostPort(address)
@@ -104,7 +114,7 @@ func Azure(t testing.TB) *Store {
 		t.Fatal(err)
 	}
 	run(t, address, "node", program, "--blobHost", "127.0.0.1", "--blobPort", port, "--location", t.TempDir(), "--silent", "--skipApiVersionCheck", "--disableTelemetry")
-	shared, err := azblob.NewSharedKeyCredential(account, key)
+	shared, err := azblob.NewSharedKeyCredential(account, accountKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +129,6 @@ func Azure(t testing.TB) *Store {
 		Address: func(key string) string {
 			return "azblob://" + bucket + "/" + key + "?domain=" + url.QueryEscape(address) + "&protocol=http"
 		},
-		Env: map[string]string{"AZURE_STORAGE_ACCOUNT": account, "AZURE_STORAGE_KEY": key},
 		put: func(ctx context.Context, key string, content []byte) error {
 			_, err := client.UploadBuffer(ctx, bucket, key, content, nil)
 			return err
