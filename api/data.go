@@ -77,18 +77,21 @@ type DatasetDiff struct {
 	Same       bool            `json:"same" doc:"the content is the same"`
 }
 
-type ofDataset struct {
+// OfDataset names a dataset. It is exported because huma reads no embedded field of
+// a type that is not.
+type OfDataset struct {
 	Project string `path:"project"`
 	Name    string `path:"name"`
 }
 
-type ofVersion struct {
+// OfVersion names a version of a dataset.
+type OfVersion struct {
 	Project string `path:"project"`
 	Name    string `path:"name"`
 	Version string `path:"version" doc:"a number, or current"`
 }
 
-func (v ofVersion) number() (int, error) {
+func (v OfVersion) number() (int, error) {
 	if v.Version == "current" {
 		return 0, nil
 	}
@@ -122,7 +125,7 @@ func (a *API) data(api huma.API, mux *http.ServeMux) {
 		ridgeline.Viewer, a.datasetDiff)
 	route(a, api, huma.Operation{OperationID: "list-arrivals", Method: http.MethodGet, Path: "/projects/{project}/datasets/{name}/arrivals", Summary: "What arrived at a dataset, newest first", Tags: tags},
 		ridgeline.Viewer, func(ctx context.Context, in *struct {
-			ofDataset
+			OfDataset
 			Limit int `query:"limit" default:"50" minimum:"1" maximum:"1000"`
 		}) ([]Arrival, error) {
 			rows, err := a.Store.Arrivals(ctx, store.ArrivalFilter{Project: ridgeline.ProjectName(in.Project), Dataset: in.Name, Limit: in.Limit, Status: shown})
@@ -143,7 +146,7 @@ func (a *API) data(api huma.API, mux *http.ServeMux) {
 var shown = []ridgeline.ArrivalStatus{ridgeline.Arriving, ridgeline.Accepted, ridgeline.Quarantined, ridgeline.Lost}
 
 type upload struct {
-	ofDataset
+	OfDataset
 	Body struct {
 		Single  bool                    `json:"single,omitempty" doc:"one file by itself, not a folder"`
 		Files   []ridgeline.DatasetFile `json:"files,omitempty" maxItems:"100000" doc:"whose bytes were put to /api/v1/blobs/{sha256} before"`
@@ -169,7 +172,7 @@ func (a *API) deliveries(api huma.API, tags []string) {
 	})
 	route(a, api, huma.Operation{OperationID: "look-at-source", Method: http.MethodPost, Path: "/projects/{project}/datasets/{name}/look",
 		Summary: "Look now whether a dataset's source has anything new", Tags: tags,
-	}, ridgeline.Writer, func(ctx context.Context, in *ofDataset) (Look, error) {
+	}, ridgeline.Writer, func(ctx context.Context, in *OfDataset) (Look, error) {
 		row, found, err := a.Intake.Look(ctx, ridgeline.ProjectName(in.Project), in.Name, "rest", auth.From(ctx).Name)
 		out := Look{Found: found}
 		if found {
@@ -181,7 +184,7 @@ func (a *API) deliveries(api huma.API, tags []string) {
 	route(a, api, huma.Operation{OperationID: "accept-data", Method: http.MethodPost, Path: "/projects/{project}/datasets/{name}/versions/{version}/accept",
 		Summary: "Take a quarantined version into use", Tags: tags,
 	}, ridgeline.Writer, func(ctx context.Context, in *struct {
-		ofVersion
+		OfVersion
 		Body struct {
 			Reason string `json:"reason" maxLength:"2000" doc:"kept with the arrival and in the audit trail"`
 		}
@@ -195,7 +198,7 @@ func (a *API) deliveries(api huma.API, tags []string) {
 	})
 }
 
-func (a *API) datasetVersion(ctx context.Context, in *ofVersion) (DatasetDetail, error) {
+func (a *API) datasetVersion(ctx context.Context, in *OfVersion) (DatasetDetail, error) {
 	number, err := in.number()
 	if err != nil {
 		return DatasetDetail{}, err
@@ -235,7 +238,7 @@ func (a *API) datasetVersion(ctx context.Context, in *ofVersion) (DatasetDetail,
 }
 
 func (a *API) datasetDiff(ctx context.Context, in *struct {
-	ofDataset
+	OfDataset
 	A int `query:"a" minimum:"0" doc:"version; 0: the one in use"`
 	B int `query:"b" minimum:"0"`
 }) (DatasetDiff, error) {
@@ -280,7 +283,7 @@ func (a *API) datasetFile(w http.ResponseWriter, r *http.Request) {
 	if !a.allowed(w, r, ridgeline.Viewer) {
 		return
 	}
-	in := ofVersion{Project: r.PathValue("project"), Name: r.PathValue("name"), Version: r.PathValue("version")}
+	in := OfVersion{Project: r.PathValue("project"), Name: r.PathValue("name"), Version: r.PathValue("version")}
 	number, err := in.number()
 	if err != nil {
 		a.refuse(w, "get-data", err)

@@ -79,6 +79,7 @@ type Run struct {
 	Version    int               `json:"version,omitempty"`
 	Release    string            `json:"release,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
+	Note       string            `json:"note,omitempty" doc:"what to know of its data: a delivery in quarantine, a source that does not answer"`
 	Created    time.Time         `json:"created"`
 	Started    *time.Time        `json:"started"`
 	Ended      *time.Time        `json:"ended"`
@@ -226,7 +227,7 @@ func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
 		ID: string(r.ID), Project: string(r.Project), Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller, Params: r.Params, GateOff: r.GateOff,
 		Data: r.Data, Resumes: string(r.Resumes), From: r.From, NoCache: r.NoCache, Reproduces: r.Reproduces,
 		Status: string(r.Status), Verdict: string(r.Verdict), Model: string(r.Model), Version: r.Version, Release: string(r.Release),
-		Reason: r.Reason, Created: r.Created, Started: optional(r.Started), Ended: optional(r.Ended),
+		Reason: r.Reason, Note: r.Note, Created: r.Created, Started: optional(r.Started), Ended: optional(r.Ended),
 	}
 	for _, s := range steps {
 		step := Step{

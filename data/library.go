@@ -106,20 +106,11 @@ func (h Holdout) id() string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// extension is that of a side's file: the source's, or that of the files in it
-// when the source is a folder.
+// extension is that of a side's file: that of the source's first file.
 func extension(path string) string {
-	if ext := filepath.Ext(path); ext != "" {
-		return ext
-	}
-	entries, err := os.ReadDir(path)
+	s, err := list(path)
 	if err != nil {
 		return ""
 	}
-	for _, e := range entries {
-		if ext := filepath.Ext(e.Name()); ext != "" && !e.IsDir() {
-			return ext
-		}
-	}
-	return ""
+	return filepath.Ext(s.names[0])
 }

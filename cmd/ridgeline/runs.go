@@ -57,6 +57,9 @@ func (c *cli) run() *cobra.Command {
 					fmt.Fprintf(c.out, "  %-9s %-12s %6.1f s  %s\n", stepWord(s), s.Name, s.Seconds, indent(s.Message))
 				}
 				fmt.Fprintln(c.out, outcome{Run: r}.verdict())
+				if r.Note != "" {
+					fmt.Fprintf(c.out, "note: %s\n", r.Note)
+				}
 				if r.Release != "" {
 					fmt.Fprintf(c.out, "released by %s\n", r.Release)
 				}
