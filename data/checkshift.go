@@ -225,7 +225,7 @@ func (s *shifted) sides(rows int64) (Bins, []string) {
 	col, now := s.column, s.counts
 	if col.numeric {
 		total := float64(max(total(col.bins), 1))
-		full, from, at := 1.0/fineBins, 0.0, ""
+		full, from, at := 0.0, 0.0, ""
 		if s.rule.rule != "ks" {
 			full = math.Max(1.0/coarseBins, leastRows/total)
 		}

@@ -44,6 +44,7 @@ type reference struct {
 type refColumn struct {
 	absent         bool
 	wantBins       bool // psi, js, ks or chi2
+	parts          int  // between how many quantiles the edges lie
 	wantValues     bool // categories
 	wantMoments    bool
 	wantSample     bool
@@ -95,6 +96,9 @@ func (c *checker) references(ctx context.Context) error {
 				ref.wantValues = true
 			} else {
 				ref.wantBins = true
+				if ref.parts = max(ref.parts, coarseBins); col.shifts[j].rule == "ks" {
+					ref.parts = fineBins
+				}
 			}
 		}
 	}
@@ -223,33 +227,35 @@ func (d *DB) every(ctx context.Context, s *source) (int64, error) {
 // look plans what a sample has to tell.
 func (col *refColumn) look(b *batch, s subject, typ string) {
 	text := s.present(s.text)
-	b.add([]string{"count(" + text + ")", "count(" + s.finite() + ")", "count(" + s.time + ")"}, func(v []any) {
-		all, numbers, times := v[0].(int64), v[1].(int64), v[2].(int64)
-		switch {
-		case typ == "number" || typ == "integer":
-			col.numeric = true
-		case typ == "date" || typ == "timestamp":
-			col.numeric, col.time = true, true
-		case typ != "":
-		case s.isNumber() || s.class == classText && all > 0 && numbers == all:
-			col.numeric = true
-		case s.isTime() || s.class == classText && all > 0 && times == all:
-			col.numeric, col.time = true, true
-		}
-	})
-	if col.wantBins {
-		at := make([]string, fineBins+1)
+	switch {
+	case typ == "number" || typ == "integer" || typ == "" && s.isNumber():
+		col.numeric = true
+	case typ == "date" || typ == "timestamp" || typ == "" && s.isTime():
+		col.numeric, col.time = true, true
+	case typ == "" && s.class == classText:
+		b.add([]string{"count(" + text + ")", "count(" + s.finite() + ")", "count(" + s.time + ")"}, func(v []any) {
+			all, numbers, times := v[0].(int64), v[1].(int64), v[2].(int64)
+			col.time = all > 0 && times == all && numbers < all
+			col.numeric = all > 0 && numbers == all || col.time
+		})
+	}
+	known := s.class != classText || typ != "" // whether it is numbers
+	if col.wantBins && (col.numeric || !known) {
+		at := make([]string, col.parts+1)
 		for i := range at {
-			at[i] = fmt.Sprint(float64(i) / fineBins)
+			at[i] = fmt.Sprint(float64(i) / float64(col.parts))
 		}
 		list := "[" + strings.Join(at, ", ") + "]"
 		b.add([]string{"quantile_cont(" + s.finite() + ", " + list + ")", "quantile_cont(epoch(" + s.time + "), " + list + ")"}, func(v []any) {
-			if col.numeric {
-				col.edges = edges(floats(v[map[bool]int{false: 0, true: 1}[col.time]]))
+			switch {
+			case col.time:
+				col.edges = edges(floats(v[1]))
+			case col.numeric:
+				col.edges = edges(floats(v[0]))
 			}
 		})
 	}
-	if col.wantBins || col.wantValues {
+	if col.wantValues || col.wantBins && (!col.numeric || !known) {
 		b.add([]string{"count(DISTINCT " + text + ")", fmt.Sprintf("approx_top_k(%s, %d)", text, topCategories)}, func(v []any) {
 			if col.distinct = v[0].(int64); col.distinct > maxCategories {
 				col.many = true

@@ -1,6 +1,9 @@
 package data
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A subject is one column as rules see it in SQL.
 type subject struct {
@@ -42,12 +45,45 @@ func (s *source) subject(i int, typ string) subject {
 func (s subject) isNumber() bool { return s.class == classInteger || s.class == classNumber }
 func (s subject) isTime() bool   { return s.class == classDate || s.class == classTimestamp }
 
-// present is x where the column has a value, else NULL.
-func (s subject) present(x string) string { return "CASE WHEN NOT (" + s.null + ") THEN " + x + " END" }
+// present is x where the column has a value, else NULL. What is made of a
+// missing value is missing, so only a NaN needs a word.
+func (s subject) present(x string) string {
+	if !s.mayBeNaN() {
+		return x
+	}
+	return "CASE WHEN NOT (" + s.null + ") THEN " + x + " END"
+}
+
+func (s subject) mayBeNaN() bool { return strings.Contains(s.null, "isnan") }
+
+// native is the value as it is cheapest to compare: not its text, unless it is one.
+func (s subject) native() string {
+	if s.class == classText || s.class == classOther {
+		return s.text
+	}
+	return s.value
+}
 
 // finite is the number of a value that is a finite one, else NULL.
 func (s subject) finite() string {
-	return fmt.Sprintf("CASE WHEN NOT (%s) AND isfinite(%s) THEN %s END", s.null, s.number, s.number)
+	if s.class == classInteger {
+		return s.number
+	}
+	return fmt.Sprintf("CASE WHEN isfinite(%s) THEN %[1]s END", s.number)
+}
+
+// beyond is the predicate for a value that is on the wrong side of edge. Text
+// that is neither number nor time is; a NaN, which DuckDB has above all
+// numbers, is missing.
+func (s subject) beyond(value, compare, edge string) string {
+	bad := "(" + value + ") " + compare + " " + edge
+	switch {
+	case !s.isNumber() && !s.isTime() || s.isNumber() != (value == s.number):
+		return "NOT (" + s.null + ") AND coalesce(" + bad + ", true)"
+	case compare == ">" && s.mayBeNaN():
+		return bad + " AND NOT isnan(" + s.number + ")"
+	}
+	return bad
 }
 
 // misfit is the predicate for a value that is not of a rule's type.
