@@ -15,6 +15,7 @@ var arrows = map[string][]string{
 	"":                  {},
 	"api":               {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "release", "store", "trigger"},
 	"auth":              {},
+	"bench/data":        {},
 	"bench/loop":        {},
 	"blob":              {},
 	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
