@@ -44,6 +44,7 @@ type Builder struct {
 	// then it has written nothing.
 	Train   func(ctx context.Context, tx *store.Store, r ridgeline.Run) (ridgeline.Run, error)
 	Started func(ctx context.Context, run ridgeline.RunID) error // starts that run once it is committed
+	Secrets func(ctx context.Context) []string                   // what no log shows
 }
 
 // Request asks for a build.

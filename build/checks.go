@@ -220,7 +220,7 @@ func (b *Builder) task(ctx context.Context, w work, t project.Task) (verdict, er
 	if err != nil {
 		return verdict{}, err
 	}
-	out, err := place{tasks: b.Tasks, env: env, vars: vars, logs: b.Blob.Logs(), tail: b.tail}.run(
+	out, err := place{tasks: b.Tasks, env: env, vars: vars, logs: b.Blob.Logs(), secrets: b.Secrets, tail: b.tail}.run(
 		ctx, t, check.Task, dir, func(ctx context.Context) (bool, error) {
 			why, err := b.stop(ctx, w, t)
 			stopped = why

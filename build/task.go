@@ -19,12 +19,13 @@ import (
 // A place is where tasks run: a server's host, or the machine of somebody who
 // builds without a server. What a task is and what is read of it is the same.
 type place struct {
-	tasks host.Tasks
-	env   pyenv.Env
-	vars  []string // added to the environment's own
-	logs  host.LogSink
-	tail  func(ctx context.Context, name string) string // the last of a log
-	poll  time.Duration                                 // how often it is looked at; 0: see host.Follow
+	tasks   host.Tasks
+	env     pyenv.Env
+	vars    []string // added to the environment's own
+	logs    host.LogSink
+	tail    func(ctx context.Context, name string) string // the last of a log
+	secrets func(ctx context.Context) []string            // what no log shows
+	poll    time.Duration                                 // how often it is looked at; 0: see host.Follow
 }
 
 // outcome is what came of a task.
@@ -56,7 +57,7 @@ func (p place) run(ctx context.Context, t project.Task, name, dir string, cancel
 	}
 	state, err := host.Run(ctx, p.tasks, host.Task{
 		Name: name, Command: []string{"/bin/sh", "-c", t.Run}, Dir: src, Env: append(p.env.Vars(home), p.vars...), Timeout: t.Timeout,
-	}, host.Follow{Logs: p.logs, Cancelled: cancelled, Poll: p.poll})
+	}, host.Follow{Logs: p.logs, Cancelled: cancelled, Poll: p.poll, Secrets: p.secrets})
 	if err != nil {
 		return outcome{}, err
 	}

@@ -113,6 +113,24 @@ func (h *Hub) open(r ridgeline.Remote, what, sealed string) (string, error) {
 	return string(plain), err
 }
 
+// Secrets are those of all remotes, in the clear, for what must not show them.
+// One that cannot be opened is left out.
+func (h *Hub) Secrets(ctx context.Context) ([]string, error) {
+	remotes, err := h.Store.Remotes(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, r := range remotes {
+		for what, sealed := range map[string]string{"secret": r.Secret, "token": r.Token, "key": r.Key} {
+			if plain, err := h.open(r, what, sealed); err == nil && plain != "" {
+				all = append(all, plain)
+			}
+		}
+	}
+	return all, nil
+}
+
 // HookPath is where a remote's webhook calls.
 func HookPath(project ridgeline.ProjectName, name string) string {
 	return fmt.Sprintf("/api/v1/projects/%s/hooks/%s", project, name)

@@ -26,6 +26,7 @@ type Follow struct {
 	Logs      LogSink                                 // where the log goes; nil for nowhere
 	Cancelled func(ctx context.Context) (bool, error) // whether somebody wants the task to end; nil for never
 	Poll      time.Duration                           // how often both are looked at; 0 means 1 s
+	Secrets   func(ctx context.Context) []string      // what the log shows as asterisks, asked for once; nil for nothing
 }
 
 // Run takes a task to its end: it ensures it, ships its log as it comes and
@@ -78,6 +79,9 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		ended <- result{st, err}
 	}()
 	ship := shipper{tasks: tasks, name: t.Name, sink: f.Logs, offset: -1}
+	if f.Secrets != nil {
+		ship.mask = newMasker(f.Secrets(ctx))
+	}
 	var killing chan error // a kill may take its grace; the log goes on meanwhile
 	tick := time.NewTicker(f.Poll)
 	defer tick.Stop()
@@ -89,9 +93,9 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 			if r.err != nil {
 				return TaskState{}, fmt.Errorf("wait for task %s: %w", t.Name, r.err)
 			}
-			err := ship.all(ctx)
+			err := ship.all(ctx, true)
 			if err != nil && ctx.Err() == nil {
-				err = ship.all(ctx) // once more: there is no later round to make up for it
+				err = ship.all(ctx, true) // once more: there is no later round to make up for it
 			}
 			if ctx.Err() != nil {
 				return TaskState{}, ctx.Err()
@@ -100,7 +104,7 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		case <-killing: // an error shows as a task that goes on: ask again
 			killing = nil
 		case <-tick.C:
-			_ = ship.all(ctx) // what does not go now goes with the next round
+			_ = ship.all(ctx, false) // what does not go now goes with the next round
 			if killing == nil && cancelled() {
 				killing = make(chan error, 1)
 				go func(done chan<- error) { done <- tasks.Kill(watch, t.Name) }(killing)
@@ -115,10 +119,11 @@ type shipper struct {
 	name   string
 	sink   LogSink
 	offset int64 // -1: ask the sink
+	mask   *masker
 }
 
-// all ships what there is now.
-func (s *shipper) all(ctx context.Context) (err error) {
+// all ships what there is now; ended says that no more will come.
+func (s *shipper) all(ctx context.Context, ended bool) (err error) {
 	if s.sink == nil {
 		return nil
 	}
@@ -138,16 +143,20 @@ func (s *shipper) all(ctx context.Context) (err error) {
 		return err
 	}
 	defer log.Close()
-	buf := make([]byte, chunk)
+	buf, held := make([]byte, chunk), 0
 	for {
-		n, err := io.ReadFull(log, buf)
-		if n > 0 {
-			if err := s.sink.Append(ctx, s.name, s.offset, buf[:n]); err != nil {
+		n, err := io.ReadFull(log, buf[held:])
+		now := err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)
+		p := buf[:held+n]
+		if ready := s.mask.mask(p, ended && now); ready > 0 {
+			if err := s.sink.Append(ctx, s.name, s.offset, p[:ready]); err != nil {
 				return err
 			}
-			s.offset += int64(n)
+			s.offset += int64(ready)
+			p = p[ready:]
 		}
-		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		held = copy(buf, p)
+		if now {
 			return nil
 		}
 		if err != nil {

@@ -151,6 +151,31 @@ func TestRun_ships_the_log_as_it_comes(t *testing.T) {
 	}
 }
 
+// What a task prints of a secret does not reach the log, not even when it comes
+// in pieces; everything else does, at its own place.
+func TestRun_secrets(t *testing.T) {
+	t.Parallel()
+	h, sink := newHost(t, t.TempDir()), &folder{dir: t.TempDir()}
+	task := script(t, "secrets", "echo it is rl_abcdefgh; printf rl_abc; touch half; while [ ! -e go ]; do sleep 0.01; done; printf defgh; echo; printf rl_abc")
+	done := make(chan error)
+	go func() {
+		_, err := host.Run(t.Context(), h, task, host.Follow{
+			Logs: sink, Poll: 5 * time.Millisecond, Secrets: func(context.Context) []string { return []string{"rl_abcdefgh\n"} },
+		})
+		done <- err
+	}()
+	eventually(t, "half of it was printed, and the log is there up to it", func() bool {
+		_, err := os.Stat(filepath.Join(task.Dir, "half"))
+		return err == nil && sink.log("secrets") == "it is ***********\n"
+	})
+	if err := os.WriteFile(filepath.Join(task.Dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || sink.log("secrets") != "it is ***********\n***********\nrl_abc" {
+		t.Errorf("%v, log %q", err, sink.log("secrets"))
+	}
+}
+
 func TestRun_cancelled(t *testing.T) {
 	t.Parallel()
 	h, sink := newHost(t, t.TempDir()), &folder{dir: t.TempDir()}

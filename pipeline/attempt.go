@@ -178,7 +178,7 @@ func (r *Runner) checkout(ctx context.Context, c ridgeline.Commit, step project.
 }
 
 func (r *Runner) follow(run ridgeline.RunID) host.Follow {
-	return host.Follow{Logs: r.Blob.Logs(), Cancelled: func(ctx context.Context) (bool, error) {
+	return host.Follow{Logs: r.Blob.Logs(), Secrets: r.Secrets, Cancelled: func(ctx context.Context) (bool, error) {
 		row, err := r.Store.Run(ctx, run)
 		return row.CancelRequested, err
 	}}

@@ -47,6 +47,8 @@ type Runner struct {
 	// Packed makes an image runnable on this machine: its scorer's argv, without
 	// subcommand, and the environment variables it needs.
 	Packed func(ctx context.Context, image string) (argv, env []string, err error)
+	// Secrets are what no log shows.
+	Secrets func(ctx context.Context) []string
 	// Released starts the release that a promotion made.
 	Released func(ctx context.Context, id ridgeline.ReleaseID) error
 

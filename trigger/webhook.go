@@ -76,6 +76,22 @@ func (w *Webhooks) Add(ctx context.Context, sub ridgeline.Subscription, secret s
 
 func about(id string) string { return "webhook/" + id }
 
+// Secrets are those of all webhooks, in the clear, for what must not show them.
+// One that cannot be opened is left out.
+func (w *Webhooks) Secrets(ctx context.Context) ([]string, error) {
+	subs, err := w.store.Subscriptions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, sub := range subs {
+		if plain, err := w.vault.Open(sub.Secret, about(sub.ID)); err == nil {
+			all = append(all, strings.TrimPrefix(string(plain), SecretPrefix))
+		}
+	}
+	return all, nil
+}
+
 // Test sends the webhook an event that nothing caused.
 func (w *Webhooks) Test(ctx context.Context, id string) (ridgeline.Delivery, error) {
 	return w.store.SendTest(ctx, id, w.message)

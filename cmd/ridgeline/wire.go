@@ -248,6 +248,8 @@ func (n *node) wire(ctx context.Context) error {
 		Temp: n.path("tmp"), URL: public, Log: log,
 	})
 	webhooks := trigger.NewWebhooks(n.store, secrets, n.options.Networks, public)
+	hidden := n.secrets(access, webhooks.Secrets, n.forges.Secrets)
+	n.runs.Secrets, n.builds.Secrets = hidden, hidden
 	n.outbox = &trigger.Outbox{
 		Store: n.store, Log: log,
 		Subscribers: []trigger.Subscriber{webhooks.Subscriber, n.forges.Subscriber},
