@@ -25,6 +25,8 @@ var settings = [][2]string{
 	{"core.symlinks", "true"},
 	{"core.quotePath", "false"},
 	{"core.bigFileThreshold", "16m"}, // larger files are streamed, not held in memory
+	{"core.packedGitWindowSize", "32m"},
+	{"core.packedGitLimit", "128m"},
 	{"pack.windowMemory", "64m"},
 	{"pack.threads", "2"},
 	{"gc.autoDetach", "false"},

@@ -138,7 +138,7 @@ func (f Fetch) opened(ctx context.Context, args ...string) (_ *exec.Cmd, done fu
 	}
 	ssh := []string{
 		"ssh", "-F", os.DevNull, "-i", quoted(key), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20",
-		"-o", "StrictHostKeyChecking=" + strict, "-o", quoted("UserKnownHostsFile=" + known), "-o", "GlobalKnownHostsFile=/dev/null",
+		"-o", "StrictHostKeyChecking=" + strict, "-o", quoted(`UserKnownHostsFile="` + strings.ReplaceAll(known, "%", "%%") + `"`), "-o", "GlobalKnownHostsFile=/dev/null",
 	}
 	cmd.Env = append(cmd.Env, "GIT_SSH_COMMAND="+strings.Join(ssh, " "), "GIT_SSH_VARIANT=ssh")
 	return cmd, func() { _ = os.RemoveAll(dir) }, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -36,6 +37,12 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 				if o.Shared, err = filepath.Abs(o.Shared); err != nil {
 					return err
 				}
+			}
+			if u, err := url.Parse(o.PublicURL); err != nil || o.PublicURL != "" && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "") {
+				return usage("--public-url %q: expected an address such as https://ridgeline.example.com", o.PublicURL)
+			}
+			if o.MaxPush < 1 {
+				return usage("--max-git-push %d: expected at least 1 MiB", o.MaxPush)
 			}
 			var l slog.Level
 			if err := l.UnmarshalText([]byte(level)); err != nil {
