@@ -101,7 +101,7 @@ func (c *cli) root() *cobra.Command {
 	flags.StringVar(&c.dir, "dir", os.Getenv("RIDGELINE_DIR"), "state folder of the server (RIDGELINE_DIR; default ~/.ridgeline)")
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 	root.AddCommand(
-		c.demo(), c.up(), c.initProject(), c.push(), c.publish(), c.ci(), c.train(),
+		c.demo(), c.up(), c.initProject(), c.push(), c.publish(), c.ci(), c.schema(), c.train(),
 		c.builds(), c.build(), c.runs(), c.run(), c.logs(), c.cancel(), c.resume(), c.rerun(), c.why(), c.gate(),
 		c.models(), c.model(), c.promote(), c.reproduce(), c.release(), c.releases(), c.approve(), c.reject(), c.rollback(),
 		c.score(), c.endpoints(), c.data(), c.token(), c.remote(),
