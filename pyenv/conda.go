@@ -46,6 +46,7 @@ func (m *Manager) condaFile(root *os.Root, dir string, w Wish, p Progress) (read
 	if err != nil {
 		return r, err
 	}
+	req.base = path.Dir(w.File) // conda runs pip in the file's folder
 	list := strings.Join(env.requirements, "\n") + "\n"
 	if err := req.lines(root, w.File, list, map[string]bool{}); err != nil {
 		return r, err
@@ -54,8 +55,7 @@ func (m *Manager) condaFile(root *os.Root, dir string, w Wish, p Progress) (read
 	if err := r.itself(root, req); err != nil {
 		return r, err
 	}
-	// conda runs pip in the file's folder, so that is where names begin.
-	x := resolution{at: place{root, dir, path.Dir(w.File)}, wish: w, stdin: list, sources: []string{"-"}, req: req, settings: settings(root)}
+	x := resolution{at: place{root, dir, req.base}, wish: w, stdin: list, sources: []string{"-"}, req: req, settings: settings(root)}
 	r.settle = func(ctx context.Context, python interpreter) (parts, error) { return m.resolve(ctx, x, python, p) }
 	return r, nil
 }

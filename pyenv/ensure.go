@@ -94,6 +94,9 @@ func (m *Manager) build(ctx context.Context, env Env, lock Lock, held *os.File, 
 // is asked for its file, as when it was locked; a lock made elsewhere may mean a
 // later one, and since every file must have its hash, all may be asked then.
 func (m *Manager) install(ctx context.Context, env Env, lock parts, held *os.File, p Progress) error {
+	if err := trusted(os.Environ(), lock.indexes); err != nil {
+		return err
+	}
 	list := filepath.Join(env.Dir, "requirements.lock")
 	if err := writeFile(list, []byte(lock.packages)); err != nil {
 		return fmt.Errorf("write the lock: %w", err)

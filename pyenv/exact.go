@@ -2,6 +2,11 @@ package pyenv
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -24,7 +29,7 @@ func (p place) path() string { return filepath.Join(p.dir, filepath.FromSlash(p.
 // same result: each package has its hash, those that the project's own files
 // give come before the index's, and what no index has becomes a wheel that is kept.
 func (m *Manager) exact(ctx context.Context, at place, text string, python interpreter, req requirements, p Progress) (parts, error) {
-	found, err := wheels(at, req.links)
+	found, err := vendored(at, req.links)
 	if err != nil {
 		return parts{}, err
 	}
@@ -89,21 +94,28 @@ func agree(e entry, req requirements) ([]string, error) {
 	return both, nil
 }
 
-// wheels lists the files in the project's own folders of packages by hash.
-func wheels(at place, folders []string) (map[string]string, error) {
+// vendored lists the packages in the project's own folders by hash.
+func vendored(at place, folders []string) (map[string]string, error) {
 	found := map[string]string{}
 	for _, folder := range folders {
-		matches, _ := filepath.Glob(filepath.Join(at.dir, filepath.FromSlash(folder), "*.whl"))
-		for _, name := range matches {
-			rel, err := filepath.Rel(at.dir, name)
-			if err != nil {
-				return nil, err
+		entries, err := fs.ReadDir(at.root.FS(), folder)
+		if err != nil {
+			return nil, ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", folder, err)
+		}
+		for _, e := range entries {
+			if !keptRE.MatchString(e.Name()) {
+				continue
 			}
-			text, err := at.root.ReadFile(filepath.ToSlash(rel))
+			f, err := at.root.Open(path.Join(folder, e.Name()))
 			if err != nil {
-				return nil, ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", rel, err)
+				return nil, ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", folder, err)
 			}
-			found["sha256:"+string(digestOf(text))] = name
+			h := sha256.New()
+			_, err = io.Copy(h, f)
+			if err := errors.Join(err, f.Close()); err != nil {
+				return nil, ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", folder, err)
+			}
+			found["sha256:"+hex.EncodeToString(h.Sum(nil))] = filepath.Join(at.dir, filepath.FromSlash(folder), e.Name())
 		}
 	}
 	return found, nil

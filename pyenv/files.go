@@ -25,41 +25,61 @@ func (m *Manager) tempDir() (string, error) {
 	return tmp, nil
 }
 
-// keep puts a wheel where Ensure finds it, on this server and others.
-func (m *Manager) keep(ctx context.Context, wheel string) (file, error) {
-	text, err := os.ReadFile(wheel)
+// keep puts a package where Ensure finds it, on this server and others.
+func (m *Manager) keep(ctx context.Context, name string) (file, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return file{}, fmt.Errorf("keep a package: %w", err)
 	}
-	kept := file{string(digestOf(text)), filepath.Base(wheel)}
-	if !wheelRE.MatchString(kept.name) || strings.Count(kept.name, "-") < 4 {
-		return file{}, ridgeline.Errorf(ridgeline.Invalid, "%s: expected a wheel with a name such as lib-1.0-py3-none-any.whl", clip(kept.name, 120))
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return file{}, fmt.Errorf("keep a package: %w", err)
+	}
+	kept := file{hex.EncodeToString(h.Sum(nil)), filepath.Base(name)}
+	if !keptRE.MatchString(kept.name) {
+		return file{}, ridgeline.Errorf(ridgeline.Invalid, "%s: expected a package with a name such as lib-1.0-py3-none-any.whl", clip(kept.name, 120))
 	}
 	if m.files != nil {
-		f, err := os.Open(wheel)
-		if err != nil {
-			return file{}, fmt.Errorf("keep a package: %w", err)
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return file{}, fmt.Errorf("keep %s: %w", kept.name, err)
 		}
-		defer func() { _ = f.Close() }()
 		if _, _, err := m.files.Put(ctx, f); err != nil {
 			return file{}, fmt.Errorf("keep %s: %w", kept.name, err)
 		}
 	}
-	return kept, m.place(kept, text)
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return file{}, fmt.Errorf("keep %s: %w", kept.name, err)
+	}
+	return kept, m.place(kept, f)
 }
 
-func (m *Manager) place(kept file, text []byte) error {
+// place writes a package into the manager's own folder.
+func (m *Manager) place(kept file, content io.Reader) error {
 	folder := filepath.Join(m.dir, "files", kept.digest)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("keep %s: %w", kept.name, err)
 	}
-	if err := writeFile(filepath.Join(folder, kept.name), text); err != nil {
+	tmp, err := os.CreateTemp(filepath.Join(m.dir, "files"), ".tmp-*")
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", kept.name, err)
+	}
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(tmp, h), content)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil && hex.EncodeToString(h.Sum(nil)) != kept.digest {
+		err = ridgeline.Errorf(ridgeline.Internal, "it has other content than its digest says: restore it, or lock again")
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), filepath.Join(folder, kept.name))
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
 		return fmt.Errorf("keep %s: %w", kept.name, err)
 	}
 	return nil
 }
 
-// fetch returns a folder that has a kept wheel.
+// fetch returns a folder that has a kept package.
 func (m *Manager) fetch(ctx context.Context, kept file) (string, error) {
 	folder := filepath.Join(m.dir, "files", kept.digest)
 	if _, err := os.Stat(filepath.Join(folder, kept.name)); err == nil {
@@ -72,14 +92,8 @@ func (m *Manager) fetch(ctx context.Context, kept file) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("fetch %s: %w", kept.name, err)
 	}
-	text, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return "", fmt.Errorf("fetch %s: %w", kept.name, err)
-	}
-	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != kept.digest {
-		return "", ridgeline.Errorf(ridgeline.Internal, "%s is kept with other content than was put: restore it, or lock again", kept.name)
-	}
-	return folder, m.place(kept, text)
+	defer func() { _ = r.Close() }()
+	return folder, m.place(kept, r)
 }
 
 // fromFolder makes a wheel of a folder of the project, or takes it when it is

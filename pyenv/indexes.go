@@ -2,10 +2,13 @@ package pyenv
 
 import (
 	"bytes"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/ridgeline-mlops/ridgeline"
 )
 
 // indexesOf are the indexes that a project names for uv, in its pyproject.toml
@@ -41,6 +44,46 @@ func indexTables(v any) []Index {
 		own, _ := table["default"].(bool)
 		if i := (Index{Name: name, URL: withoutUser(address), Default: own}); i.check() == nil {
 			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// trusted refuses an index that has the name of one of this machine's settings
+// (UV_INDEX, UV_DEFAULT_INDEX) and another host: the credentials go by the name,
+// and a project must not be able to send them elsewhere.
+func trusted(environ []string, indexes []Index) error {
+	for _, own := range named(environ) {
+		for _, i := range indexes {
+			if i.variable("") == own.variable("") && host(i.URL) != host(own.URL) {
+				return ridgeline.Errorf(ridgeline.Denied, "the index %s is at %s by this server's settings, and the project says %s: use another name, or the server's address", i.Name, host(own.URL), host(i.URL))
+			}
+		}
+	}
+	return nil
+}
+
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// named are the indexes that an environment gives a name, as uv writes it:
+// UV_INDEX="corp=https://host/simple other=https://…".
+func named(environ []string) []Index {
+	var list []Index
+	for _, kv := range environ {
+		variable, v, _ := strings.Cut(kv, "=")
+		if variable != "UV_INDEX" && variable != "UV_DEFAULT_INDEX" {
+			continue
+		}
+		for _, one := range strings.Fields(v) {
+			if name, address, ok := strings.Cut(one, "="); ok && indexNameRE.MatchString(name) {
+				list = append(list, Index{Name: name, URL: withoutUser(address)})
+			}
 		}
 	}
 	return list

@@ -71,7 +71,7 @@ func (m *Manager) Lock(ctx context.Context, dir string, wish Wish, p Progress) (
 	if err != nil {
 		return Lock{}, err
 	}
-	exact := patch(wants)
+	exact := patch(wants, python.minor())
 	if in, ok := wish.input(exact); ok {
 		r.inputs = append(r.inputs, in)
 	}

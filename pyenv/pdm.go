@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -58,6 +59,13 @@ func (m *Manager) pdmLock(root *os.Root, dir string, w Wish, p Progress) (readin
 	}
 	if hash := t.pdmHash(); hash != "" && lock.Metadata.Hash != "sha256:"+hash {
 		return r, ridgeline.Errorf(ridgeline.Invalid, "%s does not match pyproject.toml any more: run `pdm lock` and commit it", w.File)
+	}
+	for _, pkg := range lock.Package {
+		if pkg.Path != "" {
+			if err := r.reads(root, path.Dir(w.File), pkg.Path); err != nil {
+				return r, err
+			}
+		}
 	}
 	// PDM's development groups are installed unless told otherwise; its
 	// optional dependencies are groups, too.

@@ -67,6 +67,15 @@ func (m *Manager) pipfileLock(root *os.Root, dir string, w Wish, p Progress) (re
 	if err := r.prefers(or(lock.Meta.Requires.Full, lock.Meta.Requires.Version), "requires of "+w.File); err != nil {
 		return r, err
 	}
+	for _, category := range keys(lock.categories) {
+		for _, name := range keys(lock.categories[category]) {
+			if place := lock.categories[category][name].Path; place != "" {
+				if err := r.reads(root, path.Dir(w.File), place); err != nil {
+					return r, err
+				}
+			}
+		}
+	}
 	categories := append([]string{"default", "develop"}, w.Groups...)
 	for _, name := range w.Groups {
 		if _, ok := lock.categories[name]; !ok {

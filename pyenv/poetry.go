@@ -70,6 +70,13 @@ func (m *Manager) poetryLock(root *os.Root, dir string, w Wish, p Progress) (rea
 	if err := r.requires(lock.Metadata.Python, "python of "+w.File); err != nil {
 		return r, err
 	}
+	for _, pkg := range lock.Package {
+		if s := pkg.Source; s.Type == "file" || s.Type == "directory" {
+			if err := r.reads(root, path.Dir(w.File), s.URL); err != nil {
+				return r, err
+			}
+		}
+	}
 	groups, err := t.poetryGroups(w.Groups)
 	if err != nil {
 		return r, err

@@ -51,25 +51,12 @@ func poetryNeeds(name string, v any) []poetryNeed {
 // holds says whether the machine has the dependency at all.
 func (n poetryNeed) holds(python interpreter) (bool, error) {
 	if n.python != "" {
-		w, err := poetryPython(n.python)
-		if err != nil || !slices.ContainsFunc(w, func(w want) bool { return satisfies(python.version, w.spec) }) {
+		w, err := wanted(n.python, "python of "+n.name)
+		if err != nil || !satisfies(python.version, w.spec) {
 			return false, err
 		}
 	}
 	return evaluate(n.marker, python.markers, nil)
-}
-
-// poetryPython reads a range of Python with Poetry's alternatives: "^3.9 || 3.8.*".
-func poetryPython(text string) ([]want, error) {
-	var list []want
-	for _, one := range strings.Split(strings.ReplaceAll(text, "||", "|"), "|") {
-		w, err := wanted(strings.ReplaceAll(strings.TrimSpace(one), " ", ","), "python of poetry.lock")
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, w)
-	}
-	return list, nil
 }
 
 // roots are what the project itself asks for.
@@ -183,16 +170,16 @@ func (f poetryFile) pick(need poetryNeed, python interpreter) (poetryPackage, er
 		if canonical(pkg.Name) != need.name {
 			continue
 		}
-		ranges, err := poetryPython(pkg.Python)
-		if err != nil || slices.ContainsFunc(ranges, func(w want) bool { return satisfies(python.version, w.spec) }) {
+		// What is not understood here was so to Poetry, which chose it.
+		if w, err := wanted(pkg.Python, "python-versions"); err != nil || satisfies(python.version, w.spec) {
 			fits = append(fits, pkg)
 		}
 	}
 	if len(fits) > 1 {
 		fits = slices.DeleteFunc(fits, func(pkg poetryPackage) bool {
 			v, ok := number(pkg.Version)
-			ranges, err := poetryPython(need.version)
-			return ok && err == nil && !slices.ContainsFunc(ranges, func(w want) bool { return satisfies(v, w.spec) })
+			w, err := wanted(need.version, "version")
+			return ok && err == nil && !satisfies(v, w.spec)
 		})
 	}
 	if len(fits) != 1 {

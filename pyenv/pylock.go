@@ -82,6 +82,13 @@ func (m *Manager) pylock(root *os.Root, dir string, w Wish, p Progress) (reading
 	if err := r.requires(lock.Python, "requires-python of "+w.File); err != nil {
 		return r, err
 	}
+	for _, pkg := range lock.Packages {
+		if pkg.Directory != nil {
+			if err := r.reads(root, path.Dir(w.File), pkg.Directory.Path); err != nil {
+				return r, err
+			}
+		}
+	}
 	chosen := map[string][]string{"extras": w.Extras, "dependency_groups": slices.Concat(lock.DefaultGroups, w.Groups)}
 	return m.lockFile(root, dir, w, p, "pylock.toml", r, func(python interpreter) (pinned, error) {
 		return lock.take(chosen, python)

@@ -228,6 +228,18 @@ func dynamicFiles(v any) []string {
 	return nil
 }
 
+// reads makes what lies at a path an input, unless that is the project itself:
+// its code is not installed.
+func (r *reading) reads(root *os.Root, sub, name string) error {
+	name = path.Join(sub, strings.TrimPrefix(name, "file:"))
+	if name == "." || name == path.Clean(sub) {
+		return nil
+	}
+	in, err := content(root, name)
+	r.inputs = append(r.inputs, in)
+	return err
+}
+
 // folders makes the content of the project's own packages, that tool.uv.sources
 // names by path, inputs.
 func (r *reading) folders(root *os.Root, sub string, t pyproject) error {
@@ -243,15 +255,9 @@ func (r *reading) folders(root *os.Root, sub string, t pyproject) error {
 			if folder == "" {
 				continue
 			}
-			folder = path.Join(sub, folder)
-			if !fs.ValidPath(folder) {
-				return ridgeline.Errorf(ridgeline.Invalid, "tool.uv.sources: %s is in %s, outside the project, and so no part of the commit: copy it into the project, or publish it to an index", name, folder)
+			if err := r.reads(root, sub, folder); err != nil {
+				return fmt.Errorf("tool.uv.sources: %s: %w", name, err)
 			}
-			sum, err := treeDigest(root, folder)
-			if err != nil {
-				return ridgeline.Errorf(ridgeline.Invalid, "tool.uv.sources: %s: %w", name, err)
-			}
-			r.inputs = append(r.inputs, input{folder, sum})
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ type requirements struct {
 	strict  bool                // each package has to have one there
 	links   []string            // folders of the project with wheels in them
 	own     bool                // the project itself is asked for: -e . or the like
-	extras  []string            // of the project itself
+	base    string              // the folder that paths begin in
 }
 
 const maxIncludes = 100
@@ -154,32 +154,36 @@ func (r *requirements) local(root *os.Root, name, line string, wrong func(string
 	if m == nil {
 		return wrong("expected a folder or a wheel of the project")
 	}
-	// Relative to the project's folder, like pip and uv, which start there.
-	place := path.Clean(m[1])
+	// Like pip and uv, which take paths from where they start.
+	place := path.Join(r.base, m[1])
 	if !fs.ValidPath(place) {
 		return wrong("a package in a folder or file outside the project is not part of the commit: copy it into the project, or publish it to an index")
 	}
-	info, err := root.Stat(place)
-	switch {
-	case err != nil:
+	if _, err := root.Stat(place); err != nil {
 		return wrong("%s is not in the project: add it, or correct the name", place)
-	case place == ".":
+	}
+	if place == "." || place == path.Clean(r.base) {
 		r.own = true
-		for _, extra := range strings.Split(m[2], ",") {
-			if extra = strings.TrimSpace(extra); extra != "" {
-				r.extras = append(r.extras, extra)
-			}
-		}
 		return nil
-	case info.IsDir():
-		return r.folder(root, place)
 	}
-	text, err := root.ReadFile(place)
+	in, err := content(root, place)
+	r.inputs = append(r.inputs, in)
+	return err
+}
+
+// content makes a file or folder of the project an input by its digest.
+func content(root *os.Root, name string) (input, error) {
+	if !fs.ValidPath(name) {
+		return input{}, ridgeline.Errorf(ridgeline.Invalid, "%s is outside the project, and so no part of the commit: copy it into the project, or publish it to an index", name)
+	}
+	sum, err := treeDigest(root, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return input{}, ridgeline.Errorf(ridgeline.Invalid, "%s is not in the project: add it, or correct the name", name)
+	}
 	if err != nil {
-		return ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", place, err)
+		return input{}, ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", name, err)
 	}
-	r.inputs = append(r.inputs, input{place, digestOf(text)})
-	return nil
+	return input{name, sum}, nil
 }
 
 func digestOf(text []byte) []byte {
@@ -189,7 +193,7 @@ func digestOf(text []byte) []byte {
 
 // folderOfWheels takes note of --find-links with a folder of the project.
 func (r *requirements) folderOfWheels(root *os.Root, name, value string, wrong func(string, ...any) error) error {
-	value = path.Clean(strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "//"))
+	value = path.Join(r.base, strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "//"))
 	if !fs.ValidPath(value) {
 		return wrong("expected a folder inside the project, or an address")
 	}
@@ -197,17 +201,9 @@ func (r *requirements) folderOfWheels(root *os.Root, name, value string, wrong f
 		return wrong("%s is no folder of the project: add it, or correct the name", value)
 	}
 	r.links = append(r.links, value)
-	return r.folder(root, value)
-}
-
-// folder makes the content of a folder an input.
-func (r *requirements) folder(root *os.Root, name string) error {
-	sum, err := treeDigest(root, name)
-	if err != nil {
-		return ridgeline.Errorf(ridgeline.Invalid, "read %s: %w", name, err)
-	}
-	r.inputs = append(r.inputs, input{name, sum})
-	return nil
+	in, err := content(root, value)
+	r.inputs = append(r.inputs, in)
+	return err
 }
 
 // notSource are folders that are made from the rest, or by other tools.
@@ -215,7 +211,7 @@ func notSource(name string) bool {
 	return slices.Contains([]string{".git", "__pycache__", ".venv", "venv", ".tox", ".pytest_cache", ".ruff_cache", "node_modules"}, name) || strings.HasSuffix(name, ".egg-info")
 }
 
-// treeDigest is a sha256 over names and content of all files in a folder.
+// treeDigest is a sha256 over names and content of a file, or of all in a folder.
 func treeDigest(root *os.Root, name string) ([]byte, error) {
 	h := sha256.New()
 	err := fs.WalkDir(root.FS(), name, func(p string, d fs.DirEntry, err error) error {
@@ -268,7 +264,7 @@ func (r *reading) itself(root *os.Root, req requirements) error {
 		return nil
 	}
 	for _, name := range []string{"pyproject.toml", "setup.cfg", "setup.py"} {
-		text, err := root.ReadFile(name)
+		text, err := root.ReadFile(path.Join(req.base, name))
 		if err != nil {
 			continue
 		}
@@ -285,7 +281,7 @@ func (r *reading) itself(root *os.Root, req requirements) error {
 				return err
 			}
 		}
-		r.inputs = append(r.inputs, input{name, text})
+		r.inputs = append(r.inputs, input{path.Join(req.base, name), text})
 	}
 	return nil
 }

@@ -18,7 +18,11 @@ type resolution struct {
 
 // resolve lets uv choose every version.
 func (m *Manager) resolve(ctx context.Context, x resolution, python interpreter, p Progress) (parts, error) {
-	c := call{doing: "lock " + x.wish.File, dir: x.at.path(), tell: p, stdin: x.stdin, indexes: x.wish.Indexes}
+	named := merge(x.wish.Indexes, indexesOf(x.settings))
+	if err := trusted(os.Environ(), named); err != nil {
+		return parts{}, err
+	}
+	c := call{doing: "lock " + x.wish.File, dir: x.at.path(), tell: p, stdin: x.stdin, indexes: named}
 	options := append([]string{"pip", "compile", "--python", python.path, "--generate-hashes", "--no-header", "--no-annotate", "--emit-index-url"}, args(x.wish.Indexes)...)
 	for _, file := range x.wish.Constraints {
 		if file = filepath.FromSlash(file); x.at.sub != "." {
@@ -30,7 +34,6 @@ func (m *Manager) resolve(ctx context.Context, x resolution, python interpreter,
 	if err != nil {
 		return parts{}, err
 	}
-	named := merge(x.wish.Indexes, indexesOf(x.settings))
 	text, used := ownIndexes(text, os.Environ(), namesDefaultIndex(x.settings), named, x.req.options)
 	out, err := m.exact(ctx, x.at, text, python, x.req, p)
 	out.indexes = merge(used, named) // uv says nothing of explicit ones

@@ -2,6 +2,7 @@ package pyenv
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,39 +21,60 @@ var (
 	clauseRE  = regexp.MustCompile(`^(<=|>=|==|!=|~=|<|>)\s*\d+(\.\d+){0,3}(\.\*)?([abc.]\w+|rc\d+)?$`)
 	plainRE   = regexp.MustCompile(`^\d+(\.\d+){0,2}$`)
 	launchRE  = regexp.MustCompile(`^(?:cpython|python)[@-]?`)
-	exactRE   = regexp.MustCompile(`\d+\.\d+\.\d+`)
+	exactRE   = regexp.MustCompile(`^[<>=!~]+(\d+\.\d+)\.\d`)
+	blankRE   = regexp.MustCompile(`([<>=!~^])\s+`)
 	versionRE = regexp.MustCompile(`^(\d+)(?:\.(\d+))?(?:\.(\d+))?`)
 )
 
 // wanted reads a demand on Python as people write it: 3.11 (any 3.11), 3.11.7,
-// a list such as ">=3.11,<3.13", Poetry's ^3.11 and ~3.11, or 3.11.*.
+// a list such as ">=3.11,<3.13", Poetry's ^3.11, ~3.11 and "3.9 || 3.11", or
+// 3.11.*. Its spec is in the form of Python's own specifiers, with || between
+// alternatives.
 func wanted(text, from string) (want, error) {
+	var alternatives []string
+	for _, one := range strings.Split(text, "||") {
+		spec, ok := specifiers(one)
+		if !ok {
+			return want{}, notAVersion(text, from)
+		}
+		if spec == "" { // any
+			return want{from: from}, nil
+		}
+		alternatives = append(alternatives, spec)
+	}
+	return want{strings.Join(alternatives, "||"), from}, nil
+}
+
+func specifiers(text string) (string, bool) {
 	var clauses []string
-	for _, one := range strings.FieldsFunc(strings.TrimSpace(text), func(r rune) bool { return r == ',' }) {
-		one = launchRE.ReplaceAllString(strings.TrimSpace(one), "")
+	text = blankRE.ReplaceAllString(text, "$1")
+	for _, one := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		one = launchRE.ReplaceAllString(one, "")
 		switch {
-		case one == "" || one == "*":
+		case one == "*":
 			continue
-		case plainRE.MatchString(one) && strings.Count(one, ".") < 2:
-			one = "==" + one + ".*"
 		case plainRE.MatchString(one):
 			one = "==" + one
 		case strings.HasPrefix(one, "^"), strings.HasPrefix(one, "~") && !strings.HasPrefix(one, "~="):
-			var err error
-			if one, err = upTo(one); err != nil {
-				return want{}, notAVersion(text, from)
+			var ok bool
+			if one, ok = upTo(one); !ok {
+				return "", false
 			}
-		case strings.HasSuffix(one, ".*") && plainRE.MatchString(strings.TrimSuffix(one, ".*")):
+		case plainRE.MatchString(strings.TrimSuffix(one, ".*")):
 			one = "==" + one
+		}
+		// Who writes ==3.11 means any 3.11, not the release 3.11.0.
+		if strings.HasPrefix(one, "==") && plainRE.MatchString(one[2:]) && strings.Count(one, ".") < 2 {
+			one += ".*"
 		}
 		for _, clause := range strings.Split(one, ",") {
 			if !clauseRE.MatchString(clause) {
-				return want{}, notAVersion(text, from)
+				return "", false
 			}
 		}
-		clauses = append(clauses, strings.ReplaceAll(one, " ", ""))
+		clauses = append(clauses, one)
 	}
-	return want{strings.Join(clauses, ","), from}, nil
+	return strings.Join(clauses, ","), true
 }
 
 func notAVersion(text, from string) error {
@@ -61,27 +83,29 @@ func notAVersion(text, from string) error {
 
 // upTo turns Poetry's caret and tilde into a range: ^3.9 is >=3.9,<4, and
 // ~3.9 is >=3.9,<3.10 (python-poetry.org, dependency specification).
-func upTo(text string) (string, error) {
-	version := strings.TrimSpace(text[1:])
+func upTo(text string) (string, bool) {
+	version := text[1:]
 	m := versionRE.FindStringSubmatch(version)
 	if m == nil || m[0] != version {
-		return "", ridgeline.Errorf(ridgeline.Invalid, "not a version: %s", text)
+		return "", false
 	}
-	major, _ := strconv.Atoi(m[1])
-	if text[0] == '^' || m[2] == "" {
-		return ">=" + version + ",<" + strconv.Itoa(major+1), nil
+	v := parseVersion(m[1:])
+	if text[0] == '^' && v[0] > 0 || m[2] == "" {
+		return ">=" + version + ",<" + strconv.Itoa(v[0]+1), true
 	}
-	minor, _ := strconv.Atoi(m[2])
-	return ">=" + version + ",<" + m[1] + "." + strconv.Itoa(minor+1), nil
+	return ">=" + version + ",<" + m[1] + "." + strconv.Itoa(v[1]+1), true
 }
 
 // patch is the part of all demands that tells one release of a minor version
 // from another; empty when none does.
-func patch(wants []want) string {
+func patch(wants []want, minor string) string {
 	var specs []string
 	for _, w := range wants {
+		if strings.Contains(w.spec, "||") {
+			continue
+		}
 		for _, clause := range strings.Split(w.spec, ",") {
-			if exactRE.MatchString(clause) {
+			if m := exactRE.FindStringSubmatch(clause); m != nil && m[1] == minor {
 				specs = append(specs, clause)
 			}
 		}
@@ -93,6 +117,10 @@ func patch(wants []want) string {
 // ">=3.10,<3.13" (packaging.python.org, version specifiers). What it does not
 // understand it lets pass, for uv looks again.
 func satisfies(version [3]int, specifiers string) bool {
+	return slices.ContainsFunc(strings.Split(specifiers, "||"), func(one string) bool { return meetsAll(version, one) })
+}
+
+func meetsAll(version [3]int, specifiers string) bool {
 	for _, one := range strings.Split(specifiers, ",") {
 		one = strings.TrimSpace(one)
 		operator := one[:len(one)-len(strings.TrimLeft(one, "<>=!~"))]

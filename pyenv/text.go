@@ -28,7 +28,7 @@ type parts struct {
 	packages string // a requirements file that uv reads
 }
 
-// A file is a wheel that is on no index.
+// A file is a package that is on no index, nearly always a wheel.
 type file struct{ digest, name string }
 
 func (f file) line() string { return fileLine + f.digest + " " + f.name }
@@ -50,8 +50,8 @@ func split(text string) (parts, error) {
 			p.indexes = append(p.indexes, index)
 		case "--file":
 			digest, name, _ := strings.Cut(strings.TrimPrefix(value, "sha256:"), " ")
-			if !hashRE.MatchString(digest) || !wheelRE.MatchString(name) {
-				return parts{}, ridgeline.Errorf(ridgeline.Invalid, "a lock names a file %q: expected a digest and the name of a wheel", clip(value, 120))
+			if !hashRE.MatchString(digest) || !keptRE.MatchString(name) {
+				return parts{}, ridgeline.Errorf(ridgeline.Invalid, "a lock names a file %q: expected a digest and the name of a package", clip(value, 120))
 			}
 			p.files = append(p.files, file{digest, name})
 		default:
@@ -88,7 +88,7 @@ var (
 	pinRE   = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*===?\s*([^\s;,]+)\s*(?:;.*)?$`)
 	atRE    = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*@\s*(\S+)`)
 	givenRE = regexp.MustCompile(`\s--hash[=\s]\s*([a-z0-9]+:[0-9A-Fa-f]+)`)
-	wheelRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl$`)
+	keptRE  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+!]*-[A-Za-z0-9._+!-]+\.(whl|tar\.gz|zip)$`)
 	runsRE  = regexp.MustCompile(`[-_.]+`)
 )
 
