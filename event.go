@@ -54,9 +54,10 @@ func EventTypes() []string {
 	all := []string{
 		EventPipelinePublished, EventModelRegistered, EventModelPromoted, EventDatasetAccepted, EventDatasetQuarantined,
 		EventDeploymentLive, EventDeploymentRetired, EventScheduleSkipped, EventRefused, EventWebhookTest,
+		StatusEvent("release", Waiting), // for a person's approval
 	}
 	for _, noun := range []string{"build", "run", "release"} {
-		for _, s := range []Status{Queued, Running, Waiting, Succeeded, Failed, Cancelled} {
+		for _, s := range []Status{Queued, Running, Succeeded, Failed, Cancelled} {
 			all = append(all, StatusEvent(noun, s))
 		}
 	}

@@ -203,7 +203,7 @@ func TestAPI_event_data(t *testing.T) {
 	s := open(t)
 	ctx, now := t.Context(), time.Now().UTC()
 	published(t, s, "")
-	run := ridgeline.Run{ID: "r-1", Project: "iris", Pipeline: 1, Cause: "cli", Caller: "ann", Params: map[string]string{"alpha": "2"}, Status: ridgeline.Queued, Created: now}
+	run := ridgeline.Run{ID: "r-1", Project: "iris", Pipeline: 1, Cause: "cli", Caller: "ann", Params: map[string]string{"alpha": "2"}, Data: map[string]int{"points": 3}, Resumes: "r-0", Status: ridgeline.Queued, Created: now}
 	release := ridgeline.Release{ID: "l-1", Project: "iris", Model: "iris", Version: 1, Status: ridgeline.Queued, Cause: "cli", Created: now,
 		Environments: []ridgeline.ReleaseEnvironment{{Name: "qa", Status: ridgeline.Queued}}}
 	do := func(errs ...error) {

@@ -20,22 +20,26 @@ func moment(t time.Time) *time.Time {
 }
 
 type runData struct {
-	ID       ridgeline.RunID       `json:"id"`
-	Project  ridgeline.ProjectName `json:"project"`
-	Pipeline int                   `json:"pipeline"`
-	Cause    string                `json:"cause"`
-	Caller   string                `json:"caller,omitempty"`
-	Params   map[string]string     `json:"params,omitempty"`
-	GateOff  string                `json:"gate_off,omitempty"`
-	Status   ridgeline.Status      `json:"status"`
-	Verdict  ridgeline.Verdict     `json:"verdict"`
-	Model    ridgeline.ModelName   `json:"model,omitempty"`
-	Version  int                   `json:"version,omitempty"`
-	Release  ridgeline.ReleaseID   `json:"release,omitempty"`
-	Reason   string                `json:"reason,omitempty"`
-	Created  *time.Time            `json:"created"`
-	Started  *time.Time            `json:"started"`
-	Ended    *time.Time            `json:"ended"`
+	ID         ridgeline.RunID       `json:"id"`
+	Project    ridgeline.ProjectName `json:"project"`
+	Pipeline   int                   `json:"pipeline"`
+	Cause      string                `json:"cause"`
+	Caller     string                `json:"caller,omitempty"`
+	Params     map[string]string     `json:"params,omitempty"`
+	Data       map[string]int        `json:"data,omitempty"`
+	Resumes    ridgeline.RunID       `json:"resumes,omitempty"`
+	Reproduces string                `json:"reproduces,omitempty"`
+	GateOff    string                `json:"gate_off,omitempty"`
+	Status     ridgeline.Status      `json:"status"`
+	Verdict    ridgeline.Verdict     `json:"verdict"`
+	Model      ridgeline.ModelName   `json:"model,omitempty"`
+	Version    int                   `json:"version,omitempty"`
+	Release    ridgeline.ReleaseID   `json:"release,omitempty"`
+	Reason     string                `json:"reason,omitempty"`
+	Note       string                `json:"note,omitempty"`
+	Created    *time.Time            `json:"created"`
+	Started    *time.Time            `json:"started"`
+	Ended      *time.Time            `json:"ended"`
 }
 
 // emitRun tells of the run as it is now, unless it had this status before.
@@ -45,6 +49,7 @@ func (s *Store) emitRun(ctx context.Context, before ridgeline.Status, r ridgelin
 	}
 	return s.emit(ctx, ridgeline.StatusEvent("run", r.Status), r.Project, "runs/"+string(r.ID), runData{
 		ID: r.ID, Project: r.Project, Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller, Params: r.Params, GateOff: r.GateOff,
+		Data: r.Data, Resumes: r.Resumes, Reproduces: r.Reproduces, Note: r.Note,
 		Status: r.Status, Verdict: r.Verdict, Model: r.Model, Version: r.Version, Release: r.Release, Reason: r.Reason,
 		Created: moment(r.Created), Started: moment(r.Started), Ended: moment(r.Ended),
 	})
@@ -58,17 +63,20 @@ type checkData struct {
 }
 
 type buildData struct {
-	Build    ridgeline.BuildID     `json:"build"`
-	Project  ridgeline.ProjectName `json:"project"`
-	Commit   string                `json:"commit"`
-	Branch   string                `json:"branch,omitempty"`
-	Status   ridgeline.Status      `json:"status"`
-	Pipeline int                   `json:"pipeline"`
-	Run      ridgeline.RunID       `json:"run,omitempty"`
-	Reason   string                `json:"reason,omitempty"`
-	Checks   []checkData           `json:"checks"`
-	Created  *time.Time            `json:"created"`
-	Ended    *time.Time            `json:"ended,omitempty"`
+	Build       ridgeline.BuildID     `json:"build"`
+	Project     ridgeline.ProjectName `json:"project"`
+	Commit      string                `json:"commit"`
+	Branch      string                `json:"branch,omitempty"`
+	PullRequest string                `json:"pull_request,omitempty"`
+	Cause       string                `json:"cause"`
+	Nightly     bool                  `json:"nightly"`
+	Status      ridgeline.Status      `json:"status"`
+	Pipeline    int                   `json:"pipeline"`
+	Run         ridgeline.RunID       `json:"run,omitempty"`
+	Reason      string                `json:"reason,omitempty"`
+	Checks      []checkData           `json:"checks"`
+	Created     *time.Time            `json:"created"`
+	Ended       *time.Time            `json:"ended,omitempty"`
 }
 
 func (s *Store) emitBuild(ctx context.Context, before ridgeline.Status, b ridgeline.Build) error {
@@ -76,7 +84,7 @@ func (s *Store) emitBuild(ctx context.Context, before ridgeline.Status, b ridgel
 		return nil
 	}
 	data := buildData{
-		Build: b.ID, Project: b.Project, Commit: b.Commit.Hash, Branch: b.Commit.Branch, Status: b.Status, Pipeline: b.Pipeline,
+		Build: b.ID, Project: b.Project, Commit: b.Commit.Hash, Branch: b.Commit.Branch, PullRequest: b.PullRequest, Cause: b.Cause, Nightly: b.Nightly, Status: b.Status, Pipeline: b.Pipeline,
 		Run: b.Run, Reason: b.Reason, Created: moment(b.Created), Ended: moment(b.Ended), Checks: []checkData{},
 	}
 	for _, c := range b.Checks {
