@@ -148,7 +148,7 @@ func (m *machine) loop(ctx context.Context, runs int) ([]row, error) {
 			seconds += s
 		}
 		bare = append(bare, seconds)
-		trained, err := m.time(ctx, project, nil, m.bin, "train")
+		trained, err := m.time(ctx, project, nil, m.bin, "train", "--no-cache")
 		if err != nil {
 			return nil, err
 		}
@@ -188,7 +188,7 @@ func (m *machine) trivial(ctx context.Context, runs, steps int) ([]row, error) {
 			sum += s
 		}
 		bare = append(bare, sum)
-		s, err := m.time(ctx, three, nil, m.bin, "train")
+		s, err := m.time(ctx, three, nil, m.bin, "train", "--no-cache")
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +210,7 @@ func (m *machine) trivial(ctx context.Context, runs, steps int) ([]row, error) {
 		}
 		shell = append(shell, s)
 	}
-	text, err := m.out(ctx, many, m.bin, "train", "--json")
+	text, err := m.out(ctx, many, m.bin, "train", "--no-cache", "--json")
 	if err != nil {
 		return nil, err
 	}
