@@ -14,6 +14,7 @@ PYTHON ?= python3
 
 # Pinned, so that a new release of a tool turns nobody's build red.
 GOLANGCI_VERSION := 2.15.0
+GITEA_VERSION    := 1.23.8
 UV_VERSION       := 0.13.9
 RUFF_VERSION     := 0.17.6
 PYTEST_VERSION   := 9.2.0
@@ -124,6 +125,22 @@ simulation: ## what the gate promises, simulated in full
 .PHONY: stories
 stories: build ## the stories: the built programs, from the command line
 	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) ./test/...
+
+# A real forge. It is no part of `make test`, since building it takes ten
+# minutes and some gigabytes of Go's cache, once.
+GITEA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ridgeline-gitea-$(GITEA_VERSION)
+.PHONY: test-gitea
+test-gitea: build $(GITEA)/gitea ## webhooks, fetching and statuses against a real Gitea
+	USER="$${USER:-$$(id -un)}" RIDGELINE_GITEA=$(GITEA) $(GO) test -count=1 -timeout 10m $(FLAGS) -run '^TestGitea$$' ./test
+
+$(GITEA)/gitea:
+	@echo "building Gitea $(GITEA_VERSION): once, about ten minutes"
+	@mkdir -p $(dir $(GITEA))
+	tmp=$$(mktemp -d $(GITEA)-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; cd "$$tmp" && \
+	source=$$(GOFLAGS=-mod=mod GOWORK=off $(GO) mod download -json code.gitea.io/gitea@v$(GITEA_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
+	cp -r "$$source" source && chmod -R u+w source && cd source && \
+	CGO_ENABLED=0 GOFLAGS=-mod=mod GOWORK=off $(GO) build -o gitea . && \
+	mkdir -p $(GITEA) && cp -r templates options public $(GITEA)/ && mv gitea $@
 
 ##@ Measure
 
