@@ -89,7 +89,7 @@ func minorNames() []string {
 // What a Python says about itself: its real path, its version, and the
 // variables of PEP 508.
 const introduce = `
-import json, os, platform, sys, sysconfig
+import json, os, platform, sys
 v = sys.implementation.version
 print(json.dumps([getattr(sys, "_base_executable", None) or sys.executable, list(sys.version_info[:3]), {
     "os_name": os.name, "sys_platform": sys.platform, "platform_machine": platform.machine(),
@@ -97,7 +97,7 @@ print(json.dumps([getattr(sys, "_base_executable", None) or sys.executable, list
     "platform_system": platform.system(), "platform_version": platform.version(),
     "python_version": "%d.%d" % sys.version_info[:2], "python_full_version": platform.python_version(),
     "implementation_name": sys.implementation.name, "implementation_version": "%d.%d.%d" % (v.major, v.minor, v.micro),
-    "free_threaded": "yes" if sysconfig.get_config_var("Py_GIL_DISABLED") else "",
+    "free_threaded": "yes" if "t" in sys.abiflags else "",
 }]))`
 
 // ask starts a Python and lets it say what it really is. It runs in the

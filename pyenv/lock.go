@@ -84,7 +84,7 @@ func (m *Manager) Lock(ctx context.Context, dir string, wish Wish, p Progress) (
 		settled.python = exact
 		settled.indexes = merge(wish.Indexes, settled.indexes)
 		text := settled.join()
-		if secretRE.MatchString(text) && !strings.Contains(text, "${") {
+		if hasSecret(text) {
 			return Lock{}, ridgeline.Errorf(ridgeline.Invalid, "%s: an address has a password in it, which would end up in every lock: take it out, and set UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD where Ridgeline runs, or use a netrc file", wish.File)
 		}
 		return NewLock(text, python.minor()), nil

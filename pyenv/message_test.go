@@ -66,6 +66,17 @@ func TestMinimalEnv(t *testing.T) {
 	}
 }
 
+func TestHasSecret(t *testing.T) {
+	for text, want := range map[string]bool{
+		"https://me:pw@host/simple": true, "https://token@host/x": true, "git+ssh://git@host/x": false, "ssh://me:pw@host/x": true,
+		"https://${USER}:${PASSWORD}@host/simple": false, "https://me:${PASSWORD}@host https://me:pw@host": true, "https://host/a@b": false, "six==1.16.0": false,
+	} {
+		if got := hasSecret(text); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
 func TestOwnIndexes(t *testing.T) {
 	shown := func(text string, env []string, own bool) string {
 		text, used := ownIndexes(text, env, own, nil, nil)

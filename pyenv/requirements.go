@@ -58,6 +58,12 @@ var (
 	localRE  = regexp.MustCompile(`^(?:[A-Za-z0-9._-]+\s*(?:\[[^\]]*\])?\s*@\s*)?(?:file:(?://)?)?([^\s\[;]+)(?:\[([^\]]*)\])?`)
 )
 
+// hasSecret finds a user or password in an address, unless it is a variable's
+// name, which uv puts in only where it asks.
+func hasSecret(text string) bool {
+	return slices.ContainsFunc(secretRE.FindAllStringSubmatch(text, -1), func(m []string) bool { return !strings.Contains(m[1]+m[2], "${") })
+}
+
 func (r *requirements) file(root *os.Root, name string, seen map[string]bool) error {
 	if seen[name] {
 		return nil
@@ -90,7 +96,7 @@ func (r *requirements) line(root *os.Root, name, line string, seen map[string]bo
 		line := newMasker(nil).mask(clip(line, 120))
 		return ridgeline.Errorf(ridgeline.Invalid, "%s: %q: "+format, append([]any{name, line}, args...)...)
 	}
-	if m := secretRE.FindStringSubmatch(line); m != nil && !strings.Contains(m[1]+m[2], "${") {
+	if hasSecret(line) {
 		return wrong("a password in a file of the project ends up in every lock and log: name the index in python.indexes and set UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD where Ridgeline runs, or use UV_DEFAULT_INDEX, UV_INDEX or a netrc file")
 	}
 	m := optionRE.FindStringSubmatch(line)
