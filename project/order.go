@@ -96,12 +96,11 @@ func (r *reader) needs(n *yaml.Node, what, kind, self string, names []string) []
 }
 
 // acyclic reports each cycle once, by all its names, where its first one says
-// what it needs. It is true when there is none.
-func (r *reader) acyclic(links needs) bool {
+// what it needs.
+func (r *reader) acyclic(links needs) {
 	const unseen, open, closed = 0, 1, 2
 	state := map[string]int{}
 	var path []string
-	ok := true
 	var visit func(name string)
 	visit = func(name string) {
 		state[name] = open
@@ -111,7 +110,6 @@ func (r *reader) acyclic(links needs) bool {
 			case unseen:
 				visit(next)
 			case open:
-				ok = false
 				r.cycle(links, path[slices.Index(path, next):])
 			}
 		}
@@ -123,7 +121,6 @@ func (r *reader) acyclic(links needs) bool {
 			visit(name)
 		}
 	}
-	return ok
 }
 
 func (r *reader) cycle(links needs, round []string) {

@@ -50,10 +50,10 @@ func (r *reader) steps(e entry, datasets []string, params []Param) []Step {
 		links.add(step.Name, step.Needs, s.key, f.value("needs"))
 		list, whens = append(list, step), append(whens, f.value("when"))
 	}
-	ordered := r.acyclic(links)
+	r.acyclic(links)
 	r.evaluates(entries, list)
 	for i, n := range whens {
-		if n != nil && ordered {
+		if n != nil {
 			r.condition(n, Pipeline{Params: params, Steps: list}, list[i])
 		}
 	}

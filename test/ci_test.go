@@ -26,6 +26,7 @@ type agent struct {
 	t      *testing.T
 	origin string            // the repository
 	commit string            // on branch main
+	path   string            // of programs
 	home   string            // of the current job
 	dir    string            // its checkout
 	vars   map[string]string // that a person set
@@ -69,15 +70,39 @@ func TestCI_files(t *testing.T) {
 	if err := commit(origin, "CI"); err != nil {
 		t.Fatal(err)
 	}
+	uv := filepath.Join(t.TempDir(), "bin")
+	if err := os.Mkdir(uv, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(realUV(t), filepath.Join(uv, "uv")); err != nil {
+		t.Fatal(err)
+	}
 	head := strings.TrimSpace(output(t, origin, "git", "rev-parse", "HEAD"))
 	for system, run := range map[string]func(*agent){"azure-pipelines": azure, "github-actions": github, "gitlab-ci": gitlab, "jenkins": jenkins} {
 		t.Run(system, func(t *testing.T) {
+			path := "/usr/local/bin:/usr/bin:/bin"
+			if system != "jenkins" { // which has to install it
+				path = uv + ":" + path
+			}
 			run(&agent{
-				t: t, origin: origin, commit: head, vars: map[string]string{"RIDGELINE_BINARY": downloads.URL + "/ridgeline", "RIDGELINE_URL": strings.TrimSpace(string(url))},
+				t: t, path: path, origin: origin, commit: head, vars: map[string]string{"RIDGELINE_BINARY": downloads.URL + "/ridgeline", "RIDGELINE_URL": strings.TrimSpace(string(url))},
 				secret: map[string]string{"RIDGELINE_TOKEN": token.Secret},
 			})
 		})
 	}
+}
+
+// realUV is where uv is behind whatever stands on PATH: uv tells its children.
+func realUV(t *testing.T) string {
+	t.Helper()
+	kept, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".cache", "ridgeline-tools", "uv-*", "bin", "uv"))
+	for _, uv := range append([]string{"uv"}, kept...) {
+		if out, err := exec.Command(uv, "run", "--no-project", "--quiet", "python3", "-c", "import os; print(os.environ['UV'])").Output(); err == nil {
+			return strings.TrimSpace(string(out))
+		}
+	}
+	t.Fatal("no uv on this machine: make tools")
+	return ""
 }
 
 func output(t *testing.T, dir, program string, args ...string) string {
@@ -128,7 +153,7 @@ func (a *agent) run(shell []string, script string, env map[string]string) string
 	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
-	all := map[string]string{"HOME": a.home, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "CI": "true"}
+	all := map[string]string{"HOME": a.home, "PATH": a.path, "LANG": "C.UTF-8", "CI": "true"}
 	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "PIP_CERT", "PIP_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX_URL", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
 		if v := os.Getenv(name); v != "" {
 			all[name] = v // the machine's way to the registries
@@ -252,7 +277,7 @@ func github(a *agent) {
 				continue
 			}
 			if added, err := os.ReadFile(paths); err == nil {
-				env["PATH"] = strings.ReplaceAll(strings.TrimSpace(string(added)), "\n", ":") + ":/usr/local/bin:/usr/bin:/bin"
+				env["PATH"] = strings.ReplaceAll(strings.TrimSpace(string(added)), "\n", ":") + ":" + a.path
 			}
 			last = a.run([]string{"bash", "-e"}, step.Run, env)
 		}
@@ -329,7 +354,7 @@ func azure(a *agent) {
 			a.vars["Pipeline.Workspace"], a.vars["Agent.OS"] = filepath.Dir(a.dir), "Linux"
 			env := map[string]string{
 				"TF_BUILD": "True", "BUILD_SOURCEBRANCH": "refs/heads/main", "BUILD_SOURCEBRANCHNAME": "main", "BUILD_SOURCEVERSION": a.commit, "BUILD_REASON": "IndividualCI",
-				"BUILD_SOURCESDIRECTORY": a.dir, "PATH": "/usr/local/bin:/usr/bin:/bin",
+				"BUILD_SOURCESDIRECTORY": a.dir, "PATH": a.path,
 			}
 			for _, v := range file.Variables {
 				if v.Group == "" {
@@ -376,7 +401,7 @@ var (
 func jenkins(a *agent) {
 	text := a.read("Jenkinsfile")
 	a.begin("")
-	env := map[string]string{"JENKINS_URL": "https://jenkins.example.com/", "BRANCH_NAME": "main", "GIT_BRANCH": "main", "GIT_COMMIT": a.commit, "WORKSPACE": a.dir, "PATH": "/usr/local/bin:/usr/bin:/bin"}
+	env := map[string]string{"JENKINS_URL": "https://jenkins.example.com/", "BRANCH_NAME": "main", "GIT_BRANCH": "main", "GIT_COMMIT": a.commit, "WORKSPACE": a.dir, "PATH": a.path}
 	maps.Copy(env, a.vars)
 	top, _, _ := strings.Cut(text, "stages {")
 	for _, m := range jenkinsEnv.FindAllStringSubmatch(top, -1) {
