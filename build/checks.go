@@ -186,8 +186,36 @@ func (w work) check(t project.Task) ridgeline.Check {
 	return ridgeline.Check{Name: t.Name, Kind: ridgeline.CheckKind(t.Kind), Status: ridgeline.Queued, Message: t.Run, Task: taskPrefix(w.ID) + t.Name}
 }
 
-// task takes one task to its end, once those that it needs are green.
+// unended begins the message of a task that something beside itself ended.
+const unended = "could not be brought to its end: "
+
+// task takes one task to its end, once those that it needs are green. What goes
+// wrong beside the task is its end, too: a log that no disk has room for, say.
+// Then it is forgotten, which makes room to note that.
 func (b *Builder) task(ctx context.Context, w work, t project.Task) (verdict, error) {
+	check := w.check(t)
+	row, err := b.Store.Build(ctx, w.ID)
+	if err != nil {
+		return verdict{}, err
+	}
+	for _, c := range row.Checks { // noted before a crash: the task is not to begin anew
+		if c.Name == t.Name && c.Status == ridgeline.Failed && strings.HasPrefix(c.Message, unended) {
+			return verdict{Name: t.Name, Status: c.Status, Reason: firstLine(c.Message)}, nil
+		}
+	}
+	v, err := b.attempt(ctx, w, t)
+	if err == nil || ctx.Err() != nil {
+		return v, err
+	}
+	b.Log.Error("a task of a build", "build", w.ID, "task", t.Name, "error", err)
+	check.Status, check.Message = ridgeline.Failed, unended+clip(err.Error(), maxMessage)
+	if err := errors.Join(b.Tasks.Remove(ctx, check.Task), os.RemoveAll(filepath.Join(w.Dir, "tasks", t.Name))); err != nil {
+		return verdict{}, err
+	}
+	return verdict{Name: t.Name, Status: check.Status, Reason: firstLine(check.Message)}, b.Store.SaveCheck(ctx, w.ID, check)
+}
+
+func (b *Builder) attempt(ctx context.Context, w work, t project.Task) (verdict, error) {
 	check := w.check(t)
 	end := func(status ridgeline.Status, message string) (verdict, error) {
 		check.Status, check.Message = status, message

@@ -55,18 +55,29 @@ func (p place) run(ctx context.Context, t project.Task, name, dir string, cancel
 			}
 		}
 	}
-	state, err := host.Run(ctx, p.tasks, host.Task{
-		Name: name, Command: []string{"/bin/sh", "-c", t.Run}, Dir: src, Env: append(p.env.Vars(home), p.vars...), Timeout: t.Timeout,
-	}, host.Follow{Logs: p.logs, Cancelled: cancelled, Poll: p.poll, Secrets: p.secrets})
+	task := host.Task{Name: name, Command: []string{"/bin/sh", "-c", t.Run}, Dir: src, Env: append(p.env.Vars(home), p.vars...), Timeout: t.Timeout}
+	follow := host.Follow{Logs: p.logs, Cancelled: cancelled, Poll: p.poll, Secrets: p.secrets}
+	state, err := host.Run(ctx, p.tasks, task, follow)
+	var out outcome
+	var unread error
+	if err != nil && state.Phase == host.Ended {
+		// Its end is known, its log has no place to go: what it wrote may fill the
+		// disk. The reports are read, the rest makes room.
+		unread = out.read(t, src, junit, cobertura)
+		if err := os.RemoveAll(dir); err != nil {
+			return outcome{}, err
+		}
+		state, err = host.Run(ctx, p.tasks, task, follow)
+	} else if err == nil {
+		unread = out.read(t, src, junit, cobertura)
+	}
 	if err != nil {
 		return outcome{}, err
 	}
-	out := outcome{Seconds: state.Usage.WallSeconds}
+	out.Seconds = state.Usage.WallSeconds
 	if state.Phase == host.Ended && state.Reason == host.Killed {
-		out.Status, out.Message = ridgeline.Cancelled, "cancelled"
-		return out, nil
+		return outcome{Status: ridgeline.Cancelled, Message: "cancelled", Seconds: out.Seconds}, nil
 	}
-	unread := out.read(t, src, junit, cobertura)
 	out.Status, out.Message = ridgeline.Succeeded, t.Run
 	if len(out.Tests) > 0 {
 		out.Message = summary(out.Tests)

@@ -300,3 +300,26 @@ func TestHost_latency(t *testing.T) {
 	p50, p95 := took[len(took)/2], took[len(took)*95/100]
 	t.Logf("Ensure to the end of `true`: least %v, p50 %v, p95 %v", took[0], p50, p95)
 }
+
+// A command may fill the disk: its end and the last of its log have a place
+// kept for them, which is given back.
+func TestHost_keeps_a_reserve(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h, _ := begin(t, options(dir))
+	reserve := filepath.Join(dir, "tasks", "full", "reserve")
+	goOn := filepath.Join(dir, "go-on")
+	if err := h.Ensure(t.Context(), script("full", `until test -e `+goOn+`; do sleep 0.01; done`)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the reserve is there", func() bool {
+		st, err := os.Stat(reserve)
+		return err == nil && st.Size() == 128<<10
+	})
+	if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if st := waitFor(t, h, "full"); st.ExitCode != 0 || exists(reserve) {
+		t.Errorf("ended as %+v; the reserve is still there: %v", st, exists(reserve))
+	}
+}

@@ -26,6 +26,7 @@ const (
 	stateFile   = "state.json" // of a copy: how often it was started again
 	logFile     = "log"
 	oldLogFile  = "log.1" // of a copy: what was written before
+	reserveFile = "reserve"
 )
 
 // spec is all that the supervisor has to know. It may hold secrets in Env, so

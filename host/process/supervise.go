@@ -20,6 +20,10 @@ const (
 	steady       = 60 * time.Second // up for so long: the next pause is the first again
 )
 
+// reserve is kept on the disk while a command runs and given back at its end,
+// for the end itself and the last of its log: 64 KiB and a little.
+const reserve = 128 << 10
+
 // Supervise is the whole life of a supervisor process: it runs what the folder
 // asks for, and returns the exit code of the process. It is started by a Host,
 // from which it inherits the folder's lock; it outlives that Host.
@@ -54,12 +58,15 @@ func Supervise(dir string) int {
 		fmt.Fprintf(os.Stderr, "supervise %s: %v\n", dir, err)
 		return 1
 	}
+	// Best effort: without it, a disk that the command fills holds up its end.
+	_ = os.WriteFile(filepath.Join(dir, reserveFile), make([]byte, reserve), 0o600)
 	var e end
 	if sp.Service {
 		e = keepUp(dir, sp, log, stop)
 	} else {
 		e = run(sp, log, stop)
 	}
+	_ = os.Remove(filepath.Join(dir, reserveFile))
 	log.Close()
 	// The environment may hold secrets and is of no more use. (A copy that
 	// comes back has its own written anew.)
