@@ -35,6 +35,9 @@ func BenchmarkEnvironment(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		if _, err := m.tool(b.Context(), nil); err != nil { // a server looks for Python and uv once
+			b.Fatal(err)
+		}
 		start := time.Now()
 		lock, err := m.Lock(b.Context(), dir, Wish{File: "requirements.txt"}, nil)
 		if err != nil {
