@@ -68,9 +68,10 @@ func (a *API) events(api huma.API) {
 		ridgeline.Viewer, func(ctx context.Context, in *struct {
 			Project string `query:"project"`
 			After   int64  `query:"after" minimum:"0" doc:"seq of the last event seen"`
+			Newest  bool   `query:"newest" doc:"of more than limit, the last ones; still oldest first"`
 			Limit   int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 		}) ([]Event, error) {
-			rows, err := a.Store.Events(ctx, store.EventFilter{Project: ridgeline.ProjectName(in.Project), After: in.After, Limit: in.Limit})
+			rows, err := a.Store.Events(ctx, store.EventFilter{Project: ridgeline.ProjectName(in.Project), After: in.After, Limit: in.Limit, Newest: in.Newest})
 			return list(rows, viewEvent), err
 		})
 	answer(a, api, huma.Operation{

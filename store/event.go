@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,7 @@ type EventFilter struct {
 	Project ridgeline.ProjectName // empty: all
 	After   int64                 // only those behind this place in the feed
 	Limit   int                   // 0: all
+	Newest  bool                  // of more than Limit, the last ones
 }
 
 const selectEvents = `SELECT seq, id, type, project, subject, data, at FROM events`
@@ -76,8 +78,15 @@ func (s *Store) Events(ctx context.Context, want EventFilter) ([]ridgeline.Event
 	if want.Project != "" {
 		f.and("project = ?", want.Project)
 	}
-	query, args := f.sql(selectEvents, "seq", want.Limit)
+	order := "seq"
+	if want.Newest {
+		order = "seq DESC"
+	}
+	query, args := f.sql(selectEvents, order, want.Limit)
 	all, err := collect(ctx, s.q(), scanEvent, query, args...)
+	if want.Newest {
+		slices.Reverse(all)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
@@ -86,7 +95,8 @@ func (s *Store) Events(ctx context.Context, want EventFilter) ([]ridgeline.Event
 
 // RelayEvents passes on up to limit events that were not passed on yet, oldest
 // first, and returns how many. Each gets the next place in the feed and the
-// deliveries that route asks for, in one transaction, so that it happens once.
+// deliveries that route asks for in one transaction, so that it happens once;
+// several may share that transaction.
 // Of a delivery, route says Kind, Target and Body. One server at a time calls
 // this.
 func (s *Store) RelayEvents(ctx context.Context, limit int, route func(ctx context.Context, tx *Store, e ridgeline.Event) ([]ridgeline.Delivery, error)) (int, error) {
@@ -96,6 +106,21 @@ func (s *Store) RelayEvents(ctx context.Context, limit int, route func(ctx conte
 	waiting, err := collect(ctx, s.q(), scanEvent, selectEvents+` WHERE seq = 0 ORDER BY at, id LIMIT $1`, int64(limit))
 	if err != nil {
 		return 0, fmt.Errorf("list new events: %w", err)
+	}
+	if len(waiting) == 0 {
+		return 0, nil
+	}
+	// All in one go, and one by one only when that fails: a commit is dear.
+	err = s.doing(ctx, "pass on events", func(tx *Store) error {
+		for _, e := range waiting {
+			if err := tx.relay(ctx, e, route); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		return len(waiting), nil
 	}
 	for i, e := range waiting {
 		err := s.doing(ctx, "pass on event "+e.ID, func(tx *Store) error { return tx.relay(ctx, e, route) })

@@ -79,6 +79,7 @@ func testEvents(t *testing.T, s *Store) {
 	same(t, data, struct{ ID, Status, Reason string }{"r-1", "failed", "train: exit code 1"})
 	same(t, feed[2].Subject, "runs/r-1")
 	same(t, must(s.Events(ctx, EventFilter{After: 1, Limit: 1, Project: p}))(t), feed[1:2])
+	same(t, must(s.Events(ctx, EventFilter{Newest: true, Limit: 2}))(t), feed[1:])
 	same(t, len(must(s.Events(ctx, EventFilter{Project: "other"}))(t)), 0)
 
 	// The newest stays, so that places in the feed go on from it.

@@ -58,15 +58,16 @@ func (c *cli) events() *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
 		Use: "events", Short: "List what has changed, in order",
-		Long: `Events lists what has changed, oldest first. Whoever remembers the number of the last one and asks
+		Long: `Events lists the last changes, oldest first. Whoever remembers the number of the last one and asks
 for what is --after it misses nothing; --follow does that.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := c.client()
 			if err != nil {
 				return err
 			}
-			for {
-				path := query("/api/v1/events", "project", project, "after", strconv.FormatInt(after, 10), "limit", strconv.Itoa(limit))
+			newest := strconv.FormatBool(!cmd.Flags().Changed("after"))
+			for ; ; newest = "false" {
+				path := query("/api/v1/events", "project", project, "after", strconv.FormatInt(after, 10), "limit", strconv.Itoa(limit), "newest", newest)
 				list, err := api.Get[[]api.Event](cmd.Context(), client, path)
 				if err != nil {
 					return err
@@ -88,7 +89,7 @@ for what is --after it misses nothing; --follow does that.`,
 		},
 	}
 	cmd.Flags().StringVar(&project, "project", "", "only of this project")
-	cmd.Flags().Int64Var(&after, "after", 0, "only those behind this number")
+	cmd.Flags().Int64Var(&after, "after", 0, "only those behind this number, from there on (default: the last ones)")
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many at once")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until interrupted")
 	return cmd
