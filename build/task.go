@@ -75,6 +75,13 @@ func (p place) run(ctx context.Context, t project.Task, name, dir string, cancel
 		return outcome{}, err
 	}
 	out.Seconds = state.Usage.WallSeconds
+	if p.secrets != nil {
+		var said []*string
+		for i := range out.Tests {
+			said = append(said, &out.Tests[i].Message)
+		}
+		host.Mask(p.secrets(ctx), said...)
+	}
 	if state.Phase == host.Ended && state.Reason == host.Killed {
 		return outcome{Status: ridgeline.Cancelled, Message: "cancelled", Seconds: out.Seconds}, nil
 	}

@@ -41,6 +41,20 @@ func newMasker(secrets []string) *masker {
 	return m
 }
 
+// Mask replaces the secrets in each text, which comes from a task beside its
+// log, as Follow's Secrets are replaced in the log.
+func Mask(secrets []string, texts ...*string) {
+	m := newMasker(secrets)
+	if m == nil {
+		return
+	}
+	for _, t := range texts {
+		b := []byte(*t)
+		m.mask(b, true)
+		*t = string(b)
+	}
+}
+
 // hash is Knuth's multiplicative one.
 func hash(key uint32) uint16 { return uint16((key * 2654435769) >> 16) }
 

@@ -93,3 +93,12 @@ func BenchmarkMasker(b *testing.B) {
 		})
 	}
 }
+
+func TestMask(t *testing.T) {
+	a, b := "the token is s3cret-token.", "s3cret-toke"
+	Mask([]string{"s3cret-token"}, &a, &b)
+	Mask(nil, &a)
+	if a != "the token is ************." || b != "s3cret-toke" {
+		t.Errorf("%q, %q", a, b)
+	}
+}
