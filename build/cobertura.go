@@ -193,9 +193,9 @@ func (f *fileLines) missing() string {
 	var out []string
 	first, last := 0, 0
 	flush := func() {
-		switch {
-		case first == 0:
-		case first == last:
+		switch first {
+		case 0:
+		case last:
 			out = append(out, strconv.Itoa(first))
 		default:
 			out = append(out, fmt.Sprintf("%d-%d", first, last))

@@ -50,7 +50,7 @@ func gammaDraw(r *rand.Rand, shape float64) float64 {
 	c := 1 / math.Sqrt(9*d)
 	for {
 		z := r.NormFloat64()
-		v := math.Pow(1+c*z, 3)
+		v := (1 + c*z) * (1 + c*z) * (1 + c*z)
 		if v > 0 && math.Log(1-r.Float64()) < z*z/2+d-d*v+d*math.Log(v) {
 			return d * v
 		}
@@ -203,11 +203,11 @@ func TestCategories_alarm_no_more_often_than_they_say(t *testing.T) {
 				multinomial(r, n, p, now)
 				one := shifted{rule: shiftRule{rule: "categories"}, alpha: alpha, column: &refColumn{}, counts: &counted{}}
 				for i := range p {
-					switch {
-					case all[i] == 0:
+					switch all[i] {
+					case 0:
 						one.counts.other += now[i]
 						continue
-					case all[i] == 1:
+					case 1:
 						one.column.singles++
 					}
 					one.column.values = append(one.column.values, fmt.Sprint(i))

@@ -42,27 +42,26 @@ type reference struct {
 // A refColumn is what a reference says of one column. Of bins and values,
 // there are those that rules need.
 type refColumn struct {
-	absent         bool
-	wantBins       bool // psi, js, ks or chi2
-	parts          int  // between how many quantiles the edges lie
-	wantValues     bool // categories
-	wantMoments    bool
-	wantSample     bool
-	quantiles      map[float64]float64
-	numeric        bool // bins are by edges, else by values
-	time           bool // edges are seconds since 1970
-	edges          []float64
-	bins           []int64 // one more than edges
-	values         []string
-	counts         []int64 // of values
-	distinct       int64   // in the sample
-	many           bool    // values are not all
-	singles        int64   // values that one row has
-	mean, std      float64
-	kurtosis       float64 // of the population, 3 for a normal distribution
-	n              int64   // finite numbers
-	sample         []float64
-	sampleQuantile []float64
+	absent      bool
+	wantBins    bool // psi, js, ks or chi2
+	parts       int  // between how many quantiles the edges lie
+	wantValues  bool // categories
+	wantMoments bool
+	wantSample  bool
+	quantiles   map[float64]float64
+	numeric     bool // bins are by edges, else by values
+	time        bool // edges are seconds since 1970
+	edges       []float64
+	bins        []int64 // one more than edges
+	values      []string
+	counts      []int64 // of values
+	distinct    int64   // in the sample
+	many        bool    // values are not all
+	singles     int64   // values that one row has
+	mean, std   float64
+	kurtosis    float64 // of the population, 3 for a normal distribution
+	n           int64   // finite numbers
+	sample      []float64
 }
 
 // references opens what the rules compare with and measures it.

@@ -169,7 +169,7 @@ func (p *ruleParser) categories(n *yaml.Node, what string) (shiftRule, bool) {
 			}
 		case key == "vanished":
 			if n := p.count(v, what, "values"); n != nil {
-				f := math.Trunc(float64(*n))
+				f := float64(*n)
 				s.vanished = &f
 			}
 		case key == "alarms":

@@ -104,9 +104,6 @@ func testArrivals(t *testing.T, s *Store) {
 	same(t, must(s.Arrival(ctx, "a-2"))(t).Run, ridgeline.RunID("r-1"))
 	ok(t, s.NoteLook(ctx, p, "sales", "access is denied", at(30)))
 	same(t, must(s.Datasets(ctx, p))(t), []ridgeline.Dataset{{Project: p, Name: "sales", Current: 2, Looked: at(30), Problem: "access is denied"}})
-	var kinds []string
-	for _, kind := range typesOf(relayed(t, s, nil)) {
-		kinds = append(kinds, kind)
-	}
+	kinds := typesOf(relayed(t, s, nil))
 	same(t, kinds, []string{"dataset.accepted", "dataset.quarantined", "dataset.accepted", "dataset.accepted"})
 }
