@@ -2,7 +2,6 @@ package data
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
