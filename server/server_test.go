@@ -107,7 +107,7 @@ func TestServer_signed_in(t *testing.T) {
 		"viewer, registry":                {"/v2/", basic("viewing"), 403, "dashboard is a viewer; this needs a writer"},
 		"writer, registry":                {"/v2/", basic("writing"), 200, "ci is a writer"},
 		"admin, registry":                 {"/v2/", bearer("managing"), 200, "admin is a admin"},
-		"viewer, metrics":                 {"/metrics", bearer("viewing"), 200, "ridgeline_http_request_duration_seconds"},
+		"viewer, metrics":                 {"/metrics", bearer("viewing"), 200, "process_open_fds"},
 		"viewer, index":                   {"/", bearer("viewing"), 200, "/api/v1/openapi.json"},
 		"viewer, elsewhere":               {"/admin", bearer("viewing"), 404, "there is nothing at /admin"},
 		"a panic is answered, not told":   {"/api/v1/panic", bearer("viewing"), 500, "an unexpected error occurred"},
@@ -130,6 +130,23 @@ func TestServer_signed_in(t *testing.T) {
 				t.Errorf("a problem comes as %s", header.Get("Content-Type"))
 			}
 		})
+	}
+}
+
+// TestServer_metrics: a request is counted once it is over, which its client
+// may know before the server does.
+func TestServer_metrics(t *testing.T) {
+	_, url := serve(t)
+	get(t, url+"/healthz", nil)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		_, text, _ := get(t, url+"/metrics", bearer("viewing"))
+		if strings.Contains(text, `ridgeline_http_request_duration_seconds_count{`) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the request is not among the metrics:\n%s", text)
+		}
 	}
 }
 
