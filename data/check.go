@@ -16,7 +16,7 @@ import (
 // nullable alone. An error means that the checks or the data could not be read
 // at all; mistakes in the checks are reported together, each with its place.
 //
-// The data is read once; once more for examples when a rule is broken, and
+// The data is read once; once or twice more for counts and examples when a rule is broken, and
 // once for each rule of keys, of order and of SQL. References are read twice,
 // a part of their rows and then all. Memory does not grow with the rows:
 // what has to remember them (unique, in) spills to disk.
@@ -38,6 +38,9 @@ func (d *DB) Check(ctx context.Context, path string, checks []byte, checksName s
 	}
 	c.plan()
 	if err := c.measures.run(ctx, d, &s, s.relation()); err != nil {
+		return nil, err
+	}
+	if err := c.again.run(ctx, d, &s, s.relation()); err != nil {
 		return nil, err
 	}
 	c.calibrate()
@@ -63,6 +66,7 @@ type checker struct {
 	compared map[string]*reference // by the name that rules give them
 	findings []Finding
 	measures batch
+	again    batch // asked once the measures have shown what is broken
 	rows     int64 // known once the measures are
 	broken   []example
 	shifted  []*shifted                        // to be judged once all counts are known

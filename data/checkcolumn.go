@@ -170,13 +170,8 @@ func (c *checker) limit(r *columnRules, rule string, s subject, b *bound, beyond
 		if f.OK || !strings.HasPrefix(broken, "CASE") {
 			return
 		}
-		c.queries = append(c.queries, func(ctx context.Context) error {
-			n, err := c.db.row(ctx, "SELECT count(*) FROM "+c.source.relation()+" WHERE "+bad)
-			if err != nil {
-				return c.source.explain(ctx, err)
-			}
+		c.again.add([]string{"count(*) FILTER (WHERE " + bad + ")"}, func(n []any) {
 			complete(&c.findings[at], n[0].(int64), v[1])
-			return nil
 		})
 	})
 }

@@ -31,6 +31,7 @@ const (
 type DB struct {
 	db    *sql.DB
 	spill string
+	wide  int // see wideColumns
 }
 
 // Open starts a DuckDB with a memory limit, few threads and nothing that
@@ -52,7 +53,7 @@ func Open() (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start DuckDB: %w", err)
 	}
-	d := &DB{db: sql.OpenDB(connector), spill: spill}
+	d := &DB{db: sql.OpenDB(connector), spill: spill, wide: wideColumns}
 	if _, err := d.db.Exec("SET " + strings.Join(options, "; SET ")); err != nil {
 		return nil, errors.Join(fmt.Errorf("set DuckDB up: %w", err), d.db.Close())
 	}

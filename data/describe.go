@@ -48,7 +48,7 @@ func (d *DB) Describe(ctx context.Context, path string) (Description, error) {
 	case got.err != nil:
 		return Description{}, got.err
 	case rows == 0:
-		return Description{}, invalid("%s has columns (%s) but no rows", path, strings.Join(s.column, ", "))
+		return Description{}, invalid("%s has columns (%s) but no rows", path, listed(s.column))
 	}
 	return Description{Digest: got.hex, Size: got.size, Rows: rows, Columns: columns}, nil
 }
@@ -100,6 +100,10 @@ func (d *DB) shape(ctx context.Context, s *source) (int64, []ridgeline.Column, e
 		return rows[0].(int64), columns, nil
 	}
 	from := s.relation()
+	if d.isWide(s) {
+		rows, err := d.narrowStacked(ctx, s, from, candidates)
+		return rows, typed(columns, candidates), err
+	}
 	if _, err := d.narrow(ctx, s, fmt.Sprintf("(SELECT * FROM %s LIMIT %d)", from, sampleRows), candidates); err != nil {
 		return 0, nil, err
 	}
@@ -107,12 +111,45 @@ func (d *DB) shape(ctx context.Context, s *source) (int64, []ridgeline.Column, e
 	if err != nil {
 		return 0, nil, err
 	}
+	return rows, typed(columns, candidates), nil
+}
+
+// typed gives CSV columns the narrowest kind that is left to them.
+func typed(columns []ridgeline.Column, candidates [][]kind) []ridgeline.Column {
 	for i := range columns {
 		if len(candidates[i]) > 0 && len(candidates[i]) < len(kinds) {
 			columns[i].Type = candidates[i][0].name
 		}
 	}
-	return rows, columns, nil
+	return columns
+}
+
+// misfits is the number of values in column c that are not of the kind.
+func (k kind) misfits(c string) string {
+	return "count(*) FILTER (WHERE " + c + " IS NOT NULL AND NOT " + fmt.Sprintf(k.fits, c) + ")"
+}
+
+// narrowStacked is narrow of a wide source.
+func (d *DB) narrowStacked(ctx context.Context, s *source, from string, candidates [][]kind) (int64, error) {
+	values, err := d.row(ctx, "SELECT count(*) FROM "+from)
+	if err != nil {
+		return 0, s.explain(ctx, err)
+	}
+	measures := make([]string, len(kinds))
+	for j, k := range kinds {
+		measures[j] = k.misfits(stacked)
+	}
+	err = d.stack(ctx, s, from, func(b *batch, i int) {
+		b.add(measures, func(values []any) {
+			candidates[i] = nil
+			for j, k := range kinds {
+				if values[j].(int64) == 0 {
+					candidates[i] = append(candidates[i], k)
+				}
+			}
+		})
+	})
+	return values[0].(int64), err
 }
 
 // narrow drops from candidates the kinds that some value does not fit, and
@@ -122,7 +159,7 @@ func (d *DB) narrow(ctx context.Context, s *source, from string, candidates [][]
 	for i, list := range candidates {
 		c := fmt.Sprintf("c%d", i)
 		for _, k := range list {
-			measures = append(measures, "count(*) FILTER (WHERE "+c+" IS NOT NULL AND NOT "+fmt.Sprintf(k.fits, c)+")")
+			measures = append(measures, k.misfits(c))
 		}
 	}
 	values, err := d.row(ctx, "SELECT "+strings.Join(measures, ", ")+" FROM "+from)

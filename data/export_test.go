@@ -13,3 +13,6 @@ func (d *DB) Exec(query string) error {
 	_, err := d.db.Exec(query)
 	return err
 }
+
+// SetWide says from how many columns on a source counts as wide.
+func (d *DB) SetWide(columns int) { d.wide = columns }

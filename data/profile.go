@@ -51,9 +51,8 @@ const profileSteps = 20
 // topValues is how many frequent values a profile keeps.
 const topValues = 20
 
-// maxMeasures bounds the aggregates of one query. Ten thousand columns take
-// several readings then, each of its own columns, instead of one plan that
-// needs minutes and gigabytes.
+// maxMeasures bounds the aggregates of one query over a source that is not
+// wide; many rules on few columns take several readings then. See wideMeasures.
 const maxMeasures = 2000
 
 // Profile reads the dataset at path twice (a CSV file once more, for its
@@ -71,9 +70,18 @@ func (d *DB) Profile(ctx context.Context, path string) (Profile, error) {
 	var facts, tops batch
 	for i, c := range columns {
 		p.Columns[i] = ColumnProfile{Name: c.Name, Type: c.Type}
-		profileColumn(&facts, s.subject(i, c.Type), &p.Columns[i])
+		if !d.isWide(&s) {
+			profileColumn(&facts, s.subject(i, c.Type), &p.Columns[i])
+		}
 	}
-	if err := facts.run(ctx, d, &s, s.relation()); err != nil {
+	if d.isWide(&s) {
+		err = d.stack(ctx, &s, s.relation(), func(b *batch, i int) {
+			profileColumn(b, s.subjectOf(stacked, columns[i].Type), &p.Columns[i])
+		})
+	} else {
+		err = facts.run(ctx, d, &s, s.relation())
+	}
+	if err != nil {
 		return Profile{}, err
 	}
 	for i, c := range columns {
@@ -233,11 +241,19 @@ func (b *batch) add(measures []string, done func(values []any)) {
 	b.measures = append(b.measures, measures...)
 }
 
-// run asks in as few queries as maxMeasures allows.
+// run asks in few queries, parts in their order.
 func (b *batch) run(ctx context.Context, d *DB, s *source, from string) error {
+	if d.isWide(s) {
+		return b.runWide(ctx, d, s, from)
+	}
+	return b.ask(ctx, d, s, from, maxMeasures)
+}
+
+// ask asks at most so many measures at a time.
+func (b *batch) ask(ctx context.Context, d *DB, s *source, from string, most int) error {
 	for len(b.parts) > 0 {
 		n := 0
-		for n < len(b.parts) && b.parts[n].first+b.parts[n].n-b.parts[0].first <= maxMeasures {
+		for n < len(b.parts) && b.parts[n].first+b.parts[n].n-b.parts[0].first <= most {
 			n++
 		}
 		n = max(n, 1)
@@ -247,11 +263,17 @@ func (b *batch) run(ctx context.Context, d *DB, s *source, from string) error {
 		if err != nil {
 			return s.explain(ctx, err)
 		}
-		for _, p := range now {
-			p.done(values[p.first-first : p.first-first+p.n])
-		}
+		answer(now, values)
 		b.parts = b.parts[n:]
 	}
 	*b = batch{}
 	return nil
+}
+
+// answer gives each of some neighbouring parts its values.
+func answer(parts []part, values []any) {
+	first := parts[0].first
+	for _, p := range parts {
+		p.done(values[p.first-first : p.first-first+p.n])
+	}
 }

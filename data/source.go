@@ -245,7 +245,7 @@ func (s *source) index(name string) (int, error) {
 	if i := slices.Index(s.column, name); i >= 0 {
 		return i, nil
 	}
-	return 0, invalid("%s has no column %q%s; it has: %s", filepath.Base(s.path), name, s.almost(name), strings.Join(s.column, ", "))
+	return 0, invalid("%s has no column %q%s; it has: %s", filepath.Base(s.path), name, s.almost(name), listed(s.column))
 }
 
 func (s *source) indexes(names []string) ([]int, error) {

@@ -18,7 +18,11 @@ type subject struct {
 // subject is column i as a column of typ: the file's own type, or the one
 // that all texts of a CSV column fit.
 func (s *source) subject(i int, typ string) subject {
-	col := fmt.Sprintf("c%d", i)
+	return s.subjectOf(fmt.Sprintf("c%d", i), typ)
+}
+
+// subjectOf is a column of typ by the name that SQL knows it by.
+func (s *source) subjectOf(col, typ string) subject {
 	out := subject{class: class(typ), value: col, null: col + " IS NULL", text: "CAST(" + col + " AS VARCHAR)"}
 	out.number, out.time = "CAST(NULL AS DOUBLE)", "CAST(NULL AS TIMESTAMP)"
 	if s.format == csvFormat && class(typ) != classText {
