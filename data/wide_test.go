@@ -67,3 +67,36 @@ func TestWide(t *testing.T) {
 		}
 	}
 }
+
+// TestProfile_thousands of columns come to an end, with every one described.
+func TestProfile_thousands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("3,000 columns take some seconds")
+	}
+	const columns = 3000
+	names, values := make([]string, columns), make([]string, columns)
+	for i := range columns {
+		names[i], values[i] = fmt.Sprintf("c%d", i), fmt.Sprint(i%100)
+	}
+	path := write(t, "wide.csv", strings.Join(names, ",")+"\n"+strings.Repeat(strings.Join(values, ",")+"\n", 20))
+	db := open(t)
+	d, err := db.Describe(t.Context(), path)
+	if err != nil || len(d.Columns) != columns || d.Rows != 20 || d.Columns[columns-1].Type != "BIGINT" {
+		t.Fatalf("%d columns, %d rows, %v", len(d.Columns), d.Rows, err)
+	}
+	p, err := db.Profile(t.Context(), path)
+	if err != nil || len(p.Columns) != columns || p.Columns[columns-1].Max != "99" {
+		t.Fatal(len(p.Columns), err)
+	}
+	dir := t.TempDir()
+	var varied strings.Builder
+	varied.WriteString(strings.Join(names, ",") + "\n")
+	for i := range 60 {
+		values[0] = fmt.Sprint(i)
+		varied.WriteString(strings.Join(values, ",") + "\n")
+	}
+	sides, err := db.Split(t.Context(), write(t, "varied.csv", varied.String()), data.Holdout{Fraction: 0.3}, filepath.Join(dir, "train.csv"), filepath.Join(dir, "holdout.csv"))
+	if err != nil || sides.TrainRows+sides.HoldoutRows != 60 {
+		t.Error(sides, err)
+	}
+}
