@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/ridgeline-mlops/ridgeline"
 )
 
 // A Profile is what the values of a dataset look like, in a size that does
@@ -66,20 +68,35 @@ func (d *DB) Profile(ctx context.Context, path string) (Profile, error) {
 	if err != nil {
 		return Profile{}, err
 	}
+	return d.profile(ctx, &s, rows, columns)
+}
+
+// ProfileOf is Profile of a dataset that was described already, whose types
+// are not looked for once more.
+func (d *DB) ProfileOf(ctx context.Context, path string, known Description) (Profile, error) {
+	s, err := d.source(ctx, path)
+	if err != nil {
+		return Profile{}, err
+	}
+	return d.profile(ctx, &s, known.Rows, known.Columns)
+}
+
+func (d *DB) profile(ctx context.Context, s *source, rows int64, columns []ridgeline.Column) (Profile, error) {
 	p := Profile{Rows: rows, Columns: make([]ColumnProfile, len(columns))}
-	var facts, tops batch
 	for i, c := range columns {
 		p.Columns[i] = ColumnProfile{Name: c.Name, Type: c.Type}
-		if !d.isWide(&s) {
-			profileColumn(&facts, s.subject(i, c.Type), &p.Columns[i])
-		}
 	}
-	if d.isWide(&s) {
-		err = d.stack(ctx, &s, s.relation(), func(b *batch, i int) {
+	var facts, tops batch
+	var err error
+	if d.isWide(s) {
+		err = d.stack(ctx, s, s.relation(), func(b *batch, i int) {
 			profileColumn(b, s.subjectOf(stacked, columns[i].Type), &p.Columns[i])
 		})
 	} else {
-		err = facts.run(ctx, d, &s, s.relation())
+		for i, c := range columns {
+			profileColumn(&facts, s.subject(i, c.Type), &p.Columns[i])
+		}
+		err = facts.run(ctx, d, s, s.relation())
 	}
 	if err != nil {
 		return Profile{}, err
@@ -87,7 +104,7 @@ func (d *DB) Profile(ctx context.Context, path string) (Profile, error) {
 	for i, c := range columns {
 		countTop(&tops, s.subject(i, c.Type), &p.Columns[i])
 	}
-	return p, tops.run(ctx, d, &s, s.relation())
+	return p, tops.run(ctx, d, s, s.relation())
 }
 
 // profileColumn plans the measures of one column.
