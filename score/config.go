@@ -1,45 +1,27 @@
 package score
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
-	"math"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
-// Config is everything a scorer can be told. Zero values mean the defaults.
+// Config is everything a Front can be told. Zero values mean the defaults.
 type Config struct {
 	Worker       worker.Config
-	Listen       string        // unix:///path or [host]:port; ":8080"
 	Workers      int           // Python processes; 1
 	Queue        int           // requests that may wait for a free worker; 1000
-	BodyLimit    int64         // bytes of a request's body; 100 MB
 	Timeout      time.Duration // of one run(), and of the wait for a free worker before it; 1 h
 	StartTimeout time.Duration // of import and init() together; 10 min
-	DrainDelay   time.Duration // after SIGTERM: unready, but still taking requests; 1 s
-	DrainTimeout time.Duration // after that: for the requests under way; 25 s
-	CORSOrigins  []string      // origins whose pages may read answers; "*" for all
-	Version      string        // value of x-ms-server-version; the header is left out when empty
-	LogRequests  bool          // a line for every answer, not only for failures
 	Log          *slog.Logger  // slog.Default()
 }
 
 func (c Config) withDefaults() Config {
-	set(&c.Listen, ":8080")
 	set(&c.Workers, 1)
 	set(&c.Queue, 1000)
-	set(&c.BodyLimit, 100_000_000)
 	set(&c.Timeout, time.Hour)
 	set(&c.StartTimeout, 10*time.Minute)
-	set(&c.DrainDelay, time.Second)
-	set(&c.DrainTimeout, 25*time.Second)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -50,113 +32,5 @@ func set[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
-	}
-}
-
-// ConfigFromEnv reads the configuration from environment variables:
-//
-//	RIDGELINE_APP               folder of the project's code (/app)
-//	RIDGELINE_SCORE             scoring script, relative to it (score.py)
-//	AZUREML_MODEL_DIR           folder of the model; handed on to the script
-//	RIDGELINE_PYTHON            interpreter (python3)
-//	RIDGELINE_WORKER_PATH       folder that contains ridgeline_worker (an unpacked copy in the user's cache)
-//	RIDGELINE_LISTEN            unix:///path or [host]:port (:8080)
-//	RIDGELINE_WORKERS           Python processes (1)
-//	RIDGELINE_QUEUE             requests that may wait for a free worker (1000)
-//	RIDGELINE_BODY_LIMIT        bytes of a request's body (100000000)
-//	SCORING_TIMEOUT_MS          of one run() (3600000)
-//	RIDGELINE_START_TIMEOUT_MS  of import and init() together (600000)
-//	RIDGELINE_DRAIN_MS          between SIGTERM and taking no more requests (1000)
-//	RIDGELINE_DRAIN_TIMEOUT_MS  for requests under way after that (25000)
-//	RIDGELINE_LOG_REQUESTS      true: log every request (false: failures only)
-//	AML_CORS_ORIGINS            comma-separated origins, or *
-//	SERVER_VERSION_LOG_RESPONSE_ENABLED  anything but true leaves out x-ms-server-version
-//
-// All mistakes are reported at once, as one Invalid error.
-func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
-	e := env{getenv: getenv}
-	c := Config{
-		Worker: worker.Config{
-			Python:   getenv("RIDGELINE_PYTHON"),
-			Package:  getenv("RIDGELINE_WORKER_PATH"),
-			App:      e.text("RIDGELINE_APP", "/app"),
-			Script:   e.text("RIDGELINE_SCORE", "score.py"),
-			ModelDir: getenv("AZUREML_MODEL_DIR"),
-		},
-		Listen:       getenv("RIDGELINE_LISTEN"),
-		Workers:      int(e.number("RIDGELINE_WORKERS", 1000)),
-		Queue:        int(e.number("RIDGELINE_QUEUE", 1_000_000)),
-		BodyLimit:    e.number("RIDGELINE_BODY_LIMIT", 1_000_000_000),
-		Timeout:      e.milliseconds("SCORING_TIMEOUT_MS"),
-		StartTimeout: e.milliseconds("RIDGELINE_START_TIMEOUT_MS"),
-		DrainDelay:   e.milliseconds("RIDGELINE_DRAIN_MS"),
-		DrainTimeout: e.milliseconds("RIDGELINE_DRAIN_TIMEOUT_MS"),
-		LogRequests:  e.flag("RIDGELINE_LOG_REQUESTS"),
-	}
-	if e.text("SERVER_VERSION_LOG_RESPONSE_ENABLED", "true") == "true" {
-		c.Version = "ridgeline/" + version
-	}
-	for origin := range strings.SplitSeq(getenv("AML_CORS_ORIGINS"), ",") {
-		if origin = strings.TrimSpace(origin); origin != "" {
-			c.CORSOrigins = append(c.CORSOrigins, origin)
-		}
-	}
-	if c.Listen != "" {
-		if _, _, err := parseListen(c.Listen); err != nil {
-			e.mistakes = append(e.mistakes, err)
-		}
-	}
-	// A folder that is not there would otherwise show only in the script.
-	if dir := c.Worker.ModelDir; dir != "" {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			e.mistakes = append(e.mistakes, fmt.Errorf("AZUREML_MODEL_DIR=%q: expected the model's folder, and there is none", dir))
-		}
-	}
-	if err := errors.Join(e.mistakes...); err != nil {
-		return Config{}, ridgeline.Errorf(ridgeline.Invalid, "%w", err)
-	}
-	return c, nil
-}
-
-// env reads variables and collects what is wrong with them.
-type env struct {
-	getenv   func(string) string
-	mistakes []error
-}
-
-func (e *env) text(name, otherwise string) string {
-	if v := e.getenv(name); v != "" {
-		return v
-	}
-	return otherwise
-}
-
-// number is 0, which means the default, when the variable is not set.
-func (e *env) number(name string, most int64) int64 {
-	v := e.getenv(name)
-	if v == "" {
-		return 0
-	}
-	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil || n < 1 || n > most {
-		e.mistakes = append(e.mistakes, fmt.Errorf("%s=%q: expected a whole number from 1 to %d", name, v, most))
-		return 0
-	}
-	return n
-}
-
-func (e *env) milliseconds(name string) time.Duration {
-	return time.Duration(e.number(name, math.MaxInt32)) * time.Millisecond
-}
-
-func (e *env) flag(name string) bool {
-	switch v := e.getenv(name); v {
-	case "", "false", "0":
-		return false
-	case "true", "1":
-		return true
-	default:
-		e.mistakes = append(e.mistakes, fmt.Errorf("%s=%q: expected true or false", name, v))
-		return false
 	}
 }

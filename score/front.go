@@ -1,9 +1,10 @@
-// Package score answers scoring requests: it keeps Python workers alive, lends
-// one to each request, and speaks the HTTP contract of Azure ML's inference
-// server (routes, statuses, messages, headers).
+// Package score has scoring requests answered: it keeps Python workers alive,
+// lends them to requests, and says why one has no answer.
 //
-// Running the script is package worker's part; who may call, and which version
-// answers, is decided by whoever stands in front.
+// Running a model is package worker's part. How requests and answers are
+// spelled is that of the dialects (score/azureml and its neighbours), the
+// listener score/serve's; who may call, and which version answers, is decided
+// by whoever stands in front.
 package score
 
 import (
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/score/exchange"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -62,7 +64,7 @@ func (f *Front) Run(ctx context.Context) error {
 	if !errors.As(err, &start) {
 		err = nil
 	}
-	f.pool.close(ridgeline.Errorf(ridgeline.Unavailable, "The scorer has stopped."))
+	f.pool.close(&exchange.Failure{Reason: exchange.Stopped, Message: "The scorer has stopped.", RetryAfter: time.Second})
 	return err
 }
 
@@ -182,26 +184,44 @@ func (f *Front) Ready() (int, error) {
 // Drain makes the front unready. It goes on answering.
 func (f *Front) Drain() { f.draining.Store(true) }
 
-// An outcome is what a request came to, before HTTP.
-type outcome struct {
-	worker.Response
-	Code ridgeline.Code // of the error; empty when the worker answered
+// Draining reports whether Drain was called.
+func (f *Front) Draining() bool { return f.draining.Load() }
+
+// Deaths counts the ends of workers in a row, without an answer between them,
+// and says why the last one ended. Was reports whether one has ever been ready.
+func (f *Front) Deaths() (deaths int, last error, was bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.deaths, f.trouble, f.was
 }
 
-// score sends one request to a worker and always comes back with an answer.
-// The wait for a free worker ends with ctx; a run() that began is waited for to
-// its own deadline, because its worker is busy until then anyway.
-func (f *Front) score(ctx context.Context, request worker.Request) outcome {
+// Load counts the workers without a request and the requests without a worker.
+func (f *Front) Load() (idle, waiting int) { return f.pool.load() }
+
+// Await waits until a worker can take a request.
+func (f *Front) Await(ctx context.Context) error {
+	w, err := f.pool.take(ctx)
+	if err != nil {
+		return err
+	}
+	f.pool.give(w)
+	return nil
+}
+
+// Call sends one request to a scoring script. The wait for a free worker ends
+// with ctx; a run() that began is waited for to its own deadline, because its
+// worker is busy until then anyway. The error is an *exchange.Failure.
+func (f *Front) Call(ctx context.Context, request worker.Request) (worker.Response, error) {
+	x := exchange.From(ctx)
+	began := time.Now()
 	queued, cancel := context.WithTimeout(ctx, f.c.Timeout)
 	defer cancel()
 	for {
 		w, err := f.pool.take(queued)
 		if err != nil {
-			if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-				err = ridgeline.Errorf(ridgeline.Unavailable, "No worker became free within %d ms.", f.c.Timeout.Milliseconds())
-			}
-			return refused(err)
+			return worker.Response{}, f.notBegun(ctx, err)
 		}
+		x.Queued, x.Worker, x.Batch = time.Since(began), w.Hello().PID, 1
 		running, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.c.Timeout)
 		response, err := w.Score(running, request)
 		cancel()
@@ -212,36 +232,44 @@ func (f *Front) score(ctx context.Context, request worker.Request) outcome {
 			f.deaths = 0
 			f.mu.Unlock()
 			if response.Status < 200 || response.Status > 599 {
-				return refused(fmt.Errorf("run() answered with status %d, which HTTP cannot end a request with", response.Status))
+				return worker.Response{}, broken(fmt.Errorf("run() answered with status %d, which HTTP cannot end a request with", response.Status))
 			}
-			return outcome{Response: response}
+			x.Model = time.Duration(response.Milliseconds * 1e6)
+			return response, nil
 		case errors.Is(err, worker.ErrNotSent):
 			continue // it died while it was idle: the next one has not seen this request either
 		case errors.Is(err, context.DeadlineExceeded):
 			go w.Abort() // it takes a moment to write its stack into the log; its keeper replaces it
-			return failed(fmt.Sprintf("Scoring timeout after %d ms", f.c.Timeout.Milliseconds()), "")
+			return worker.Response{}, &exchange.Failure{Reason: exchange.Timeout, Message: fmt.Sprintf("Scoring timeout after %d ms", f.c.Timeout.Milliseconds())}
 		case w.Healthy(): // the request's own fault, such as its size
 			f.pool.give(w)
-			return refused(err)
+			return worker.Response{}, broken(err)
 		default:
-			// Not 503: this request may be what killed it, and must not be sent to every other copy.
-			return failed("The worker process ended while it ran this request. Check the logs for more info.", err.Error())
+			// Not Shed: this request may be what killed it, and must not be sent to every other copy.
+			return worker.Response{}, &exchange.Failure{Reason: exchange.Died, Cause: err.Error(),
+				Message: "The worker process ended while it ran this request. Check the logs for more info."}
 		}
 	}
 }
 
-func failed(message, cause string) outcome {
-	if cause == "" {
-		cause = message
+// notBegun says why no worker took the request.
+func (f *Front) notBegun(ctx context.Context, err error) *exchange.Failure {
+	var known *exchange.Failure
+	switch {
+	case errors.As(err, &known):
+		return known
+	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return &exchange.Failure{Reason: exchange.Shed, RetryAfter: time.Second,
+			Message: fmt.Sprintf("No worker became free within %d ms.", f.c.Timeout.Milliseconds())}
 	}
-	return outcome{Code: ridgeline.Internal, Response: worker.Response{Status: 500, Failed: true, Error: cause, Body: messageBody(message)}}
+	return broken(err)
 }
 
-func refused(err error) outcome {
-	code := ridgeline.CodeOf(err)
-	message := "An unexpected internal error occurred. Check the logs for more info."
-	if code != ridgeline.Internal {
-		message = err.Error()
+// broken is an error that is the request's own when it has a code, and ours
+// when it has none.
+func broken(err error) *exchange.Failure {
+	if ridgeline.CodeOf(err) == ridgeline.Invalid {
+		return &exchange.Failure{Reason: exchange.Invalid, Message: err.Error()}
 	}
-	return outcome{Code: code, Response: worker.Response{Status: statusOf(code), Error: err.Error(), Body: messageBody(message)}}
+	return &exchange.Failure{Reason: exchange.Broken, Message: "An unexpected internal error occurred. Check the logs for more info.", Cause: err.Error()}
 }

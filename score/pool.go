@@ -2,10 +2,12 @@ package score
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
+	"time"
 
-	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/score/exchange"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -20,8 +22,8 @@ type pool struct {
 }
 
 // take returns a worker that is the caller's until he gives it back. It is
-// Unavailable when too many wait already or the pool is closed, and ctx's error
-// when that ends first.
+// an *exchange.Failure when too many wait already or the pool is closed, and
+// ctx's error when that ends first.
 func (p *pool) take(ctx context.Context) (*worker.Worker, error) {
 	p.mu.Lock()
 	if p.closed != nil {
@@ -36,7 +38,8 @@ func (p *pool) take(ctx context.Context) (*worker.Worker, error) {
 	}
 	if len(p.waiting) >= p.limit {
 		p.mu.Unlock()
-		return nil, ridgeline.Errorf(ridgeline.Unavailable, "%d requests wait for a worker already. Try again later, or raise RIDGELINE_WORKERS or the number of replicas.", p.limit)
+		return nil, &exchange.Failure{Reason: exchange.Shed, RetryAfter: time.Second,
+			Message: fmt.Sprintf("%d requests wait for a worker already. Try again later, or raise RIDGELINE_WORKERS or the number of replicas.", p.limit)}
 	}
 	turn := make(chan *worker.Worker, 1)
 	p.waiting = append(p.waiting, turn)
@@ -101,4 +104,10 @@ func (p *pool) close(err error) {
 		close(turn)
 	}
 	p.waiting, p.idle = nil, nil
+}
+
+func (p *pool) load() (idle, waiting int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle), len(p.waiting)
 }

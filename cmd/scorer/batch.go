@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/ridgeline-mlops/ridgeline/score"
+	"github.com/ridgeline-mlops/ridgeline/score/serve"
 )
 
 func batch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -27,9 +27,9 @@ func batch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return report(stderr, fmt.Errorf("requests: %w", err), exitFailed)
 	}
 	defer in.Close()
-	var summary score.BatchSummary
+	var summary serve.BatchSummary
 	err = writeWhole(responses, func(out io.Writer) error {
-		summary, err = score.Batch(ctx, c, in, out, latency)
+		summary, err = serve.Batch(ctx, c, in, out, latency)
 		return err
 	})
 	if err != nil {

@@ -1,7 +1,7 @@
 // Command scorer serves one packed model: it is the small static binary that
 // ships in every image and answers a gate's holdout.
 //
-// It owns flags, signals and exit codes; all else is package score's.
+// It owns flags, signals and exit codes; all else is package serve's.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/ridgeline-mlops/ridgeline/score"
+	"github.com/ridgeline-mlops/ridgeline/score/serve"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	switch command {
 	case "serve":
-		return serve(ctx, args, stderr)
+		return listen(ctx, args, stderr)
 	case "batch":
 		return batch(ctx, args, stdout, stderr)
 	case "version":
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return wrongUsage(stderr, fmt.Errorf("unknown command %q", command))
 }
 
-func serve(ctx context.Context, args []string, stderr io.Writer) int {
+func listen(ctx context.Context, args []string, stderr io.Writer) int {
 	if len(args) > 0 {
 		return wrongUsage(stderr, fmt.Errorf("serve takes no arguments, got %q", args))
 	}
@@ -78,11 +78,11 @@ func serve(ctx context.Context, args []string, stderr io.Writer) int {
 	if err != nil {
 		return wrongUsage(stderr, err)
 	}
-	return report(stderr, score.Serve(ctx, c), exitNotReady)
+	return report(stderr, serve.Run(ctx, c), exitNotReady)
 }
 
-func config(stderr io.Writer, level slog.Level) (score.Config, error) {
-	c, err := score.ConfigFromEnv(os.Getenv, version)
+func config(stderr io.Writer, level slog.Level) (serve.Config, error) {
+	c, err := serve.ConfigFromEnv(os.Getenv, version)
 	c.Worker.Log = stderr
 	c.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	return c, err

@@ -1,4 +1,4 @@
-package score
+package serve
 
 import (
 	"bytes"
@@ -181,7 +181,7 @@ func TestServe_init_fails(t *testing.T) {
 	c, log := config(t, "def init():\n    raise ValueError('no model')\ndef run(x): pass\n")
 	c.Listen = "127.0.0.1:0"
 	var start *worker.StartError
-	if err := Serve(context.Background(), c); !errors.As(err, &start) || !strings.Contains(log.String(), "ValueError: no model") {
+	if err := Run(context.Background(), c); !errors.As(err, &start) || !strings.Contains(log.String(), "ValueError: no model") {
 		t.Errorf("got %v\n%s", err, log)
 	}
 }

@@ -1,4 +1,4 @@
-package score
+package serve
 
 import (
 	"bufio"
@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/worker"
+	"github.com/ridgeline-mlops/ridgeline/score"
+	"github.com/ridgeline-mlops/ridgeline/score/exchange"
 )
 
 // A BatchAnswer is one line of a batch's responses.
@@ -54,12 +56,14 @@ const maxDeaths = 5
 //
 // It returns a *worker.StartError when the scoring script cannot be made ready.
 func Batch(ctx context.Context, c Config, requests io.Reader, responses io.Writer, latency int) (BatchSummary, error) {
+	c = c.withDefaults()
 	c.Workers = 1 // one after the other: more would stand idle
-	f := New(c)
+	f := score.New(c.Config)
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(working) }()
-	summary, err := f.batch(ctx, requests, responses, latency)
+	b := batcher{front: f, routes: routes(f, c), limit: c.BodyLimit}
+	summary, err := b.run(ctx, requests, responses, latency)
 	stop()
 	if start := <-ended; start != nil {
 		return summary, start // the cause of whatever else went wrong
@@ -67,20 +71,24 @@ func Batch(ctx context.Context, c Config, requests io.Reader, responses io.Write
 	return summary, err
 }
 
-func (f *Front) batch(ctx context.Context, requests io.Reader, responses io.Writer, latency int) (BatchSummary, error) {
+type batcher struct {
+	front  *score.Front
+	routes http.Handler
+	limit  int64
+}
+
+func (b *batcher) run(ctx context.Context, requests io.Reader, responses io.Writer, latency int) (BatchSummary, error) {
 	var summary BatchSummary
-	w, err := f.pool.take(ctx) // an init() that fails shall show even when there is no line
-	if err != nil {
+	if err := b.front.Await(ctx); err != nil { // an init() that fails shall show even when there is no line
 		return summary, err
 	}
-	f.pool.give(w)
 
 	in := bufio.NewReaderSize(requests, 64<<10)
 	out := bufio.NewWriter(responses)
 	var times []float64
 	var again [][]byte
 	for number := 1; ; number++ {
-		line, err := readLine(in, f.c.BodyLimit)
+		line, err := readLine(in, b.limit)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -90,7 +98,7 @@ func (f *Front) batch(ctx context.Context, requests io.Reader, responses io.Writ
 		if len(line) == 0 {
 			continue
 		}
-		answer, err := f.batchOne(ctx, line)
+		answer, err := b.one(ctx, line)
 		if err != nil {
 			return summary, fmt.Errorf("requests, line %d: %w", number, err)
 		}
@@ -116,7 +124,7 @@ func (f *Front) batch(ctx context.Context, requests io.Reader, responses io.Writ
 			if len(again) == 0 {
 				break // a failure's latency says nothing about the model
 			}
-			answer, err := f.batchOne(ctx, again[n%len(again)])
+			answer, err := b.one(ctx, again[n%len(again)])
 			if err != nil {
 				return summary, fmt.Errorf("measure latency: %w", err)
 			}
@@ -127,27 +135,43 @@ func (f *Front) batch(ctx context.Context, requests io.Reader, responses io.Writ
 	return summary, nil
 }
 
-func (f *Front) batchOne(ctx context.Context, line []byte) (BatchAnswer, error) {
-	began := time.Now()
-	o := f.score(ctx, worker.Request{
-		Method: "POST", ContentType: "application/json", Body: line,
-		Headers: map[string]string{"Content-Type": "application/json"},
-	})
-	took := time.Since(began)
+func (b *batcher) one(ctx context.Context, line []byte) (BatchAnswer, error) {
+	x := &exchange.Exchange{Began: time.Now()}
+	r, err := http.NewRequestWithContext(exchange.With(ctx, x), http.MethodPost, "/score", bytes.NewReader(line))
+	if err != nil {
+		return BatchAnswer{}, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Host = "batch"
+	w := &held{header: http.Header{}}
+	b.routes.ServeHTTP(w, r)
+	took := time.Since(x.Began)
 	if err := ctx.Err(); err != nil {
 		return BatchAnswer{}, err
 	}
-	if o.Code == ridgeline.Unavailable {
-		return BatchAnswer{}, ridgeline.Errorf(o.Code, "%s", o.Error) // no worker comes back
+	a := BatchAnswer{Status: w.status, Body: rawJSON(w.body.Bytes()), MS: thousandths(float64(took) / 1e6)}
+	if x.Failure != nil {
+		if x.Failure.Reason == exchange.Stopped {
+			return BatchAnswer{}, ridgeline.Errorf(ridgeline.Unavailable, "%w", x.Failure) // no worker comes back
+		}
+		a.Error = x.Failure.Error()
 	}
-	f.mu.Lock()
-	deaths, trouble := f.deaths, f.trouble
-	f.mu.Unlock()
-	if deaths >= maxDeaths {
-		return BatchAnswer{}, fmt.Errorf("the worker ended %d times in a row; at last: %w", deaths, trouble)
+	if deaths, last, _ := b.front.Deaths(); deaths >= maxDeaths {
+		return BatchAnswer{}, fmt.Errorf("the worker ended %d times in a row; at last: %w", deaths, last)
 	}
-	return BatchAnswer{Status: o.Status, Body: rawJSON(o.Body), MS: thousandths(float64(took) / 1e6), Error: o.Error}, nil
+	return a, nil
 }
+
+// held keeps an answer.
+type held struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (h *held) Header() http.Header         { return h.header }
+func (h *held) WriteHeader(status int)      { h.status = status }
+func (h *held) Write(p []byte) (int, error) { return h.body.Write(p) }
 
 // readLine returns a line without its end; the last one needs none.
 func readLine(in *bufio.Reader, limit int64) ([]byte, error) {

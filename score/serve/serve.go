@@ -1,4 +1,10 @@
-package score
+// Package serve is a scorer as a process: it reads the configuration from the
+// environment, listens, puts the dialects side by side, logs, and drains; and
+// it answers a file of requests for a gate.
+//
+// How requests are answered is package score's part, how they are spelled the
+// dialects'.
+package serve
 
 import (
 	"context"
@@ -8,17 +14,24 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/score"
 )
 
-// Serve answers on c.Listen until ctx is done, then drains: it is unready at
+const (
+	headerTime  = 10 * time.Second
+	idleTime    = 2 * time.Minute
+	headerBytes = 64 << 10
+)
+
+// Run answers on c.Listen until ctx is done, then drains: it is unready at
 // once, goes on taking requests for DrainDelay (telling each client to close
 // its connection), finishes what is under way, and returns nil.
 //
 // It returns a *worker.StartError when the scoring script cannot be made ready
-// (see Front.Run).
-func Serve(ctx context.Context, c Config) error {
-	c = c.withDefaults()
-	listener, err := Listen(c.Listen)
+// (see score.Front.Run).
+func Run(ctx context.Context, c Config) error {
+	listener, err := Listen(c.withDefaults().Listen)
 	if err != nil {
 		return err
 	}
@@ -26,10 +39,10 @@ func Serve(ctx context.Context, c Config) error {
 }
 
 func serveOn(ctx context.Context, c Config, listener net.Listener) error {
-	f := New(c)
-	c = f.c
+	c = c.withDefaults()
+	f := score.New(c.Config)
 	server := &http.Server{
-		Handler:           f.Handler(),
+		Handler:           Handler(f, c),
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
@@ -57,33 +70,31 @@ func serveOn(ctx context.Context, c Config, listener net.Listener) error {
 		return fmt.Errorf("serve on %s: %w", c.Listen, err)
 	case <-ctx.Done():
 	}
-	return f.stop(server, stopWorkers, workers)
+	return stop(f, c, server, stopWorkers, workers)
 }
 
-func (f *Front) stop(server *http.Server, stopWorkers func(), workers chan error) error {
+func stop(f *score.Front, c Config, server *http.Server, stopWorkers func(), workers chan error) error {
 	f.Drain()
-	f.mu.Lock()
-	was := f.was
-	f.mu.Unlock()
-	f.c.Log.Info("draining", "delay", f.c.DrainDelay, "timeout", f.c.DrainTimeout)
+	_, _, was := f.Deaths()
+	c.Log.Info("draining", "delay", c.DrainDelay, "timeout", c.DrainTimeout)
 	var err error
 	if was { // nobody sends requests to what never was ready
 		select {
-		case <-time.After(f.c.DrainDelay):
+		case <-time.After(c.DrainDelay):
 		case err = <-workers:
 			workers <- nil
 		}
 	} else {
 		stopWorkers()
 	}
-	finish, cancel := context.WithTimeout(context.Background(), f.c.DrainTimeout)
+	finish, cancel := context.WithTimeout(context.Background(), c.DrainTimeout)
 	defer cancel()
 	if shut := server.Shutdown(finish); shut != nil {
 		_ = server.Close()
-		err = errors.Join(err, fmt.Errorf("requests were still running %v after the end was asked for and have been cut off", f.c.DrainDelay+f.c.DrainTimeout))
+		err = errors.Join(err, fmt.Errorf("requests were still running %v after the end was asked for and have been cut off", c.DrainDelay+c.DrainTimeout))
 	}
 	stopWorkers()
 	<-workers
-	f.c.Log.Info("stopped")
+	c.Log.Info("stopped")
 	return err
 }

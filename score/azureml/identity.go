@@ -1,4 +1,4 @@
-package score
+package azureml
 
 import (
 	"crypto/rand"
@@ -69,21 +69,21 @@ func newUUID() string {
 
 // cors adds what a browser needs to let a page of an allowed origin read the
 // answer.
-func (f *Front) cors(w http.ResponseWriter, r *http.Request) {
-	if len(f.c.CORSOrigins) == 0 {
+func (h *handler) cors(w http.ResponseWriter, r *http.Request) {
+	if len(h.o.CORSOrigins) == 0 {
 		return
 	}
-	h := w.Header()
-	h.Add("Vary", "Origin") // also when it does not match: a cache must tell them apart
+	out := w.Header()
+	out.Add("Vary", "Origin") // also when it does not match: a cache must tell them apart
 	origin := r.Header.Get("Origin")
-	if origin == "" || !slices.Contains(f.c.CORSOrigins, origin) && !slices.Contains(f.c.CORSOrigins, "*") {
+	if origin == "" || !slices.Contains(h.o.CORSOrigins, origin) && !slices.Contains(h.o.CORSOrigins, "*") {
 		return
 	}
-	h.Set("Access-Control-Allow-Origin", origin)
+	out.Set("Access-Control-Allow-Origin", origin)
 	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-		h.Set("Access-Control-Allow-Methods", "GET, POST")
+		out.Set("Access-Control-Allow-Methods", "GET, POST")
 		if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" {
-			h.Set("Access-Control-Allow-Headers", wanted)
+			out.Set("Access-Control-Allow-Headers", wanted)
 		}
 	}
 }

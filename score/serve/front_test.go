@@ -1,4 +1,4 @@
-package score
+package serve
 
 import (
 	"context"
@@ -11,12 +11,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/score"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -46,14 +48,16 @@ func config(t *testing.T, script string) (Config, *logBuffer) {
 	}
 	log := &logBuffer{}
 	return Config{
-		Worker: worker.Config{Package: "../python", App: app, Script: "score.py", Log: log},
-		Log:    slog.New(slog.NewTextHandler(log, nil)),
+		Config: score.Config{
+			Worker: worker.Config{Package: "../../python", App: app, Script: "score.py", Log: log},
+			Log:    slog.New(slog.NewTextHandler(log, nil)),
+		},
 	}, log
 }
 
 // serving is a front that answers on a loopback port.
 type serving struct {
-	*Front
+	*score.Front
 	url string
 	log *logBuffer
 }
@@ -64,18 +68,18 @@ func serve(t *testing.T, script string, change ...func(*Config)) serving {
 	for _, f := range change {
 		f(&c)
 	}
-	front := New(c)
+	front := score.New(c.Config)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- front.Run(ctx) }()
-	server := httptest.NewServer(front.Handler())
+	server := httptest.NewServer(Handler(front, c))
 	t.Cleanup(func() {
 		server.Close()
 		cancel()
 		<-ended
 	})
 	s := serving{front, server.URL, log}
-	s.await(t, func() bool { n, _ := front.Ready(); return n == front.c.Workers })
+	s.await(t, func() bool { n, _ := front.Ready(); return n == max(1, c.Workers) })
 	return s
 }
 
@@ -169,6 +173,7 @@ import os
 def init(): pass
 def run(raw_data):
     if raw_data == "die": os._exit(9)
+    if raw_data == "pid": return str(os.getpid())
     return raw_data
 `)
 	var wg sync.WaitGroup
@@ -194,11 +199,14 @@ def run(raw_data):
 
 	t.Run("a worker killed while idle fails nobody", func(t *testing.T) {
 		for range 3 {
-			s.mu.Lock()
-			for w := range s.workers {
-				go w.Kill()
+			pid, err := strconv.Atoi(strings.Trim(s.do(t, "POST", "/score", "pid").body, `"`))
+			if err != nil {
+				t.Fatal(err)
 			}
-			s.mu.Unlock()
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			s.await(t, func() bool { n, _ := s.Ready(); return n == 0 })
 			if r := s.do(t, "POST", "/score", "x"); r.status != 200 {
 				t.Fatalf("got %+v\n%s", r, s.log)
 			}
@@ -217,47 +225,25 @@ def run(raw_data):
     return 1
 `, func(c *Config) { c.Queue = 2 })
 	var wg sync.WaitGroup
-	waiting := func() int {
-		s.pool.mu.Lock()
-		defer s.pool.mu.Unlock()
-		return len(s.pool.waiting)
-	}
 	for n := range 3 { // one runs, two wait
 		wg.Go(func() {
 			if r := s.do(t, "POST", "/score", gate); r.status != 200 {
 				t.Errorf("a request with room got %+v", r)
 			}
 		})
-		s.await(t, func() bool {
-			s.pool.mu.Lock()
-			defer s.pool.mu.Unlock()
-			return len(s.pool.idle) == 0 && len(s.pool.waiting) == n
-		})
+		s.await(t, func() bool { idle, waiting := s.Load(); return idle == 0 && waiting == n })
 	}
 	full := s.do(t, "POST", "/score", gate)
 	if full.status != 503 || full.header.Get("Retry-After") != "1" || !strings.Contains(full.message(t), "2 requests wait") {
 		t.Errorf("a request beyond the queue got %+v", full)
 	}
-	if n := waiting(); n != 2 {
+	if _, n := s.Load(); n != 2 {
 		t.Errorf("%d wait, want 2", n)
 	}
 	if err := os.WriteFile(gate, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
-
-	t.Run("a client that leaves gives up its place", func(t *testing.T) {
-		var p pool
-		p.limit = 1
-		ctx, cancel := context.WithCancel(context.Background())
-		gone := make(chan error, 1)
-		go func() { _, err := p.take(ctx); gone <- err }()
-		s.await(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == 1 })
-		cancel()
-		if err := <-gone; !errors.Is(err, context.Canceled) || len(p.waiting) != 0 {
-			t.Errorf("got %v, %d waiting", err, len(p.waiting))
-		}
-	})
 }
 
 func TestReady(t *testing.T) {
@@ -265,13 +251,13 @@ func TestReady(t *testing.T) {
 	t.Run("only once init has returned", func(t *testing.T) {
 		gate := filepath.Join(t.TempDir(), "open")
 		c, _ := config(t, fmt.Sprintf("import os, time\ndef init():\n    while not os.path.exists(%q): time.sleep(0.005)\ndef run(x): return 1\n", gate))
-		f := New(c)
+		f := score.New(c.Config)
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- f.Run(ctx) }()
 		ask := func() (int, string) {
 			w := httptest.NewRecorder()
-			f.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/healthz/ready", nil))
+			Handler(f, c).ServeHTTP(w, httptest.NewRequest("GET", "/healthz/ready", nil))
 			return w.Code, w.Body.String()
 		}
 		if status, body := ask(); status != 503 || !strings.Contains(body, "init() of the scoring script has not returned") {
@@ -292,31 +278,21 @@ func TestReady(t *testing.T) {
 	})
 	t.Run("a failed init is told with its traceback, and ends Run", func(t *testing.T) {
 		c, _ := config(t, "def init():\n    raise ValueError('no model')\ndef run(x): pass\n")
-		f := New(c)
+		f := score.New(c.Config)
 		err := f.Run(context.Background())
 		var start *worker.StartError
 		if !errors.As(err, &start) || start.Stage != "init" {
 			t.Fatalf("Run ended with %v", err)
 		}
 		w := httptest.NewRecorder()
-		f.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/healthz/ready", nil))
+		Handler(f, c).ServeHTTP(w, httptest.NewRequest("GET", "/healthz/ready", nil))
 		if w.Code != 503 || !strings.Contains(w.Body.String(), "ValueError: no model") || !strings.Contains(w.Body.String(), "line 2, in init") {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
-		if o := f.score(context.Background(), worker.Request{}); o.Status != 503 {
-			t.Errorf("a request after the end got %d", o.Status)
+		after := httptest.NewRecorder()
+		Handler(f, c).ServeHTTP(after, httptest.NewRequest("POST", "/score", nil))
+		if after.Code != 503 {
+			t.Errorf("a request after the end got %d", after.Code)
 		}
 	})
-}
-
-func TestStatusOf(t *testing.T) {
-	want := map[ridgeline.Code]int{
-		ridgeline.Invalid: 400, ridgeline.NotFound: 404, ridgeline.Conflict: 409,
-		ridgeline.Denied: 403, ridgeline.Unavailable: 503, ridgeline.Internal: 500,
-	}
-	for _, code := range ridgeline.Codes() {
-		if got := statusOf(code); got != want[code] {
-			t.Errorf("%s is %d, want %d", code, got, want[code])
-		}
-	}
 }

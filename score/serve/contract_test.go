@@ -1,4 +1,4 @@
-package score
+package serve
 
 import (
 	"bufio"
@@ -28,8 +28,10 @@ func TestContract(t *testing.T) {
 	t.Parallel()
 	s := serve(t, contractScript, func(c *Config) { c.BodyLimit = 1000; c.Version = "ridgeline/test" })
 	const (
-		script   = "An unexpected error occurred in scoring script. Check the logs for more info."
-		internal = "An unexpected internal error occurred. Check the logs for more info."
+		notFound   = "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again."
+		notAllowed = "The method is not allowed for the requested URL."
+		script     = "An unexpected error occurred in scoring script. Check the logs for more info."
+		internal   = "An unexpected internal error occurred. Check the logs for more info."
 	)
 	for _, c := range []struct {
 		name, method, path, body string

@@ -1,0 +1,67 @@
+package exchange
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	bodyStall = 30 * time.Second // without a byte of a request's body
+	bodyTime  = 10 * time.Minute // for a whole body
+)
+
+// ReadBody reads a request's whole body of at most limit bytes. A client that
+// stalls or trickles is cut off, and one that waits for its answer is not. An
+// error is a *Failure.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // rather than reading it all to keep the connection
+		return nil, unread(&http.MaxBytesError{Limit: limit}, limit)
+	}
+	control := http.NewResponseController(w)
+	in := &steadyReader{from: http.MaxBytesReader(w, r.Body, limit), control: control, end: time.Now().Add(bodyTime)}
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0), 1<<20)) + bytes.MinRead) // a claimed length is not believed before it comes
+	if _, err := b.ReadFrom(in); err != nil {
+		return nil, unread(err, limit)
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	return b.Bytes(), nil
+}
+
+// steadyReader moves the connection's read deadline along as bytes come.
+type steadyReader struct {
+	from    io.Reader
+	control *http.ResponseController
+	end     time.Time
+}
+
+func (s *steadyReader) Read(p []byte) (int, error) {
+	deadline := time.Now().Add(bodyStall)
+	if deadline.After(s.end) {
+		deadline = s.end
+	}
+	_ = s.control.SetReadDeadline(deadline)
+	return s.from.Read(p)
+}
+
+// unread says why a body could not be read.
+func unread(err error, limit int64) *Failure {
+	var large *http.MaxBytesError
+	var stalled interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &large):
+		return &Failure{Reason: TooLarge, Cause: err.Error(),
+			Message: fmt.Sprintf("The request's body is larger than the limit of %d bytes (RIDGELINE_BODY_LIMIT).", limit)}
+	case errors.As(err, &stalled) && stalled.Timeout():
+		return &Failure{Reason: Stalled, Message: "The request's body did not come in time.", Cause: err.Error()}
+	}
+	return &Failure{Reason: Cut, Message: "The request's body could not be read to its end.", Cause: err.Error()}
+}
