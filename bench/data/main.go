@@ -10,18 +10,17 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/bench"
 )
 
 func main() {
@@ -31,7 +30,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := bench(ctx, *runs, *rows, *large); err != nil {
+	if err := measure(ctx, *runs, *rows, *large); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-data:", err)
 		os.Exit(1)
 	}
@@ -65,7 +64,7 @@ var packages = map[string][]string{
 	"evidently":          {"evidently==0.7.23", "pandas==2.3.3", "pyarrow==26.0.1"},
 }
 
-func bench(ctx context.Context, runs, rows, large int) error {
+func measure(ctx context.Context, runs, rows, large int) error {
 	bin, err := filepath.Abs("bin/ridgeline")
 	if err != nil {
 		return err
@@ -77,7 +76,7 @@ func bench(ctx context.Context, runs, rows, large int) error {
 	defer os.RemoveAll(dir)
 	python := map[string]string{}
 	for name := range packages {
-		if python[name], err = environment(ctx, name); err != nil {
+		if python[name], err = bench.Environment(ctx, "data-"+name, packages[name]...); err != nil {
 			return err
 		}
 	}
@@ -115,7 +114,7 @@ func bench(ctx context.Context, runs, rows, large int) error {
 	}
 	var table []row
 	for _, s := range sides {
-		table = append(table, row{s.what, s.tool, s.version, rows, runs, median(s.seconds), median(s.cpu), median(s.peak), median(s.seconds) / median(sides[1].seconds)})
+		table = append(table, row{s.what, s.tool, s.version, rows, runs, bench.Median(s.seconds), bench.Median(s.cpu), bench.Median(s.peak), bench.Median(s.seconds) / bench.Median(sides[1].seconds)})
 	}
 	memory, err := memory(ctx, bin, ours, python["duckdb"], dir, older, rows, large)
 	if err != nil {
@@ -160,30 +159,6 @@ func pinned(name string) string {
 	return version
 }
 
-// environment installs a tool once, beside its place, and names its Python.
-func environment(ctx context.Context, name string) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "ridgeline-bench-data-"+name+"-"+pinned(name))
-	python := filepath.Join(dir, "bin", "python")
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
-		return python, nil
-	}
-	fmt.Fprintln(os.Stderr, "installing", strings.Join(packages[name], ", "))
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	if _, err := run(ctx, "uv", "venv", "--quiet", dir); err != nil {
-		return "", err
-	}
-	if _, err := run(ctx, "uv", append([]string{"pip", "install", "--quiet", "--python", python}, packages[name]...)...); err != nil {
-		return "", err
-	}
-	return python, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600)
-}
-
 type measured struct {
 	seconds, cpu, peak float64
 	out                string
@@ -206,23 +181,8 @@ func run(ctx context.Context, name string, args ...string) (measured, error) {
 	return m, nil
 }
 
-func median(v []float64) float64 {
-	sorted := slices.Sorted(slices.Values(v))
-	return sorted[len(sorted)/2]
-}
-
-// report prints the table, and writes it and the rows to their files.
+// report spells the table.
 func report(rows []row) error {
-	text, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll("bench/results", 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile("bench/results/data.json", append(text, '\n'), 0o644); err != nil {
-		return err
-	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "| what | tool | rows | median | CPU | peak memory | to bare |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
@@ -232,22 +192,5 @@ func report(rows []row) error {
 		}
 		fmt.Fprintf(&s, "| %s | %s %s | %d | %.2f s | %.2f s | %.0f MB | %s |\n", r.What, r.Tool, strings.Fields(r.Version + " ")[0], r.Rows, r.Seconds, r.CPU, r.PeakMB, ratio)
 	}
-	fmt.Print(s.String())
-	return document(s.String())
-}
-
-// document puts the table between its marks in docs/benchmarks.md.
-func document(table string) error {
-	const path, from, to = "docs/benchmarks.md", "<!-- data -->", "<!-- /data -->"
-	page, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	head, rest, ok := strings.Cut(string(page), from)
-	_, tail, closed := strings.Cut(rest, to)
-	if !ok || !closed {
-		return fmt.Errorf("%s lacks the marks %s and %s", path, from, to)
-	}
-	made := fmt.Sprintf("%s\n%d cores, %s/%s, by `make bench-data`:\n\n%s%s", from, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, table, to)
-	return os.WriteFile(path, []byte(head+made+tail), 0o644)
+	return bench.Report("data", rows, s.String())
 }

@@ -17,10 +17,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/bench"
 )
 
 func main() {
@@ -29,7 +29,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := bench(ctx, *runs, *steps); err != nil {
+	if err := measure(ctx, *runs, *steps); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-loop:", err)
 		os.Exit(1)
 	}
@@ -52,7 +52,7 @@ type machine struct {
 	bin, dir string
 }
 
-func bench(ctx context.Context, runs, steps int) error {
+func measure(ctx context.Context, runs, steps int) error {
 	bin, err := filepath.Abs("bin/ridgeline")
 	if err != nil {
 		return err
@@ -161,9 +161,9 @@ func (m *machine) loop(ctx context.Context, runs int) ([]row, error) {
 	}
 	what := "warm train + release (diabetes)"
 	return []row{
-		{What: what, Tool: "user's commands, bare", Seconds: median(bare), Runs: runs},
-		{What: what, Tool: "ridgeline", Seconds: median(ours), Runs: runs, Ratio: median(ours) / median(bare)},
-		{What: "warm train only (diabetes)", Tool: "ridgeline", Seconds: median(cold), Runs: runs},
+		{What: what, Tool: "user's commands, bare", Seconds: bench.Median(bare), Runs: runs},
+		{What: what, Tool: "ridgeline", Seconds: bench.Median(ours), Runs: runs, Ratio: bench.Median(ours) / bench.Median(bare)},
+		{What: "warm train only (diabetes)", Tool: "ridgeline", Seconds: bench.Median(cold), Runs: runs},
 	}, nil
 }
 
@@ -195,8 +195,8 @@ func (m *machine) trivial(ctx context.Context, runs, steps int) ([]row, error) {
 		ours = append(ours, s)
 	}
 	rows := []row{
-		{What: "three trivial steps, whole command", Tool: "python, bare", Seconds: median(bare), Runs: runs, Steps: 3},
-		{What: "three trivial steps, whole command", Tool: "ridgeline", Seconds: median(ours), Runs: runs, Steps: 3, Ratio: median(ours) / median(bare)},
+		{What: "three trivial steps, whole command", Tool: "python, bare", Seconds: bench.Median(bare), Runs: runs, Steps: 3},
+		{What: "three trivial steps, whole command", Tool: "ridgeline", Seconds: bench.Median(ours), Runs: runs, Steps: 3, Ratio: bench.Median(ours) / bench.Median(bare)},
 	}
 	many, err := m.plain(ctx, "many", steps, "true")
 	if err != nil {
@@ -231,10 +231,10 @@ func (m *machine) trivial(ctx context.Context, runs, steps int) ([]row, error) {
 	for _, s := range detail.Steps {
 		each = append(each, s.Seconds)
 	}
-	overhead := detail.Ended.Sub(detail.Started).Seconds()/float64(steps) - median(shell)
+	overhead := detail.Ended.Sub(detail.Started).Seconds()/float64(steps) - bench.Median(shell)
 	return append(rows,
-		row{What: "one trivial step", Tool: "sh -c true, bare", Seconds: median(shell), P99: quantile(shell, 0.99), Runs: len(shell)},
-		row{What: "one trivial step", Tool: "ridgeline", Seconds: median(each), P99: quantile(each, 0.99), Runs: 1, Steps: steps, Ratio: median(each) / median(shell)},
+		row{What: "one trivial step", Tool: "sh -c true, bare", Seconds: bench.Median(shell), P99: bench.Quantile(shell, 0.99), Runs: len(shell)},
+		row{What: "one trivial step", Tool: "ridgeline", Seconds: bench.Median(each), P99: bench.Quantile(each, 0.99), Runs: 1, Steps: steps, Ratio: bench.Median(each) / bench.Median(shell)},
 		row{What: "overhead of a step, run's wall time by its steps", Tool: "ridgeline", Seconds: overhead, Runs: 1, Steps: steps},
 	), nil
 }
@@ -312,26 +312,8 @@ func (m *machine) command(ctx context.Context, dir string, args ...string) *exec
 	return cmd
 }
 
-func median(v []float64) float64 { return quantile(v, 0.5) }
-
-// quantile is by nearest rank.
-func quantile(v []float64, q float64) float64 {
-	sorted := slices.Sorted(slices.Values(v))
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
-}
-
-// report prints the table, and writes it and the rows to their files.
+// report spells the table.
 func report(rows []row) error {
-	text, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll("bench/results", 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile("bench/results/loop.json", append(text, '\n'), 0o644); err != nil {
-		return err
-	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "| what | tool | median | p99 | to bare |\n|---|---|---|---|---|\n")
 	for _, r := range rows {
@@ -344,22 +326,5 @@ func report(rows []row) error {
 		}
 		fmt.Fprintf(&s, "| %s | %s | %.4f s | %s | %s |\n", r.What, r.Tool, r.Seconds, p99, ratio)
 	}
-	fmt.Print(s.String())
-	return document(s.String())
-}
-
-// document puts the table between its marks in docs/benchmarks.md.
-func document(table string) error {
-	const path, from, to = "docs/benchmarks.md", "<!-- loop -->", "<!-- /loop -->"
-	page, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	head, rest, ok := strings.Cut(string(page), from)
-	_, tail, closed := strings.Cut(rest, to)
-	if !ok || !closed {
-		return fmt.Errorf("%s lacks the marks %s and %s", path, from, to)
-	}
-	made := fmt.Sprintf("%s\n%d cores, %s/%s, by `make bench-loop`:\n\n%s%s", from, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, table, to)
-	return os.WriteFile(path, []byte(head+made+tail), 0o644)
+	return bench.Report("loop", rows, s.String())
 }
