@@ -383,7 +383,7 @@ func (l *Local) look(ctx context.Context, cfg project.Config, d project.Dataset,
 		return "", findings, ridgeline.Errorf(ridgeline.Invalid, "%s\n(%s against %s)", seen.Reason, d.Path, cmp.Or(d.Checks, "what a dataset has to be"))
 	}
 	library := data.Library{Dir: filepath.Join(l.Dir, "data")}
-	content, err := library.Content(ctx, path, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
+	content, err := library.Split(ctx, path, seen.Description, data.Holdout{Fraction: d.Holdout.Fraction, Key: d.Holdout.Key})
 	if err != nil {
 		return "", findings, err
 	}

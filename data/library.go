@@ -31,18 +31,11 @@ type Content struct {
 	Holdout string             `json:"-"`
 }
 
-// Content takes the file or folder at path into the library and splits it.
-// The same bytes and the same holdout rule give the same folder.
-func (l *Library) Content(ctx context.Context, path string, h Holdout) (Content, error) {
-	digest, _, err := Digest(path)
-	if err != nil {
-		return Content{}, err
-	}
-	return l.Known(ctx, path, digest, h)
-}
-
-// Known is Content of a path whose digest the caller knows.
-func (l *Library) Known(ctx context.Context, path, digest string, h Holdout) (Content, error) {
+// Split takes the file or folder at path, which is as known says, into the
+// library, split by h. The same bytes and the same holdout rule give the same
+// folder.
+func (l *Library) Split(ctx context.Context, path string, known Description, h Holdout) (Content, error) {
+	digest := known.Digest
 	dir := filepath.Join(l.Dir, digest[:2], digest+"-"+h.id())
 	if c, err := l.open(dir, path, digest); err == nil {
 		return c, nil
@@ -60,11 +53,7 @@ func (l *Library) Known(ctx context.Context, path, digest string, h Holdout) (Co
 		return Content{}, err
 	}
 	defer db.Close()
-	d, err := db.Describe(ctx, path)
-	if err != nil {
-		return Content{}, err
-	}
-	c := Content{Digest: digest, Size: d.Size, Rows: d.Rows, Columns: d.Columns}
+	c := Content{Digest: digest, Size: known.Size, Rows: known.Rows, Columns: known.Columns}
 	ext := extension(path)
 	if c.Sides, err = db.Split(ctx, path, h, filepath.Join(tmp, "train"+ext), filepath.Join(tmp, "holdout"+ext)); err != nil {
 		return Content{}, err

@@ -162,7 +162,7 @@ func (i *Intake) figures(ctx context.Context, a ridgeline.Arrival, d project.Dat
 	if err != nil {
 		return "", err
 	}
-	split, err := i.Library.Known(ctx, path, a.Digest, holdout(d))
+	split, err := i.Library.Split(ctx, path, described(a.DatasetContent), holdout(d))
 	if err != nil {
 		return "", err
 	}

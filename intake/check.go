@@ -48,7 +48,7 @@ func Inspect(ctx context.Context, path string, d project.Dataset, checks []byte,
 	if out.Description, err = db.Describe(ctx, path); err != nil {
 		return unusable("read", "data that can be read", err)
 	}
-	profile, err := db.Profile(ctx, path)
+	profile, err := db.ProfileOf(ctx, path, out.Description)
 	if err != nil {
 		return unusable("read", "data that can be read", err)
 	}
@@ -125,7 +125,7 @@ func (i *Intake) judge(ctx context.Context, a ridgeline.Arrival, d project.Datas
 	}
 	if a.Reason == "" {
 		// A side without rows shows here instead of in the middle of a run.
-		_, err := i.Library.Known(ctx, path, a.Digest, holdout(d))
+		_, err := i.Library.Split(ctx, path, described(a.DatasetContent), holdout(d))
 		if err != nil && ridgeline.CodeOf(err) != ridgeline.Invalid {
 			return a, err
 		}

@@ -189,30 +189,23 @@ type knownSets struct {
 // known what it has read. A project whose configuration cannot be read keeps no
 // other one from it.
 func (i *Intake) watching(ctx context.Context, known map[ridgeline.ProjectName]knownSets) ([]watchedSet, error) {
-	projects, err := i.Store.Projects(ctx)
+	newest, err := i.Store.NewestPipelines(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []watchedSet
-	for _, p := range projects {
-		newest, err := i.Store.Pipeline(ctx, p.Name, 0)
-		if ridgeline.CodeOf(err) == ridgeline.NotFound {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		k := known[p.Name]
-		if k.version != newest.Version {
-			k.version = newest.Version
-			if k.sets, err = i.settings(ctx, i.Store, p.Name); err != nil {
-				i.Log.Warn("a project's datasets cannot be watched", "project", p.Name, "error", err)
+	for _, p := range newest {
+		k := known[p.Project]
+		if k.version != p.Version {
+			k.version = p.Version
+			if k.sets, err = i.settings(ctx, i.Store, p.Project); err != nil {
+				i.Log.Warn("a project's datasets cannot be watched", "project", p.Project, "error", err)
 			}
-			known[p.Name] = k
+			known[p.Project] = k
 		}
 		for _, set := range k.sets {
 			if set.Watch > 0 && set.Remote() {
-				all = append(all, watchedSet{p.Name, set})
+				all = append(all, watchedSet{p.Project, set})
 			}
 		}
 	}

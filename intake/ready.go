@@ -25,7 +25,12 @@ func (i *Intake) Ready(ctx context.Context, name ridgeline.ProjectName, d projec
 	if err != nil {
 		return data.Content{}, err
 	}
-	return i.Library.Known(ctx, path, v.Digest, holdout(d))
+	return i.Library.Split(ctx, path, described(v.DatasetContent), holdout(d))
+}
+
+// described is what was found out when the content arrived.
+func described(c ridgeline.DatasetContent) data.Description {
+	return data.Description{Digest: c.Digest, Size: c.Size, Rows: c.Rows, Columns: c.Columns}
 }
 
 func holdout(d project.Dataset) data.Holdout {

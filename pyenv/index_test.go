@@ -4,6 +4,8 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"html"
 	"io"
@@ -68,7 +70,7 @@ func newIndex(t *testing.T, user, password string) *index {
 
 func (i *index) add(file string, content []byte) string {
 	i.wheels[file] = content
-	return "sha256:" + string(digestOf(content))
+	return "sha256:" + digestOf(content)
 }
 
 func (i *index) answer(w http.ResponseWriter, r *http.Request) {
@@ -503,7 +505,7 @@ type memory map[string][]byte
 
 func (f memory) Put(_ context.Context, r io.Reader) (string, int64, error) {
 	text, err := io.ReadAll(r)
-	digest := string(digestOf(text))
+	digest := digestOf(text)
 	f[digest] = text
 	return digest, int64(len(text)), err
 }
@@ -555,4 +557,9 @@ func TestLock_explains(t *testing.T) {
 			t.Errorf("%s: %v", ridgeline.CodeOf(err), err)
 		}
 	})
+}
+
+func digestOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }

@@ -55,9 +55,9 @@ func (m *Manager) poetryLock(root *os.Root, dir string, w Wish, p Progress) (rea
 	if err != nil {
 		return r, err
 	}
-	text, err := root.ReadFile(w.File)
+	text, err := readLockFile(root, w.File, "poetry lock")
 	if err != nil {
-		return r, ridgeline.Errorf(ridgeline.Invalid, "python: %s is not in the project: make it with `poetry lock` and commit it", w.File)
+		return r, err
 	}
 	var lock poetryFile
 	if err := readTOML(w.File, text, &lock); err != nil {

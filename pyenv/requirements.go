@@ -192,11 +192,6 @@ func content(root *os.Root, name string) (input, error) {
 	return input{name, sum}, nil
 }
 
-func digestOf(text []byte) []byte {
-	sum := sha256.Sum256(text)
-	return []byte(hex.EncodeToString(sum[:]))
-}
-
 // folderOfWheels takes note of --find-links with a folder of the project.
 func (r *requirements) folderOfWheels(root *os.Root, name, value string, wrong func(string, ...any) error) error {
 	value = path.Join(r.base, strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "//"))

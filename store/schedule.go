@@ -53,6 +53,16 @@ type Published struct {
 func (s *Store) StaleSchedules(ctx context.Context) ([]Published, error) {
 	const query = `SELECT p.project, MAX(p.version) FROM pipelines p GROUP BY p.project
 		HAVING MAX(p.version) <> COALESCE((SELECT t.pipeline FROM triggers t WHERE t.project = p.project), 0)`
+	return s.published(ctx, query)
+}
+
+// NewestPipelines returns the version of each project's newest pipeline.
+func (s *Store) NewestPipelines(ctx context.Context) ([]Published, error) {
+	const query = `SELECT project, MAX(version) FROM pipelines GROUP BY project ORDER BY project`
+	return s.published(ctx, query)
+}
+
+func (s *Store) published(ctx context.Context, query string) ([]Published, error) {
 	all, err := collect(ctx, s.q(), func(row sqlq.Row) (p Published, err error) { return p, row.Scan(&p.Project, &p.Version) }, query)
 	if err != nil {
 		return nil, fmt.Errorf("look for new pipelines: %w", err)
