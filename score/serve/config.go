@@ -25,6 +25,7 @@ type Config struct {
 	CORSOrigins  []string      // origins whose pages may read answers; "*" for all
 	Version      string        // value of x-ms-server-version; the header is left out when empty
 	LogRequests  bool          // a line for every answer, not only for failures
+	Observers    []Observer    // see every request of a dialect, in this order, before its answer goes
 }
 
 func (c Config) withDefaults() Config {

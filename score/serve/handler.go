@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,22 +16,32 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
+// An Observer is shown each request of a dialect when its answer is about to
+// go: nothing of it has been sent yet, so what an observer keeps is kept before
+// the client can know. It runs in the request's goroutine and must cost a few
+// microseconds at most; neither the exchange nor what its slices point at may
+// be kept after it returns. Called from many goroutines at once.
+type Observer interface {
+	Observe(x *exchange.Exchange, r *http.Request)
+}
+
 // Handler puts the dialects side by side, with /healthz/live and
-// /healthz/ready. Each request gets an exchange that is read when its answer
-// is about to go.
+// /healthz/ready. Each request gets an exchange, which c.Observers see when its
+// answer is about to go.
 func Handler(f *score.Front, c Config) http.Handler {
 	c = c.withDefaults()
 	mux := routes(f, c)
+	observers := append(slices.Clone(c.Observers), &accessLog{c.Log, c.LogRequests})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.Draining() {
 			w.Header()["Connection"] = []string{"close"} // the next request shall go elsewhere
 		}
 		x := &exchange.Exchange{Began: time.Now()}
+		x.TraceID, x.SpanID = traceparent(r.Header)
 		r = r.WithContext(exchange.With(r.Context(), x))
-		mux.ServeHTTP(&answering{ResponseWriter: w, x: x}, r)
-		if x.Dialect != "" {
-			observe(c, r, x)
-		}
+		a := &answering{ResponseWriter: w, x: x, r: r, observers: observers}
+		mux.ServeHTTP(a, r)
+		a.observe(http.StatusOK) // what net/http sends for a handler that wrote nothing
 	})
 }
 
@@ -41,32 +53,92 @@ func routes(f *score.Front, c Config) http.Handler {
 	return mux
 }
 
-// answering notes the status with which an answer goes.
+// traceparent reads W3C Trace Context's header (version 00, and what later
+// versions begin with): the trace and the caller's span, in lower-case
+// hexadecimal, or two empty strings.
+func traceparent(h http.Header) (trace, span string) {
+	const shape = "00-00000000000000000000000000000000-0000000000000000-00"
+	v := h["Traceparent"]
+	if len(v) != 1 || len(v[0]) < len(shape) || v[0][:2] == "ff" || len(v[0]) > len(shape) && (v[0][:2] == "00" || v[0][len(shape)] != '-') {
+		return "", ""
+	}
+	for i, c := range []byte(v[0][:len(shape)]) {
+		if dash := shape[i] == '-'; dash != (c == '-') || !dash && !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
+			return "", ""
+		}
+	}
+	trace, span = v[0][3:35], v[0][36:52]
+	if trace == shape[3:35] || span == shape[36:52] { // all zeros: invalid
+		return "", ""
+	}
+	return trace, span
+}
+
+// answering shows the exchange to the observers before the first byte of its
+// answer goes.
 type answering struct {
 	http.ResponseWriter
-	x *exchange.Exchange
+	x         *exchange.Exchange
+	r         *http.Request
+	observers []Observer
+	observed  bool
 }
 
 func (a *answering) WriteHeader(status int) {
-	a.x.Status = status
+	a.observe(status)
 	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answering) Write(p []byte) (int, error) {
+	a.observe(http.StatusOK)
+	return a.ResponseWriter.Write(p)
+}
+
+// Flush is what gRPC asks of a ResponseWriter.
+func (a *answering) Flush() {
+	a.observe(http.StatusOK)
+	_ = http.NewResponseController(a.ResponseWriter).Flush()
 }
 
 // Unwrap is for http.ResponseController.
 func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// observe logs failures, and every request where that is asked for.
-func observe(c Config, r *http.Request, x *exchange.Exchange) {
+// observe shows the exchange once. A dialect whose status is not HTTP's has set
+// it before it writes.
+func (a *answering) observe(status int) {
+	if a.observed || status < 200 { // 100 Continue is no answer
+		return
+	}
+	a.observed = true
+	if a.x.Status == 0 {
+		a.x.Status = status
+	}
+	if a.x.Dialect == "" {
+		return
+	}
+	for _, o := range a.observers {
+		o.Observe(a.x, a.r)
+	}
+}
+
+// accessLog is an Observer that logs failures, and every request where that is
+// asked for.
+type accessLog struct {
+	log *slog.Logger
+	all bool
+}
+
+func (l *accessLog) Observe(x *exchange.Exchange, r *http.Request) {
 	if r.Context().Err() != nil { // nobody is there to read an answer, and nothing is wrong here
-		c.Log.Debug("client left", "method", r.Method, "path", r.URL.Path, "request_id", x.RequestID)
+		l.log.Debug("client left", "method", r.Method, "path", r.URL.Path, "request_id", x.RequestID)
 		return
 	}
-	if x.Status < 400 && !c.LogRequests {
+	if x.Status < 400 && !l.all {
 		return
 	}
-	log := c.Log.Info
+	log := l.log.Info
 	if x.Status >= 500 {
-		log = c.Log.Error
+		log = l.log.Error
 	}
 	cause := ""
 	if x.Failure != nil {
