@@ -17,6 +17,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
+	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -26,6 +27,7 @@ type Front struct {
 	c        Config
 	pool     pool
 	draining atomic.Bool
+	model    atomic.Pointer[worker.Model]
 
 	mu      sync.Mutex
 	workers map[*worker.Worker]struct{} // ready, or not known to be dead yet
@@ -127,6 +129,7 @@ func (f *Front) start(ctx context.Context) (*worker.Worker, error) {
 		return nil, ctx.Err()
 	}
 	h := w.Hello()
+	f.model.CompareAndSwap(nil, &h.Model)
 	f.c.Log.Info("worker ready", "pid", h.PID, "python", h.Python, "seconds", h.Seconds)
 	return w, nil
 }
@@ -178,7 +181,7 @@ func (f *Front) Ready() (int, error) {
 	case f.trouble != nil:
 		return 0, f.trouble
 	}
-	return 0, errors.New("starting: init() of the scoring script has not returned yet")
+	return 0, errors.New("starting: init() of the scoring script has not returned, or the model is not loaded yet")
 }
 
 // Drain makes the front unready. It goes on answering.
@@ -212,6 +215,54 @@ func (f *Front) Await(ctx context.Context) error {
 // with ctx; a run() that began is waited for to its own deadline, because its
 // worker is busy until then anyway. The error is an *exchange.Failure.
 func (f *Front) Call(ctx context.Context, request worker.Request) (worker.Response, error) {
+	var response worker.Response
+	err := f.lend(ctx, func(ctx context.Context, w *worker.Worker) (err error) {
+		response, err = w.Score(ctx, request)
+		return err
+	})
+	if err != nil {
+		return worker.Response{}, err
+	}
+	if response.Status < 200 || response.Status > 599 {
+		return worker.Response{}, broken(fmt.Errorf("run() answered with status %d, which HTTP cannot end a request with", response.Status))
+	}
+	exchange.From(ctx).Model = time.Duration(response.Milliseconds * 1e6)
+	return response, nil
+}
+
+// Predict has a model without a script answer some rows. The answer has as
+// many. The error is an *exchange.Failure.
+func (f *Front) Predict(ctx context.Context, input tensor.Batch) (tensor.Batch, error) {
+	var answer worker.Predicted
+	err := f.lend(ctx, func(ctx context.Context, w *worker.Worker) (err error) {
+		answer, err = w.Predict(ctx, input)
+		return err
+	})
+	if err != nil {
+		return tensor.Batch{}, err
+	}
+	exchange.From(ctx).Model = time.Duration(answer.Milliseconds * 1e6)
+	switch answer.Reason {
+	case "":
+		return answer.Output, nil
+	case "invalid":
+		return tensor.Batch{}, &exchange.Failure{Reason: exchange.Invalid, Message: answer.Error, Field: answer.Field}
+	case "unusable":
+		return tensor.Batch{}, &exchange.Failure{Reason: exchange.Unusable, Message: "The model's answer cannot be sent: " + answer.Error}
+	}
+	return tensor.Batch{}, &exchange.Failure{Reason: exchange.Raised, Cause: answer.Error,
+		Message: "The model raised an exception. Check the logs for more info."}
+}
+
+// Model is what the first ready worker said of what it runs; false before.
+func (f *Front) Model() (worker.Model, bool) {
+	if m := f.model.Load(); m != nil {
+		return *m, true
+	}
+	return worker.Model{}, false
+}
+
+func (f *Front) lend(ctx context.Context, run func(context.Context, *worker.Worker) error) error {
 	x := exchange.From(ctx)
 	began := time.Now()
 	queued, cancel := context.WithTimeout(ctx, f.c.Timeout)
@@ -219,11 +270,11 @@ func (f *Front) Call(ctx context.Context, request worker.Request) (worker.Respon
 	for {
 		w, err := f.pool.take(queued)
 		if err != nil {
-			return worker.Response{}, f.notBegun(ctx, err)
+			return f.notBegun(ctx, err)
 		}
 		x.Queued, x.Worker, x.Batch = time.Since(began), w.Hello().PID, 1
 		running, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.c.Timeout)
-		response, err := w.Score(running, request)
+		err = run(running, w)
 		cancel()
 		switch {
 		case err == nil:
@@ -231,22 +282,18 @@ func (f *Front) Call(ctx context.Context, request worker.Request) (worker.Respon
 			f.mu.Lock()
 			f.deaths = 0
 			f.mu.Unlock()
-			if response.Status < 200 || response.Status > 599 {
-				return worker.Response{}, broken(fmt.Errorf("run() answered with status %d, which HTTP cannot end a request with", response.Status))
-			}
-			x.Model = time.Duration(response.Milliseconds * 1e6)
-			return response, nil
+			return nil
 		case errors.Is(err, worker.ErrNotSent):
 			continue // it died while it was idle: the next one has not seen this request either
 		case errors.Is(err, context.DeadlineExceeded):
 			go w.Abort() // it takes a moment to write its stack into the log; its keeper replaces it
-			return worker.Response{}, &exchange.Failure{Reason: exchange.Timeout, Message: fmt.Sprintf("Scoring timeout after %d ms", f.c.Timeout.Milliseconds())}
+			return &exchange.Failure{Reason: exchange.Timeout, Message: fmt.Sprintf("Scoring timeout after %d ms", f.c.Timeout.Milliseconds())}
 		case w.Healthy(): // the request's own fault, such as its size
 			f.pool.give(w)
-			return worker.Response{}, broken(err)
+			return broken(err)
 		default:
 			// Not Shed: this request may be what killed it, and must not be sent to every other copy.
-			return worker.Response{}, &exchange.Failure{Reason: exchange.Died, Cause: err.Error(),
+			return &exchange.Failure{Reason: exchange.Died, Cause: err.Error(),
 				Message: "The worker process ended while it ran this request. Check the logs for more info."}
 		}
 	}

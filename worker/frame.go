@@ -11,12 +11,15 @@ import (
 // FrameType says what a frame carries.
 type FrameType uint8
 
-// The frame types. Requests come from this side, all others from the worker.
+// The frame types. Request and Predict come from this side, all others from the
+// worker.
 const (
-	FrameHello    FrameType = 1 // init() has returned; id 0
-	FrameFailed   FrameType = 2 // import or init() failed; id 0
-	FrameRequest  FrameType = 3
-	FrameResponse FrameType = 4 // of the request with the same id
+	FrameHello     FrameType = 1 // init() has returned; id 0
+	FrameFailed    FrameType = 2 // import or init() failed; id 0
+	FrameRequest   FrameType = 3
+	FrameResponse  FrameType = 4 // of the request with the same id
+	FramePredict   FrameType = 5 // tensors for a model
+	FramePredicted FrameType = 6 // of the frame with the same id
 )
 
 // A Frame is the unit of the channel between this process and a worker. In
@@ -75,7 +78,7 @@ func ReadFrame(r io.Reader) (Frame, error) {
 		return Frame{}, fmt.Errorf("impossible frame length %d", length)
 	case header > length-frameFixed:
 		return Frame{}, fmt.Errorf("header of %d bytes in a frame with %d left", header, length-frameFixed)
-	case f.Type < FrameHello || f.Type > FrameResponse:
+	case f.Type < FrameHello || f.Type > FramePredicted:
 		return Frame{}, fmt.Errorf("unknown frame type %d", f.Type)
 	}
 	data, err := readN(r, int(length-frameFixed))

@@ -27,13 +27,20 @@ type golden struct {
 }
 
 var goodFrames = map[string]Frame{
-	"hello":          {FrameHello, 0, []byte(`{"protocol":1,"python":"3.11.7","pid":4711,"seconds":0.25,"headers":true,"schema":false}`), nil},
+	"hello":          {FrameHello, 0, []byte(`{"protocol":2,"python":"3.11.7","pid":4711,"seconds":0.25,"kind":"script","headers":true,"schema":false}`), nil},
 	"failed":         {FrameFailed, 0, []byte(`{"stage":"init","message":"ValueError: no model","traceback":"Traceback\n  …"}`), nil},
 	"request":        {FrameRequest, 1, []byte(`{}`), []byte(`{"data":[[1,2],[3,4]]}`)},
 	"request-get":    {FrameRequest, 1<<63 + 5, []byte(`{"method":"GET","query":"a=%5B1%5D","headers":{"X-Ms-Request-Id":"7"}}`), nil},
 	"request-binary": {FrameRequest, 2, []byte(`{}`), []byte{0, 255, 10, 13, 0}},
 	"response":       {FrameResponse, 1, []byte(`{"status":200,"ms":0.153}`), []byte(`{"result":[1.5,2.5]}`)},
-	"response-error": {FrameResponse, 1<<64 - 1, []byte(`{"status":500,"failed":true,"error":"ValueError: é"}`), []byte(`{"message":"no"}`)},
+	"hello-model":    {FrameHello, 0, []byte(`{"protocol":2,"python":"3.11.7","pid":4711,"seconds":0.25,"kind":"model","framework":"sklearn","joins":true,"signature":{"form":"table","inputs":[{"name":"a","type":"FP64"},{"name":"b","type":"TEXT"}]}}`), nil},
+	"predict": {FramePredict, 3, []byte(`{"form":"table","rows":2,"columns":["a","b"],"tensors":[{"name":"","type":"FP64","shape":[2,2]}]}       `),
+		[]byte{0, 0, 0, 0, 0, 0, 240, 63, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 8, 64, 0, 0, 0, 0, 0, 0, 248, 127}},
+	"predict-framed": {FramePredict, 4, []byte(`{"form":"named","rows":2,"params":{"k":1},"tensors":[{"name":"t","type":"TEXT","shape":[2]},{"name":"n","type":"INT32","shape":[2]}]} `),
+		[]byte{2, 0, 0, 0, 0xc3, 0xa9, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 254, 255, 255, 255}},
+	"predicted":       {FramePredicted, 3, []byte(`{"form":"array","rows":2,"tensors":[{"name":"","type":"INT64","shape":[2]}],"ms":0.5}    `), []byte{1, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255}},
+	"predicted-error": {FramePredicted, 3, []byte(`{"reason":"raised","error":"ValueError: é"}     `), nil},
+	"response-error":  {FrameResponse, 1<<64 - 1, []byte(`{"status":500,"failed":true,"error":"ValueError: é"}`), []byte(`{"message":"no"}`)},
 }
 
 var badFrames = map[string]struct {
@@ -85,11 +92,11 @@ func TestGoldenFrames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var header bytes.Buffer // the description is indented
-			if err := json.Compact(&header, want.Header); err != nil {
+			var header, gotHeader bytes.Buffer // the description is indented, the frame's may be filled up
+			if err := errors.Join(json.Compact(&header, want.Header), json.Compact(&gotHeader, got.Header)); err != nil {
 				t.Fatal(err)
 			}
-			if got.Type != want.Type || got.ID != want.ID || string(got.Header) != header.String() || !bytes.Equal(got.Body, body) {
+			if got.Type != want.Type || got.ID != want.ID || gotHeader.String() != header.String() || !bytes.Equal(got.Body, body) {
 				t.Errorf("read %+v, want %+v", got, want)
 			}
 			again, err := got.Append(nil)
@@ -178,5 +185,6 @@ func FuzzReadFrame(f *testing.F) {
 			t.Errorf("read %q as %+v, which encodes as %q, %v", used, frame, again, err)
 		}
 		_, _ = decodeResponse(frame)
+		_, _ = decodePredicted(frame)
 	})
 }

@@ -17,12 +17,12 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/python"
 )
 
-// Config says what to run. App and Script are required.
+// Config says what to run. App is required, and Script or ModelDir.
 type Config struct {
 	Python   string    // interpreter; "python3" when empty
 	Package  string    // folder that contains ridgeline_worker; unpacked into the user's cache when empty
 	App      string    // folder of the project's code, the working folder
-	Script   string    // the scoring script, relative to App
+	Script   string    // the scoring script, relative to App; empty: the model in ModelDir has none
 	ModelDir string    // AZUREML_MODEL_DIR
 	Env      []string  // KEY=value, the whole environment; that of this process when nil
 	Log      io.Writer // takes what the model prints; os.Stderr when nil

@@ -5,19 +5,38 @@ import (
 	"fmt"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 )
 
 // protocol is the version of what the frames' headers mean.
-const protocol = 1
+const protocol = 2
 
-// Hello is what a worker says once its script's init() has returned.
+// Hello is what a worker says once its model is loaded, or its script's init()
+// has returned.
 type Hello struct {
 	Protocol int     `json:"protocol"`
 	Python   string  `json:"python"` // the interpreter's version
 	PID      int     `json:"pid"`
 	Seconds  float64 `json:"seconds"` // import and init() together
-	Headers  bool    `json:"headers"` // run() takes request_headers
-	Schema   bool    `json:"schema"`  // run() is decorated with @input_schema
+	Model
+}
+
+// The kinds of models.
+const (
+	KindScript = "script" // init() and run(); takes requests as they came (Request)
+	KindModel  = "model"  // takes tensors (tensor.Batch)
+)
+
+// A Model is what a worker says of what it runs.
+type Model struct {
+	Kind      string            `json:"kind"`
+	Framework string            `json:"framework"`           // of a model: "sklearn", "xgboost", "onnx"…
+	Signature *tensor.Signature `json:"signature,omitempty"` // nil when it is not known
+	Joins     bool              `json:"joins"`               // requests may be answered together: their rows are independent
+	Headers   bool              `json:"headers"`             // run() takes request_headers
+	Schema    bool              `json:"schema"`              // run() is decorated with @input_schema
+	Raw       bool              `json:"raw"`                 // run() is decorated with @rawhttp
+	OpenAPI   json.RawMessage   `json:"openapi,omitempty"`   // of a script with schemas: its documents by version, see score/azureml
 }
 
 // A Request is one call of run(). Headers are only sent to a worker whose
@@ -59,9 +78,9 @@ type responseHeader struct {
 
 // A StartError tells why a worker never became ready.
 type StartError struct {
-	Stage     string // "process": it could not be run, or died without a word; "import", "init"; "timeout"
+	Stage     string // "process": it could not be run, or died without a word; "import", "init" of a script; "load" of a model; "timeout"
 	Message   string // one line
-	Traceback string // what the interpreter said, when Stage is import or init
+	Traceback string // what the interpreter said, when it is import, init or load
 	Output    []string
 }
 
@@ -70,6 +89,8 @@ func (e *StartError) Error() string {
 	switch e.Stage {
 	case "import":
 		return "the scoring script could not be loaded: " + e.Message
+	case "load":
+		return "the model could not be loaded: " + e.Message
 	case "init":
 		return "init() of the scoring script failed: " + e.Message
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 )
 
 // A Worker is one Python process that has become ready. All methods may be
@@ -31,7 +32,7 @@ type Worker struct {
 
 	mu      sync.Mutex
 	lastID  uint64
-	pending map[uint64]chan Response
+	pending map[uint64]chan Frame
 	broken  error // why no request can be taken any more; the process may still be ending
 }
 
@@ -43,7 +44,7 @@ func Start(ctx context.Context, c Config) (*Worker, error) {
 	if err != nil {
 		return nil, &StartError{Stage: "process", Message: err.Error()}
 	}
-	w := &Worker{process: p, done: make(chan struct{}), pending: map[uint64]chan Response{}}
+	w := &Worker{process: p, done: make(chan struct{}), pending: map[uint64]chan Frame{}}
 	stop := context.AfterFunc(ctx, func() { p.signal(syscall.SIGABRT); p.conn.Close() })
 	go func() {
 		// What the model forked may hold the channel open beyond the worker's end.
@@ -121,22 +122,39 @@ func (w *Worker) Healthy() bool {
 // safe to send it to another worker.
 var ErrNotSent = errors.New("not sent")
 
-// Score sends one request and waits for its answer. Requests may overlap; the
-// worker runs them in the order of their arrival.
+// Score sends one request to a script and waits for its answer. Requests may
+// overlap; the worker runs them in the order of their arrival.
 //
 // When the process ends first, the error is Unavailable and says how it ended
 // (errors.Is ErrNotSent when the request never left). When ctx ends first, it is
 // ctx's error: run() goes on, and its answer is dropped. Only Abort or Kill
 // stops it.
 func (w *Worker) Score(ctx context.Context, r Request) (Response, error) {
-	if err := ctx.Err(); err != nil {
+	f, err := w.ask(ctx, func(id uint64) (Frame, error) { return encodeRequest(id, r, w.hello) })
+	if err != nil {
 		return Response{}, err
 	}
-	answer := make(chan Response, 1)
+	return decodeResponse(f)
+}
+
+// Predict sends tensors to a model and waits for its answer, as Score does.
+func (w *Worker) Predict(ctx context.Context, b tensor.Batch) (Predicted, error) {
+	f, err := w.ask(ctx, func(id uint64) (Frame, error) { return encodePredict(id, []tensor.Batch{b}) })
+	if err != nil {
+		return Predicted{}, err
+	}
+	return decodePredicted(f)
+}
+
+func (w *Worker) ask(ctx context.Context, encode func(id uint64) (Frame, error)) (Frame, error) {
+	if err := ctx.Err(); err != nil {
+		return Frame{}, err
+	}
+	answer := make(chan Frame, 1)
 	w.mu.Lock()
 	if w.broken != nil {
 		w.mu.Unlock()
-		return Response{}, w.notSent()
+		return Frame{}, w.notSent()
 	}
 	w.lastID++
 	id := w.lastID
@@ -148,31 +166,31 @@ func (w *Worker) Score(ctx context.Context, r Request) (Response, error) {
 		w.mu.Unlock()
 	}()
 
-	f, err := encodeRequest(id, r, w.hello)
+	f, err := encode(id)
 	if err != nil {
-		return Response{}, err
+		return Frame{}, err
 	}
 	prefix, err := f.appendPrefix(make([]byte, 0, framePrefix+len(f.Header)))
 	if err != nil {
-		return Response{}, ridgeline.Errorf(ridgeline.Invalid, "request too large for a worker: %w", err)
+		return Frame{}, ridgeline.Errorf(ridgeline.Invalid, "request too large for a worker: %w", err)
 	}
 	if err := w.write(ctx, net.Buffers{append(prefix, f.Header...), f.Body}); err != nil {
 		if ctx.Err() != nil {
-			return Response{}, ctx.Err()
+			return Frame{}, ctx.Err()
 		}
-		return Response{}, w.notSent()
+		return Frame{}, w.notSent()
 	}
 	select {
-	case response := <-answer:
-		return response, nil
+	case f := <-answer:
+		return f, nil
 	case <-ctx.Done():
-		return Response{}, ctx.Err()
+		return Frame{}, ctx.Err()
 	case <-w.done:
 		select {
-		case response := <-answer: // it was answered before the end
-			return response, nil
+		case f := <-answer: // it was answered before the end
+			return f, nil
 		default:
-			return Response{}, w.err
+			return Frame{}, w.err
 		}
 	}
 }
@@ -200,12 +218,8 @@ func (w *Worker) notSent() error {
 func (w *Worker) read(stream *bufio.Reader) {
 	for {
 		f, err := ReadFrame(stream)
-		if err == nil && f.Type != FrameResponse {
-			err = fmt.Errorf("the worker sent a frame of type %d instead of a response", f.Type)
-		}
-		var response Response
-		if err == nil {
-			response, err = decodeResponse(f)
+		if err == nil && f.Type != FrameResponse && f.Type != FramePredicted {
+			err = fmt.Errorf("the worker sent a frame of type %d instead of an answer", f.Type)
 		}
 		if err != nil {
 			w.breakOff(err)
@@ -217,7 +231,7 @@ func (w *Worker) read(stream *bufio.Reader) {
 		delete(w.pending, f.ID) // a second answer must not block
 		w.mu.Unlock()
 		if answer != nil { // nobody waits any more when its context ended
-			answer <- response
+			answer <- f
 		}
 	}
 }

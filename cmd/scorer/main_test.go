@@ -51,7 +51,7 @@ func scorer(t *testing.T, script string, args ...string) (*exec.Cmd, string) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "SCORER_TEST_MAIN=1", "RIDGELINE_APP="+dir, "RIDGELINE_WORKER_PATH="+worker, "RIDGELINE_LISTEN=unix://"+dir+"/s.sock", "RIDGELINE_DRAIN_MS=50")
+	cmd.Env = append(os.Environ(), "SCORER_TEST_MAIN=1", "RIDGELINE_APP="+dir, "RIDGELINE_SCORE=score.py", "RIDGELINE_WORKER_PATH="+worker, "RIDGELINE_LISTEN=unix://"+dir+"/s.sock", "RIDGELINE_DRAIN_MS=50")
 	return cmd, dir
 }
 

@@ -47,7 +47,7 @@ var arrows = map[string][]string{
 	"python":            {},
 	"registry":          {},
 	"release":           {"blob", "flow", "host", "project", "store"},
-	"score":             {"score/exchange", "worker"},
+	"score":             {"score/exchange", "score/tensor", "worker"},
 	"score/azureml":     {"score/exchange", "worker"},
 	"score/exchange":    {"score/tensor"},
 	"score/serve":       {"score", "score/azureml", "score/exchange", "worker"},
@@ -56,7 +56,7 @@ var arrows = map[string][]string{
 	"store":             {},
 	"trigger":           {"pipeline", "project", "store", "vault"},
 	"vault":             {},
-	"worker":            {"python"},
+	"worker":            {"python", "score/tensor"},
 }
 
 // everywhere marks a library that is light enough to need no door.

@@ -16,6 +16,8 @@ HELLO = 1  # worker: init() has returned. id 0
 FAILED = 2  # worker: import or init() failed, exit code 3 follows. id 0
 REQUEST = 3  # scorer
 RESPONSE = 4  # worker: the answer to the request of the same id
+PREDICT = 5  # scorer: tensors for a model, see batch.py
+PREDICTED = 6  # worker: the answer to the frame of the same id
 
 _PREFIX = struct.Struct(">IBQI")
 _AFTER_LENGTH = _PREFIX.size - 4  # what the length counts besides header and body
@@ -30,11 +32,13 @@ class Frame(NamedTuple):
     type: int
     id: int
     header: dict[str, Any]
-    body: bytes
+    body: bytes | memoryview  # of PREDICT and PREDICTED: writable, so that arrays made of it are
 
 
-def encode(type_: int, id_: int, header: dict[str, Any], body: bytes = b"") -> bytes:
+def encode(type_: int, id_: int, header: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode() if header else b"{}"
+    if type_ >= PREDICT:  # so that the body's blocks are aligned within what a reader gets in one piece
+        text += b" " * (-len(text) & 7)
     length = _AFTER_LENGTH + len(text) + len(body)
     if length > LIMIT:
         raise FrameError(f"a frame holds at most {LIMIT} bytes, this one would have {length}")
@@ -54,15 +58,41 @@ def read(stream: BinaryIO) -> Frame | None:
         raise FrameError(f"impossible frame length {length}")
     if header_length > rest:
         raise FrameError(f"header of {header_length} bytes in a frame with {rest} left")
-    if not HELLO <= type_ <= RESPONSE:
+    if not HELLO <= type_ <= PREDICTED:
         raise FrameError(f"unknown frame type {type_}")
-    data = stream.read(rest)
-    if len(data) < rest:
-        raise FrameError("the stream ended within a frame")
+    if type_ >= PREDICT:
+        data: bytes | memoryview = memoryview(_exactly(stream, rest))
+        header = _header(bytes(data[:header_length]))
+    else:
+        data = stream.read(rest)
+        if len(data) < rest:
+            raise FrameError("the stream ended within a frame")
+        header = _header(data[:header_length])
+    return Frame(type_, id_, header, data[header_length:])
+
+
+_TRUSTED = 1 << 20  # a larger length is not believed before the bytes have come
+
+
+def _exactly(stream: BinaryIO, n: int) -> bytearray:
+    data = bytearray(min(n, _TRUSTED))
+    have = 0
+    while have < n:
+        if have == len(data):
+            data += bytes(min(n - have, have))
+        with memoryview(data) as view:
+            got = stream.readinto(view[have:])  # type: ignore[attr-defined]
+        if not got:
+            raise FrameError("the stream ended within a frame")
+        have += got
+    return data
+
+
+def _header(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(data[:header_length])
+        header = json.loads(text)
     except (ValueError, RecursionError) as e:
         raise FrameError(f"the frame's header is not JSON: {e}") from None
     if not isinstance(header, dict):
         raise FrameError("the frame's header is not a JSON object")
-    return Frame(type_, id_, header, data[header_length:])
+    return header

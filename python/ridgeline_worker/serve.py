@@ -1,6 +1,6 @@
-"""The worker's life: load the script, init(), say hello, answer requests until the channel ends.
+"""The worker's life: load the script or the model, say hello, answer frames until the channel ends.
 
-Exit code 0 when the scorer closed the channel, 3 when import or init() failed.
+Exit code 0 when the scorer closed the channel, 3 when it could not be loaded.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from . import answers, azureml, frames
+from . import answers, azureml, batch, frames
 from .arguments import BadRequest, arguments
 from .script import ContractError, Script, load
 
-PROTOCOL = 1
+PROTOCOL = 2
 INIT_FAILED = 3
 
 
@@ -33,11 +33,18 @@ def main() -> int:
     app = Path(os.environ.get("AML_APP_ROOT") or os.getcwd()).resolve()
     os.chdir(app)
     started = time.perf_counter()
+    stage = "import"
     try:
-        stage = "import"
-        script = load(app, os.environ["AZUREML_ENTRY_SCRIPT"])
-        stage = "init"
-        script.init()
+        entry = os.environ.get("AZUREML_ENTRY_SCRIPT", "")
+        runs: Runs
+        if entry:
+            script = load(app, entry)
+            stage = "init"
+            script.init()
+            runs = ScriptRuns(script)
+        else:
+            stage = "load"
+            runs = ModelRuns(app)
     except BaseException as e:  # sys.exit() in a script is a failure like any other
         text = describe(e)
         log(text)
@@ -49,12 +56,11 @@ def main() -> int:
         "python": platform.python_version(),
         "pid": os.getpid(),
         "seconds": round(time.perf_counter() - started, 6),
-        "headers": script.wants_headers,
-        "schema": script.by_name,
+        **runs.hello(),
     }
     channel.sendall(frames.encode(frames.HELLO, 0, hello))
     with channel.makefile("rb", buffering=1 << 16) as stream:
-        answer_all(script, stream, channel)
+        answer_all(runs, stream, channel)
     return 0
 
 
@@ -72,19 +78,45 @@ def prepare_process() -> None:
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
-def answer_all(script: Script, stream: BinaryIO, channel: socket.socket) -> None:
+class Runs(Protocol):
+    """What is behind the channel: a script or a model."""
+
+    takes: int  # the type of frame that it is asked with
+
+    def hello(self) -> dict[str, Any]:
+        """What to say of it, see worker.Model on the Go side."""
+
+    def answer(self, request: frames.Frame) -> bytes:
+        """The frame that answers it. Nothing is raised but what ends the worker."""
+
+
+def answer_all(runs: Runs, stream: BinaryIO, channel: socket.socket) -> None:
     while True:
         request = frames.read(stream)
         if request is None:
             return
-        if request.type != frames.REQUEST:
-            raise frames.FrameError(f"expected a request, got a frame of type {request.type}")
-        header, body = answer_one(script, request)
+        if request.type != runs.takes:
+            raise frames.FrameError(f"expected a frame of type {runs.takes}, got one of type {request.type}")
+        channel.sendall(runs.answer(request))
+
+
+class ScriptRuns:
+    """Runs a scoring script, one call of run() per request."""
+
+    takes = frames.REQUEST
+
+    def __init__(self, script: Script):
+        self.script = script
+
+    def hello(self) -> dict[str, Any]:
+        return {"kind": "script", "headers": self.script.wants_headers, "schema": self.script.by_name}
+
+    def answer(self, request: frames.Frame) -> bytes:
+        header, body = answer_one(self.script, request)
         try:
-            frame = frames.encode(frames.RESPONSE, request.id, header, body)
+            return frames.encode(frames.RESPONSE, request.id, header, body)
         except frames.FrameError as e:
-            frame = frames.encode(frames.RESPONSE, request.id, *answers.refusal(500, answers.INTERNAL, str(e)))
-        channel.sendall(frame)
+            return frames.encode(frames.RESPONSE, request.id, *answers.refusal(500, answers.INTERNAL, str(e)))
 
 
 def answer_one(script: Script, request: frames.Frame) -> answers.Answer:
@@ -108,6 +140,52 @@ def answer_one(script: Script, request: frames.Frame) -> answers.Answer:
     except BaseException as e:
         log(describe(e))
         return answers.refusal(500, answers.INTERNAL, one_line(e))
+
+
+class ModelRuns:
+    """Runs a model without a script, one call of predict() per frame."""
+
+    takes = frames.PREDICT
+
+    def __init__(self, app: Path):
+        from . import models  # noqa: PLC0415  a script's worker has no use for the adapters
+
+        if str(app) not in sys.path:  # code that a model was saved with by reference
+            sys.path.insert(0, str(app))
+        self.model = models.load(os.environ.get("AZUREML_MODEL_DIR", ""))
+
+    def hello(self) -> dict[str, Any]:
+        return {
+            "kind": "model",
+            "framework": self.model.framework,
+            "signature": self.model.signature,
+            "joins": getattr(self.model, "joins", True),
+        }
+
+    def answer(self, request: frames.Frame) -> bytes:
+        header, body = self.predict(request)
+        try:
+            return frames.encode(frames.PREDICTED, request.id, header, body)
+        except frames.FrameError as e:
+            return frames.encode(frames.PREDICTED, request.id, {"reason": "unusable", "error": str(e)})
+
+    def predict(self, request: frames.Frame) -> tuple[dict[str, Any], bytes]:
+        started = time.perf_counter()
+        try:
+            given = batch.decode(request.header, request.body)
+            output = self.model.predict(given)
+            ms = (time.perf_counter() - started) * 1e3
+            header, body = batch.encode(output)
+        except batch.Invalid as e:
+            return {"reason": "invalid", "error": str(e), "field": e.field}, b""
+        except batch.Unusable as e:
+            log(str(e))
+            return {"reason": "unusable", "error": str(e)}, b""
+        except BaseException as e:
+            log(describe(e))
+            return {"reason": "raised", "error": one_line(e)}, b""
+        header["ms"] = ms
+        return header, body
 
 
 def one_line(e: BaseException) -> str:

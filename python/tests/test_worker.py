@@ -16,7 +16,7 @@ def body(answer):
 def test_hello_answers_and_clean_end(worker):
     w = worker(ECHO)
     assert w.first.type == frames.HELLO
-    assert w.first.header["protocol"] == 1
+    assert w.first.header["protocol"] == 2
     header, text = w.ask("héé".encode())
     assert header["status"] == 200 and header["ms"] >= 0
     assert json.loads(text) == "héé"

@@ -50,7 +50,7 @@ func set[T comparable](field *T, value T) {
 // ConfigFromEnv reads the configuration from environment variables:
 //
 //	RIDGELINE_APP               folder of the project's code (/app)
-//	RIDGELINE_SCORE             scoring script, relative to it (score.py)
+//	RIDGELINE_SCORE             scoring script, relative to it; without one, the model itself answers
 //	AZUREML_MODEL_DIR           folder of the model; handed on to the script
 //	RIDGELINE_PYTHON            interpreter (python3)
 //	RIDGELINE_WORKER_PATH       folder that contains ridgeline_worker (an unpacked copy in the user's cache)
@@ -75,7 +75,7 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 				Python:   getenv("RIDGELINE_PYTHON"),
 				Package:  getenv("RIDGELINE_WORKER_PATH"),
 				App:      e.text("RIDGELINE_APP", "/app"),
-				Script:   e.text("RIDGELINE_SCORE", "score.py"),
+				Script:   getenv("RIDGELINE_SCORE"),
 				ModelDir: getenv("AZUREML_MODEL_DIR"),
 			},
 			Workers:      int(e.number("RIDGELINE_WORKERS", 1000)),
@@ -101,6 +101,9 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 		if _, _, err := parseListen(c.Listen); err != nil {
 			e.mistakes = append(e.mistakes, err)
 		}
+	}
+	if c.Worker.Script == "" && c.Worker.ModelDir == "" {
+		e.mistakes = append(e.mistakes, errors.New("there is nothing to serve: set RIDGELINE_SCORE to a scoring script of RIDGELINE_APP, or AZUREML_MODEL_DIR to the folder of a model"))
 	}
 	// A folder that is not there would otherwise show only in the script.
 	if dir := c.Worker.ModelDir; dir != "" {
