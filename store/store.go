@@ -10,16 +10,14 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+	"github.com/ridgeline-mlops/ridgeline/store/sqldb"
 )
 
 //go:embed migrations/*.sql
@@ -33,22 +31,10 @@ var embedded embed.FS
 // whoever calls may have died before it learned that the first one worked.
 // What is not there is NotFound; what contradicts what is there is Conflict.
 type Store struct {
-	db    database
+	db    *sqldb.DB
 	log   *slog.Logger
 	tx    sqlq.Querier // the surrounding transaction; nil outside one
 	stamp *stamp       // of the events this server writes
-}
-
-// A database is one of the two: a way to read, and a way to write.
-type database interface {
-	// reader answers queries outside a transaction.
-	reader() sqlq.Querier
-	// write runs fn in one transaction, and again when the database asks for
-	// a repetition. It commits when fn returns nil.
-	write(ctx context.Context, fn func(q sqlq.Querier) error) error
-	// lockMigrations makes q's transaction the only one that migrates.
-	lockMigrations(ctx context.Context, q sqlq.Querier) error
-	close() error
 }
 
 // Open opens the metadata at url, brings its tables up to date, and fails when
@@ -66,22 +52,9 @@ func open(ctx context.Context, url string, log *slog.Logger, migrations fs.FS) (
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	var db database
-	var err error
-	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
-	case "sqlite":
-		db, err = openSQLite(ctx, rest)
-	case "postgres", "postgresql":
-		db, err = openPostgres(ctx, url)
-	default:
-		// The address may hold a password: name only its scheme.
-		err = ridgeline.Errorf(ridgeline.Invalid, "database address with scheme %q: use sqlite:/path/app.db or postgres://user@host/name", scheme)
-	}
+	db, err := sqldb.Open(ctx, url, sqldb.Options{Migrations: migrations, Log: log})
 	if err != nil {
 		return nil, err
-	}
-	if err := migrate(ctx, db, migrations, log); err != nil {
-		return nil, errors.Join(err, db.close())
 	}
 	return &Store{db: db, log: log, stamp: &stamp{}}, nil
 }
@@ -89,24 +62,14 @@ func open(ctx context.Context, url string, log *slog.Logger, migrations fs.FS) (
 // SQLite is the one writing connection, to be shared with the flow engine; nil
 // on PostgreSQL. Inside a transaction on it, touch nothing but the
 // transaction: a second use of the connection would wait for itself.
-func (s *Store) SQLite() *sql.DB {
-	if db, ok := s.db.(*sqliteDB); ok {
-		return db.writer
-	}
-	return nil
-}
+func (s *Store) SQLite() *sql.DB { return s.db.SQLite() }
 
 // Postgres is the pool, to be shared with the flow engine; nil on SQLite.
-func (s *Store) Postgres() *pgxpool.Pool {
-	if db, ok := s.db.(*postgresDB); ok {
-		return db.pool
-	}
-	return nil
-}
+func (s *Store) Postgres() *pgxpool.Pool { return s.db.Postgres() }
 
 // Close closes the database. It is harmless when the flow engine has closed
 // the shared connection already, and harmless twice.
-func (s *Store) Close() error { return s.db.close() }
+func (s *Store) Close() error { return s.db.Close() }
 
 // With is the same store inside somebody else's transaction: reads and writes
 // go to q, and last only if q's owner commits. After an error from a write,
@@ -123,7 +86,7 @@ func (s *Store) InTx(ctx context.Context, fn func(tx *Store) error) error {
 	if s.tx != nil {
 		return fn(s)
 	}
-	return s.db.write(ctx, func(q sqlq.Querier) error { return fn(s.With(q)) })
+	return s.db.Write(ctx, func(q sqlq.Querier) error { return fn(s.With(q)) })
 }
 
 // q is where this store's statements go: the transaction, else the readers.
@@ -131,5 +94,5 @@ func (s *Store) q() sqlq.Querier {
 	if s.tx != nil {
 		return s.tx
 	}
-	return encoding{s.db.reader()}
+	return encoding{s.db.Reader()}
 }

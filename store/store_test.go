@@ -15,6 +15,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/pgtest"
+	"github.com/ridgeline-mlops/ridgeline/store/sqldb"
 )
 
 func TestMain(m *testing.M) {
@@ -213,7 +214,7 @@ func inForeignTx(t *testing.T, s *Store, commit bool, fn func(tx *Store)) {
 	if db := s.SQLite(); db != nil {
 		tx := must(db.BeginTx(ctx, nil))(t)
 		defer tx.Rollback()
-		fn(s.With(sqlQuerier{tx}))
+		fn(s.With(sqldb.InSQL(tx)))
 		if commit {
 			ok(t, tx.Commit())
 		}
@@ -221,7 +222,7 @@ func inForeignTx(t *testing.T, s *Store, commit bool, fn func(tx *Store)) {
 	}
 	tx := must(s.Postgres().Begin(ctx))(t)
 	defer tx.Rollback(ctx)
-	fn(s.With(pgxQuerier{tx}))
+	fn(s.With(sqldb.InPGX(tx)))
 	if commit {
 		ok(t, tx.Commit(ctx))
 	}
@@ -356,7 +357,7 @@ func TestOpen_SQLiteFile(t *testing.T) {
 		ok(t, s.SQLite().QueryRowContext(ctx, query).Scan(&got))
 		same(t, got, want)
 	}
-	if _, err := s.db.reader().Exec(ctx, `DELETE FROM projects`); err == nil {
+	if _, err := s.db.Reader().Exec(ctx, `DELETE FROM projects`); err == nil {
 		t.Error("a reading connection wrote")
 	}
 	same(t, s.SQLite().Stats().MaxOpenConnections, 1)

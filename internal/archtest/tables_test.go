@@ -53,7 +53,8 @@ var arrows = map[string][]string{
 	"score/serve":       {"score", "score/azureml", "score/exchange", "worker"},
 	"score/tensor":      {},
 	"server":            {"api", "auth", "host"},
-	"store":             {},
+	"store":             {"store/sqldb"},
+	"store/sqldb":       {},
 	"trigger":           {"pipeline", "project", "store", "vault"},
 	"vault":             {},
 	"worker":            {"python", "score/tensor"},
@@ -67,7 +68,7 @@ var everywhere = []string{"*"}
 // import from outside the standard library needs a line, so that a new
 // dependency is seen here (and in docs/dependencies.md) before it spreads.
 var doors = map[string][]string{
-	"database/sql":                             {"data", "flow", "store"},
+	"database/sql":                             {"data", "flow", "store", "store/sqldb"},
 	"github.com/BurntSushi/toml":               {"pyenv"},
 	"github.com/bmatcuk/doublestar":            {"blob", "project"},
 	"github.com/Azure/azure-sdk-for-go":        {"blob", "internal/cloudtest"},
@@ -79,7 +80,7 @@ var doors = map[string][]string{
 	"github.com/duckdb/duckdb-go":              {"data"},
 	"github.com/expr-lang/expr":                {"project"},
 	"github.com/google/go-containerregistry":   {"image"},
-	"github.com/jackc/pgx/v5":                  {"flow", "internal/pgtest", "store"},
+	"github.com/jackc/pgx/v5":                  {"flow", "internal/pgtest", "store", "store/sqldb"},
 	"github.com/klauspost/compress":            {"image"},
 	"github.com/netresearch/go-cron":           {"project"},
 	"github.com/prometheus/client_golang":      {"server"},
@@ -91,5 +92,5 @@ var doors = map[string][]string{
 	"golang.org/x/sys":                         everywhere,
 	"golang.org/x/term":                        {"cmd/ridgeline"},
 	"gonum.org/v1/gonum":                       {"gate"},
-	"modernc.org/sqlite":                       {"store"},
+	"modernc.org/sqlite":                       {"store/sqldb"},
 }

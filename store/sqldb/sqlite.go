@@ -1,4 +1,4 @@
-package store
+package sqldb
 
 import (
 	"context"
@@ -27,7 +27,8 @@ const (
 )
 
 type sqliteDB struct {
-	writer, readers *sql.DB
+	writer, readers  *sql.DB
+	writing, reading statements
 }
 
 func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
@@ -67,7 +68,12 @@ func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	return db, nil
 }
 
-func (db *sqliteDB) reader() sqlq.Querier { return sqlQuerier{db.readers} }
+func (db *sqliteDB) reader() sqlq.Querier {
+	if db.reading.keep {
+		return &preparedReader{db}
+	}
+	return sqlQuerier{db.readers}
+}
 
 func (db *sqliteDB) write(ctx context.Context, fn func(sqlq.Querier) error) error {
 	tx, err := db.writer.BeginTx(ctx, nil)
@@ -75,12 +81,17 @@ func (db *sqliteDB) write(ctx context.Context, fn func(sqlq.Querier) error) erro
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
 	defer tx.Rollback() // does nothing once committed; otherwise the cause is already being returned
-	if err := fn(sqlQuerier{tx}); err != nil {
+	q := sqlq.Querier(sqlQuerier{tx})
+	if db.writing.keep {
+		q = &preparedWriter{tx: tx, known: &db.writing}
+	}
+	if err := fn(q); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	db.writing.prepare(ctx, db.writer)
 	return nil
 }
 
@@ -88,11 +99,19 @@ func (db *sqliteDB) write(ctx context.Context, fn func(sqlq.Querier) error) erro
 // immediate, so only one is open in all processes together.
 func (db *sqliteDB) lockMigrations(context.Context, sqlq.Querier) error { return nil }
 
+// dialect uncovers the words for SQLite.
+func (db *sqliteDB) dialect(text string) string { return onlySQLite.ReplaceAllString(text, "$1") }
+
 func (db *sqliteDB) close() error {
+	db.reading.close()
+	db.writing.close()
 	// Readers first: the last connection to close folds the log into the
 	// file, and only the writer may.
 	return errors.Join(db.readers.Close(), db.writer.Close())
 }
+
+// InSQL is a transaction that somebody else began, as a Querier.
+func InSQL(tx *sql.Tx) sqlq.Querier { return sqlQuerier{tx} }
 
 // sqlQuerier lends a *sql.DB or a *sql.Tx as a Querier.
 type sqlQuerier struct {

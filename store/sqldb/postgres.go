@@ -1,4 +1,4 @@
-package store
+package sqldb
 
 import (
 	"context"
@@ -25,13 +25,16 @@ const (
 
 type postgresDB struct{ pool *pgxpool.Pool }
 
-func openPostgres(ctx context.Context, url string) (*postgresDB, error) {
+func openPostgres(ctx context.Context, url, schema string) (*postgresDB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, ridgeline.Errorf(ridgeline.Invalid, "database address: %w", err)
 	}
 	if !strings.Contains(url, "pool_max_conns") {
 		config.MaxConns = postgresConnections
+	}
+	if schema != "" {
+		config.ConnConfig.RuntimeParams["search_path"] = schema
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -41,13 +44,29 @@ func openPostgres(ctx context.Context, url string) (*postgresDB, error) {
 		pool.Close()
 		return nil, ridgeline.Errorf(ridgeline.Unavailable, "PostgreSQL does not answer: %w", err)
 	}
-	return &postgresDB{pool: pool}, nil
+	if schema == "" {
+		return &postgresDB{pool: pool}, nil
+	}
+	db := &postgresDB{pool: pool}
+	err = db.write(ctx, func(q sqlq.Querier) error {
+		// Two programs that make one schema at once would trip over each other.
+		if err := db.lockMigrations(ctx, q); err != nil {
+			return err
+		}
+		_, err := q.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
+		return err
+	})
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("make the schema %s: %w", schema, err)
+	}
+	return db, nil
 }
 
 func (db *postgresDB) reader() sqlq.Querier { return pgxQuerier{db.pool} }
 
 // write runs at read committed, PostgreSQL's default and the flow engine's:
-// the store takes the row lock first (see lock) and reads afterwards.
+// whoever has to decide by what is there takes the row's lock first.
 func (db *postgresDB) write(ctx context.Context, fn func(sqlq.Querier) error) error {
 	var err error
 	for range postgresTries {
@@ -71,10 +90,16 @@ func (db *postgresDB) lockMigrations(ctx context.Context, q sqlq.Querier) error 
 	return err
 }
 
+// dialect leaves what is for SQLite alone a comment.
+func (db *postgresDB) dialect(text string) string { return text }
+
 func (db *postgresDB) close() error {
 	db.pool.Close()
 	return nil
 }
+
+// InPGX is a transaction that somebody else began, as a Querier.
+func InPGX(tx pgx.Tx) sqlq.Querier { return pgxQuerier{tx} }
 
 // pgxQuerier lends a pool or a transaction as a Querier.
 type pgxQuerier struct {

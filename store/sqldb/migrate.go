@@ -1,4 +1,4 @@
-package store
+package sqldb
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ type migration struct{ name, sha256, text string }
 // database does not have yet, each in a transaction of its own. It fails, and
 // changes nothing further, when the recorded ones are not the beginning of
 // that list: an edited file, or a database that a newer program has changed.
-func migrate(ctx context.Context, db database, files fs.FS, log *slog.Logger) error {
+func migrate(ctx context.Context, db engine, files fs.FS, log *slog.Logger) error {
 	all, err := migrations(files)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func migrate(ctx context.Context, db database, files fs.FS, log *slog.Logger) er
 
 // migrateOne checks what is recorded and applies the first migration that is
 // not; it returns that one's name, empty when there was none left.
-func migrateOne(ctx context.Context, db database, q sqlq.Querier, all []migration) (string, error) {
+func migrateOne(ctx context.Context, db engine, q sqlq.Querier, all []migration) (string, error) {
 	// Another server may be migrating too: look again under the lock each time.
 	if err := db.lockMigrations(ctx, q); err != nil {
 		return "", fmt.Errorf("lock the migrations: %w", err)
@@ -91,7 +91,7 @@ func migrateOne(ctx context.Context, db database, q sqlq.Querier, all []migratio
 	if next == nil {
 		return "", nil
 	}
-	if _, err := q.Exec(ctx, next.text); err != nil {
+	if _, err := q.Exec(ctx, db.dialect(next.text)); err != nil {
 		return "", fmt.Errorf("apply migration %s: %w", next.name, err)
 	}
 	const record = `INSERT INTO ridgeline_migrations (name, sha256, applied) VALUES ($1, $2, $3)`
