@@ -1,7 +1,8 @@
 """Turns what run() returned into a response: a header for the frame and the body.
 
 The header has: status; failed, when the script is to blame; ms, how long run() took, when it returned;
-error, one line for people who read logs and reports; headers, a list of pairs, when run() chose them.
+error, one line for people who read logs and reports; headers, a list of pairs, when run() returned the
+response itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import json
 import sys
 from typing import Any
+
+from .rawhttp import AMLResponse
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -37,13 +40,12 @@ _encoder = json.JSONEncoder(allow_nan=False, default=_convert)
 
 def answer(value: Any, ms: float) -> Answer:
     header: dict[str, Any] = {"status": 200, "ms": ms}
-    response = _flask_response(value)
-    if response is not None:
-        header["status"] = response.status_code
-        header["headers"] = [[k, v] for k, v in response.headers.items()]
-        if response.status_code >= 500:
+    if _is_response(value):
+        header["status"] = value.status_code
+        header["headers"] = [[k, str(v)] for k, v in value.headers.items()]
+        if value.status_code >= 500:
             header["failed"] = True
-        return header, response.get_data()
+        return header, value.get_data()
     if value is None:
         return header, b"{}"
     try:
@@ -63,7 +65,7 @@ def refusal(status: int, message: str, error: str = "", failed: bool = False) ->
     return header, json.dumps({"message": message}).encode()
 
 
-def _flask_response(value: Any) -> Any:
-    # AMLResponse is a flask.Response is one of werkzeug's: a script that returns one has imported it.
+def _is_response(value: Any) -> bool:
+    # Azure's AMLResponse is a flask.Response is one of werkzeug's: a script that returns one has imported it.
     werkzeug = sys.modules.get("werkzeug.wrappers")
-    return value if werkzeug is not None and isinstance(value, werkzeug.Response) else None
+    return isinstance(value, AMLResponse) or (werkzeug is not None and isinstance(value, werkzeug.Response))

@@ -1,8 +1,8 @@
-"""Stands in for azureml.core.model.Model.get_model_path where azureml-core is not installed.
+"""Stands in for the little that scoring scripts use of Azure's packages, where they are not installed:
+azureml.core.model.Model.get_model_path, and what run() needs to take and give raw HTTP.
 
-Scoring scripts written for Azure ML find their model by this one call. The finder is the last on
-sys.meta_path, so it is asked only for what the environment does not have; nothing is made before a
-script imports it.
+The finder is the last on sys.meta_path, so it is asked only for what the environment does not have;
+nothing is made before a script imports it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
+
+from . import rawhttp
 
 
 class Model:
@@ -41,21 +44,38 @@ class Model:
         return str(entries[0] if len(entries) == 1 else folder)
 
 
+_MODEL = {"Model": Model}
+_RAW_REQUEST = {"rawhttp": rawhttp.rawhttp, "AMLRequest": rawhttp.Request}
+_RAW_RESPONSE = {"AMLResponse": rawhttp.AMLResponse}
+
+
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    packages = ("azureml", "azureml.core", "azureml.core.model")
+    modules: ClassVar[dict[str, dict[str, object]]] = {
+        "azureml": {},
+        "azureml.core": _MODEL,
+        "azureml.core.model": _MODEL,
+        "azureml.contrib": {},
+        "azureml.contrib.services": {},
+        "azureml.contrib.services.aml_request": _RAW_REQUEST,
+        "azureml.contrib.services.aml_response": _RAW_RESPONSE,
+        "azureml_inference_server_http": {},
+        "azureml_inference_server_http.api": {},
+        "azureml_inference_server_http.api.aml_request": _RAW_REQUEST,
+        "azureml_inference_server_http.api.aml_response": _RAW_RESPONSE,
+    }
 
     def find_spec(self, name, path=None, target=None):
-        if name not in self.packages:
+        if name not in self.modules:
             return None
-        return importlib.machinery.ModuleSpec(name, self, is_package=name != self.packages[-1])
+        package = any(other.startswith(name + ".") for other in self.modules)
+        return importlib.machinery.ModuleSpec(name, self, is_package=package)
 
     def create_module(self, spec):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__doc__ = "A stand-in of Ridgeline's: install azureml-core for more than Model.get_model_path."
-        if module.__name__ != "azureml":
-            module.Model = Model
+        module.__doc__ = "A stand-in of Ridgeline's: install Azure's package for more than scoring scripts use."
+        vars(module).update(self.modules[module.__name__])
 
 
 def install() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from . import rawhttp, schema
+
 
 class ContractError(Exception):
     """The script does not have the shape that the contract asks for."""
@@ -25,6 +27,7 @@ class Script(NamedTuple):
     parameters: list[inspect.Parameter]  # of run, without request_headers
     wants_headers: bool
     by_name: bool  # @input_schema: the body's members become the parameters
+    raw: bool  # @rawhttp: the request itself is the first parameter
 
 
 def load(app: Path, entry: str) -> Script:
@@ -63,12 +66,10 @@ def examine(module: ModuleType, entry: str) -> Script:
     if not others:
         wanted = 'an argument other than "request_headers"' if parameters else "an argument for input data"
         raise ContractError(f"run() needs to accept {wanted}.")
-    if _rawhttp():
-        raise ContractError(
-            "run() is decorated with @rawhttp, which this scorer cannot serve yet. "
-            "Take the body as a string: def run(raw_data)."
-        )
-    by_name = _schema_decorated(run)
+    raw = rawhttp.requested()
+    by_name = schema.decorated(run)
+    if raw and by_name:
+        raise ContractError("run() cannot be decorated with both @rawhttp and @input_schema")
     if not by_name and any(p.default is p.empty for p in others[1:]):
         names = ", ".join(p.name for p in others)
         raise ContractError(
@@ -76,16 +77,5 @@ def examine(module: ModuleType, entry: str) -> Script:
             "with the request's body. Give the others defaults, or decorate run() with "
             "@input_schema."
         )
-    return Script(module.init, run, others, len(others) < len(parameters), by_name)
+    return Script(module.init, run, others, len(others) < len(parameters), by_name, raw)
 
-
-def _schema_decorated(run: Callable[..., Any]) -> bool:
-    # A decorated script has imported inference_schema itself; the decorators leave their mark in that
-    # package's own registry, which is what its is_schema_decorated reads.
-    schema_util = sys.modules.get("inference_schema.schema_util")
-    return schema_util is not None and bool(schema_util.is_schema_decorated(run))
-
-
-def _rawhttp() -> bool:
-    names = ("azureml_inference_server_http.api.aml_request", "azureml.contrib.services.aml_request")
-    return any(getattr(sys.modules.get(name), "_rawHttpRequested", False) for name in names)

@@ -13,13 +13,12 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from . import answers, azureml, batch, frames
-from .arguments import BadRequest, arguments
-from .script import ContractError, Script, load
+from . import answers, azureml, batch, frames, schema
+from .calls import Caller, describe, log, one_line
+from .script import Script, load
 
 PROTOCOL = 2
 INIT_FAILED = 3
@@ -41,7 +40,7 @@ def main() -> int:
             script = load(app, entry)
             stage = "init"
             script.init()
-            runs = ScriptRuns(script)
+            runs = ScriptRuns(app, script)
         else:
             stage = "load"
             runs = ModelRuns(app)
@@ -101,45 +100,39 @@ def answer_all(runs: Runs, stream: BinaryIO, channel: socket.socket) -> None:
 
 
 class ScriptRuns:
-    """Runs a scoring script, one call of run() per request."""
+    """Runs a scoring script, see calls.py."""
 
     takes = frames.REQUEST
 
-    def __init__(self, script: Script):
+    def __init__(self, app: Path, script: Script):
         self.script = script
+        self.caller = Caller(script, os.environ.get("RIDGELINE_BATCH", ""))
+        self.described = schema.openapi(script.run, app)  # after init(): a driver may have written it there
 
     def hello(self) -> dict[str, Any]:
-        return {"kind": "script", "headers": self.script.wants_headers, "schema": self.script.by_name}
+        return {
+            "kind": "script",
+            "headers": self.script.wants_headers,
+            "schema": self.script.by_name,
+            "raw": self.script.raw,
+            "joins": self.caller.joins,
+            "openapi": self.described,
+        }
 
     def answer(self, request: frames.Frame) -> bytes:
-        header, body = answer_one(self.script, request)
+        return self._frame(request.id, self.caller.one(request))
+
+    def answer_together(self, requests: list[frames.Frame]) -> list[bytes]:
+        """The frames that answer them, in their order: by one call of run() where that can be."""
+        return [self._frame(r.id, a) for r, a in zip(requests, self.caller.several(requests))]
+
+    @staticmethod
+    def _frame(id_: int, answer: answers.Answer) -> bytes:
+        header, body = answer
         try:
-            return frames.encode(frames.RESPONSE, request.id, header, body)
+            return frames.encode(frames.RESPONSE, id_, header, body)
         except frames.FrameError as e:
-            return frames.encode(frames.RESPONSE, request.id, *answers.refusal(500, answers.INTERNAL, str(e)))
-
-
-def answer_one(script: Script, request: frames.Frame) -> answers.Answer:
-    try:
-        values = arguments(script, request.header, request.body)
-    except BadRequest as e:
-        return answers.refusal(e.status, str(e))
-    started = time.perf_counter()
-    try:
-        value = script.run(**values)
-    except BaseException as e:  # sys.exit() in run() ends this request, not the worker
-        log(describe(e))
-        return answers.refusal(500, answers.SCRIPT_FAILED, one_line(e), failed=True)
-    ms = (time.perf_counter() - started) * 1e3
-    try:
-        return answers.answer(value, ms)
-    except answers.NotJSON as e:
-        cause = e.__cause__ or e
-        log(f"run() returned what cannot be sent as JSON: {one_line(cause)}")
-        return answers.refusal(500, str(e), one_line(cause))
-    except BaseException as e:
-        log(describe(e))
-        return answers.refusal(500, answers.INTERNAL, one_line(e))
+            return frames.encode(frames.RESPONSE, id_, *answers.refusal(500, answers.INTERNAL, str(e)))
 
 
 class ModelRuns:
@@ -186,27 +179,3 @@ class ModelRuns:
             return {"reason": "raised", "error": one_line(e)}, b""
         header["ms"] = ms
         return header, body
-
-
-def one_line(e: BaseException) -> str:
-    if isinstance(e, ContractError):
-        return str(e)
-    return " ".join("".join(traceback.format_exception_only(type(e), e)).split())[:2000]
-
-
-def describe(e: BaseException) -> str:
-    """The traceback without the worker's own frames; those above the user's code say nothing to him."""
-    if isinstance(e, ContractError):
-        return str(e)
-    own = str(Path(__file__).resolve().parent)
-    te = traceback.TracebackException.from_exception(e)
-    te.stack = traceback.StackSummary.from_list(
-        f for f in te.stack if not f.filename.startswith((own, "<frozen importlib"))
-    )
-    return "".join(te.format()).rstrip("\n")
-
-
-def log(text: str) -> None:
-    # sys.stderr may have been replaced or closed by the model.
-    with contextlib.suppress(Exception):
-        print(text, file=sys.__stderr__, flush=True)

@@ -32,6 +32,7 @@ def init(): pass
 @input_schema("scale", StandardPythonParameterType(1.0))
 @output_schema(StandardPythonParameterType([1.0]))
 def run(data, scale=2.0):
+    if data[0, 0] < 0: raise ValueError("my own")
     return {"result": (data.sum(axis=1) * scale), "shape": list(data.shape)}
 """
 
@@ -61,6 +62,7 @@ def test_input_schema(start):
     ] == [3.0]
     get = w.ask(method="GET", query="data=[[1,2]]&scale=3.0")
     assert json.loads(get[1])["result"] == [9.0]
+    misfit = "The value of the 'data' parameter does not fit its sample: "
     for text, content_type, status, message in [
         (two, "text/plain", 415, "Expects Content-Type to be application/json"),
         (two, "", 415, "Expects Content-Type to be application/json"),
@@ -68,7 +70,10 @@ def test_input_schema(start):
         (b"{", kind, 400, "POST body could not be decoded as JSON: Expecting property name"),
         (b"[1]", kind, 400, "POST body should be a JSON dictionary."),
         (b"{}", kind, 400, "A value is not provided for the 'data' parameter."),
-        (b'{"data": [[1, 2, 3]]}', kind, 500, "An unexpected error occurred in scoring script."),
+        (b'{"data": [[1, 2, 3]]}', kind, 400, misfit + "Invalid input array"),
+        (b'{"data": [["x", 2]]}', kind, 400, misfit + "could not convert string"),
+        (b'{"data": [[1, 2]], "scale": "x"}', kind, 400, misfit.replace("data", "scale")),
+        (b'{"data": [[-1, 2]]}', kind, 500, "An unexpected error occurred in scoring script."),
     ]:
         header, body = w.ask(text, content_type=content_type)
         assert header["status"] == status, (text, header, body)
