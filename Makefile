@@ -157,7 +157,7 @@ test-needs: ## installs what the tests need (as root, by apt), or says what is m
 
 
 .PHONY: tools
-tools: $(UV_NEEDS) $(GOLANGCI) cloud-tools ## builds or installs uv, golangci-lint and the tests' object stores into the user's cache, once
+tools: $(UV_NEEDS) $(GOLANGCI) cloud-tools conformance-tools ## builds or installs uv, golangci-lint, the tests' object stores and other makers' servers into the user's cache, once
 
 .PHONY: cloud-tools
 cloud-tools: $(AZURITE) $(VERSITYGW) ## the object stores of the tests, once
@@ -174,6 +174,20 @@ $(VERSITYGW):
 	@mkdir -p $(@D)
 	tmp=$$(mktemp -d $(@D)/.versitygw-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
 	cd / && GOFLAGS=-mod=mod GOWORK=off GOBIN="$$tmp" $(GO) install github.com/versity/versitygw/cmd/versitygw@v$(VERSITYGW_VERSION) && mv -T "$$tmp" $@
+
+# The servers whose contracts ours keeps, one environment for each list of
+# pinned packages, named by the list's hash: test/conformance/harness finds it so.
+.PHONY: conformance-tools
+conformance-tools: $(UV_NEEDS) ## the servers that ours is compared with, once
+	for list in test/conformance/environments/*.txt; do \
+	  name=$$(basename $$list .txt); \
+	  folder=$(CACHE)/ridgeline-conformance-$$name-$$(sha256sum $$list | cut -c1-12); \
+	  if [ -e $$folder ]; then continue; fi; \
+	  echo "installing $$name's server to compare with: once, a minute"; \
+	  tmp=$$(mktemp -d $(CACHE)/.conformance-XXXXXX); \
+	  UV_PYTHON_DOWNLOADS=never $(UV) venv --quiet --relocatable --python "$$(command -v $(PYTHON))" $$tmp && \
+	  $(UV) pip install --quiet --no-deps --python $$tmp/bin/python -r $$list && mv -T $$tmp $$folder || { rm -rf $$tmp; exit 1; }; \
+	done
 
 .PHONY: clean
 clean: ## removes what was built; the caches of Go, uv and the tools stay

@@ -55,9 +55,12 @@ var arrows = map[string][]string{
 	"server":            {"api", "auth", "host"},
 	"store":             {"store/sqldb"},
 	"store/sqldb":       {},
-	"trigger":           {"pipeline", "project", "store", "vault"},
-	"vault":             {},
-	"worker":            {"python", "score/tensor"},
+
+	"test/conformance/harness": {},
+
+	"trigger": {"pipeline", "project", "store", "vault"},
+	"vault":   {},
+	"worker":  {"python", "score/tensor"},
 }
 
 // everywhere marks a library that is light enough to need no door.
