@@ -36,14 +36,14 @@ type Model struct {
 	Headers   bool              `json:"headers"`             // run() takes request_headers
 	Schema    bool              `json:"schema"`              // run() is decorated with @input_schema
 	Raw       bool              `json:"raw"`                 // run() is decorated with @rawhttp
-	OpenAPI   json.RawMessage   `json:"openapi,omitempty"`   // of a script with schemas: its documents by version, see score/azureml
+	OpenAPI   json.RawMessage   `json:"openapi,omitempty"`   // of a script: what its input and output look like, see score/azureml
 }
 
 // A Request is one call of run(). Headers are only sent to a worker whose
-// Hello asks for them.
+// Hello asks for them (Headers, Raw).
 type Request struct {
-	Method      string // GET or POST
-	Query       string // raw, for GET
+	Method      string // GET or POST; any that a raw script is to see
+	Query       string // raw; for GET, and for raw scripts
 	ContentType string
 	Headers     map[string]string // names in Title-Case
 	Body        []byte
@@ -114,8 +114,11 @@ func encodeRequest(id uint64, r Request, hello Hello) (Frame, error) {
 	if hello.Schema {
 		h.ContentType = r.ContentType
 	}
-	if hello.Headers {
+	if hello.Headers || hello.Raw {
 		h.Headers = r.Headers
+	}
+	if hello.Raw {
+		h.Query = r.Query
 	}
 	header, err := json.Marshal(h)
 	if err != nil {

@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"registry":          {},
 	"release":           {"blob", "flow", "host", "project", "store"},
 	"score":             {"score/exchange", "score/tensor", "worker"},
-	"score/azureml":     {"score/exchange", "worker"},
+	"score/azureml":     {"score/exchange", "score/tensor", "worker"},
 	"score/exchange":    {"score/tensor"},
 	"score/serve":       {"score", "score/azureml", "score/exchange", "worker"},
 	"score/tensor":      {},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
+	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -48,10 +49,14 @@ func statusOf(r exchange.Reason) (status int, failed bool) {
 	}
 }
 
-// A Script answers requests as they came.
-type Script interface {
-	// Call's error is an *exchange.Failure.
+// A Model is what answers: a scoring script or a model without one.
+type Model interface {
+	// Model says what it is; false before it is known.
+	Model() (worker.Model, bool)
+	// Call asks a script. Its error is an *exchange.Failure.
 	Call(ctx context.Context, r worker.Request) (worker.Response, error)
+	// Predict asks a model without a script. Its error is an *exchange.Failure.
+	Predict(ctx context.Context, input tensor.Batch) (tensor.Batch, error)
 }
 
 // Options are what the contract leaves to whoever runs it.
@@ -59,24 +64,28 @@ type Options struct {
 	BodyLimit   int64    // bytes of a request's body
 	CORSOrigins []string // origins whose pages may read answers; "*" for all
 	Version     string   // value of x-ms-server-version; the header is left out when empty
+	Service     Service
 }
+
+const dialect = "azureml"
 
 type handler struct {
-	script Script
-	o      Options
+	model Model
+	o     Options
 }
 
-// Handler answers the routes of the contract: / and /score; anything else is a
-// 404 in JSON.
+// Handler answers the routes of the contract: /, /score and /swagger.json;
+// anything else is a 404 in JSON.
 //
 // x-ms-server-version is our own name, not the reference's: a client that
 // looks at it is told the truth. CORS is the standard's: an answer names an
 // allowed origin only when the request came from it.
-func Handler(s Script, o Options) http.Handler {
-	h := &handler{s, o}
+func Handler(m Model, o Options) http.Handler {
+	h := &handler{m, o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", only(h.index, "GET", "HEAD"))
 	mux.HandleFunc("/score", only(h.score, "GET", "HEAD", "POST", "OPTIONS"))
+	mux.HandleFunc("/swagger.json", only(h.swagger, "GET", "HEAD"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, notFound) })
 	return mux
 }
@@ -98,10 +107,8 @@ func (h *handler) index(w http.ResponseWriter, _ *http.Request) {
 	write(w, http.StatusOK, []byte("Healthy"))
 }
 
-func (h *handler) score(w http.ResponseWriter, r *http.Request) {
-	x := exchange.From(r.Context())
-	x.Dialect = "azureml"
-	h.cors(w, r)
+// greet answers the ids, and a request whose ids are too long; then it is false.
+func (h *handler) greet(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) bool {
 	ids, err := identify(r.Header)
 	ids.set(w.Header())
 	x.RequestID, x.ClientID = ids.request, ids.client
@@ -111,27 +118,53 @@ func (h *handler) score(w http.ResponseWriter, r *http.Request) {
 	if trace := r.Header["Traceid"]; trace != nil {
 		w.Header()["Traceid"] = trace[:1]
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		x.Failure = &exchange.Failure{Reason: exchange.Invalid, Message: err.Error()}
 		refuse(w, http.StatusRequestHeaderFieldsTooLarge, err.Error())
+	}
+	return err == nil
+}
+
+func (h *handler) score(w http.ResponseWriter, r *http.Request) {
+	x := exchange.From(r.Context())
+	x.Dialect = dialect
+	h.cors(w, r)
+	if !h.greet(w, r, x) {
 		return
+	}
+	model, _ := h.model.Model()
+	switch {
+	case model.Raw:
 	case r.Method == http.MethodOptions:
-		w.WriteHeader(http.StatusOK)
+		answer(w, x, worker.Response{Status: http.StatusOK, Headers: [][2]string{{"Content-Type", "text/html; charset=utf-8"}}})
 		return
 	case r.Method == http.MethodHead:
 		refuse(w, http.StatusMethodNotAllowed, "Method not allowed")
 		return
 	}
-	request := worker.Request{Method: r.Method, Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Headers: titled(r)}
-	if r.Method == http.MethodPost {
-		request.Body, err = exchange.ReadBody(w, r, h.o.BodyLimit)
+	var body []byte
+	if r.Method == http.MethodPost || model.Raw {
+		var err error
+		if body, err = exchange.ReadBody(w, r, h.o.BodyLimit); err != nil {
+			fail(w, x, err)
+			return
+		}
 	}
-	var response worker.Response
-	if err == nil {
-		x.Body = request.Body
-		response, err = h.script.Call(r.Context(), request)
+	if model.Kind == worker.KindModel {
+		h.predict(w, r, x, model, body)
+		return
 	}
+	h.call(w, r, x, model, body)
+}
+
+// call has a script answer.
+func (h *handler) call(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, model worker.Model, body []byte) {
+	request := worker.Request{Method: r.Method, Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Body: body}
+	if model.Headers || model.Raw || model.Kind == "" {
+		request.Headers = titled(r)
+	}
+	x.Body = body
+	response, err := h.model.Call(r.Context(), request)
 	if err != nil {
 		fail(w, x, err)
 		return
@@ -180,24 +213,31 @@ var (
 	pythonNot  = []string{"False"}
 )
 
+const functionFailed = "X-Ms-Run-Function-Failed"
+
 func answer(w http.ResponseWriter, x *exchange.Exchange, o worker.Response) {
 	h := w.Header()
 	h["Content-Type"] = jsonType
+	// A response that the script made itself says so itself, or says nothing.
+	failed, said := o.Failed, o.Headers == nil || o.Failed
 	for i, pair := range o.Headers {
 		name := http.CanonicalHeaderKey(pair[0])
-		switch name {
-		case "Content-Length", "Connection", "Transfer-Encoding", "X-Ms-Run-Function-Failed":
+		switch {
+		case name == "Content-Length" || name == "Connection" || name == "Transfer-Encoding":
 			continue // ours to say
-		}
-		if slices.ContainsFunc(o.Headers[:i], func(p [2]string) bool { return strings.EqualFold(p[0], name) }) {
+		case name == functionFailed:
+			failed, said = failed || strings.EqualFold(pair[1], "true"), true
+		case slices.ContainsFunc(o.Headers[:i], func(p [2]string) bool { return strings.EqualFold(p[0], name) }):
 			h.Add(name, pair[1])
-		} else {
+		default:
 			h.Set(name, pair[1])
 		}
 	}
-	h["X-Ms-Run-Function-Failed"] = pythonNot
-	if o.Failed {
-		h["X-Ms-Run-Function-Failed"] = pythonTrue
+	if said {
+		h[functionFailed] = pythonNot
+		if failed {
+			h[functionFailed] = pythonTrue
+		}
 	}
 	if o.Returned {
 		h["X-Ms-Run-Fn-Exec-Ms"] = []string{strconv.FormatFloat(o.Milliseconds, 'f', 3, 64)}
@@ -208,7 +248,7 @@ func answer(w http.ResponseWriter, x *exchange.Exchange, o worker.Response) {
 
 func refuse(w http.ResponseWriter, status int, message string) {
 	w.Header()["Content-Type"] = jsonType
-	w.Header()["X-Ms-Run-Function-Failed"] = pythonNot
+	w.Header()[functionFailed] = pythonNot
 	write(w, status, messageBody(message))
 }
 
@@ -219,18 +259,17 @@ func write(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) // a client that left needs no answer
 }
 
+// messageBody is spelled as Python's json does.
 func messageBody(message string) []byte {
-	return encode(struct {
-		Message string `json:"message"`
-	}{message})
+	return append(append([]byte(`{"message": `), encode(message)...), '}')
 }
 
-func encode(v any) []byte {
+func encode(s string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic(err) // only strings, numbers and booleans are encoded here
+	if err := e.Encode(s); err != nil {
+		panic(err) // a string can be encoded
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/score"
+	"github.com/ridgeline-mlops/ridgeline/score/azureml"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -24,8 +25,9 @@ type Config struct {
 	DrainTimeout time.Duration // after that: for the requests under way; 25 s
 	CORSOrigins  []string      // origins whose pages may read answers; "*" for all
 	Version      string        // value of x-ms-server-version; the header is left out when empty
-	LogRequests  bool          // a line for every answer, not only for failures
-	Observers    []Observer    // see every request of a dialect, in this order, before its answer goes
+	Service      azureml.Service
+	LogRequests  bool       // a line for every answer, not only for failures
+	Observers    []Observer // see every request of a dialect, in this order, before its answer goes
 }
 
 func (c Config) withDefaults() Config {
@@ -65,6 +67,7 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_LOG_REQUESTS      true: log every request (false: failures only)
 //	AML_CORS_ORIGINS            comma-separated origins, or *
 //	SERVER_VERSION_LOG_RESPONSE_ENABLED  anything but true leaves out x-ms-server-version
+//	SERVICE_NAME                in /swagger.json (ML service); also SERVICE_VERSION (1.0), SERVICE_PATH_PREFIX
 //
 // All mistakes are reported at once, as one Invalid error.
 func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
@@ -92,6 +95,7 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 	if e.text("SERVER_VERSION_LOG_RESPONSE_ENABLED", "true") == "true" {
 		c.Version = "ridgeline/" + version
 	}
+	c.Service = azureml.Service{Name: getenv("SERVICE_NAME"), Version: getenv("SERVICE_VERSION"), Prefix: getenv("SERVICE_PATH_PREFIX")}
 	for origin := range strings.SplitSeq(getenv("AML_CORS_ORIGINS"), ",") {
 		if origin = strings.TrimSpace(origin); origin != "" {
 			c.CORSOrigins = append(c.CORSOrigins, origin)

@@ -47,7 +47,7 @@ func Handler(f *score.Front, c Config) http.Handler {
 
 func routes(f *score.Front, c Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", azureml.Handler(f, azureml.Options{BodyLimit: c.BodyLimit, CORSOrigins: c.CORSOrigins, Version: c.Version}))
+	mux.Handle("/", azureml.Handler(f, azureml.Options{BodyLimit: c.BodyLimit, CORSOrigins: c.CORSOrigins, Version: c.Version, Service: c.Service}))
 	mux.HandleFunc("GET /healthz/live", live)
 	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, f) })
 	return mux
