@@ -18,6 +18,7 @@ var arrows = map[string][]string{
 	"bench":             {},
 	"bench/data":        {"bench"},
 	"bench/loop":        {"bench"},
+	"bench/scoring":     {"bench"},
 	"blob":              {},
 	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
 	"cmd/ridgeline":     anything,
