@@ -25,7 +25,8 @@ const (
 
 const (
 	recordPrefix = 8
-	maxRecord    = 64 << 20
+	maxRecord    = 16 << 20
+	maxPayload   = 4 << 20 // bytes of an input or output; of a larger one only the size is kept
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -187,13 +188,13 @@ func appendJSON(b []byte, kind byte, v any) ([]byte, error) {
 
 // A logged exchange is what a record says. Its slices point into the record.
 type logged struct {
-	time                              int64 // microseconds since 1970
-	latency, queued, model            time.Duration
-	status, batch, worker             int
-	dialect, request, client, trace   string
-	failure                           string
-	input, output                     loggedPayload
-	inputParams                       []byte
+	time                            int64 // microseconds since 1970
+	latency, queued, model          time.Duration
+	status, batch, worker           int
+	dialect, request, client, trace []byte
+	failure                         []byte
+	input, output                   loggedPayload
+	inputParams                     []byte
 }
 
 type loggedPayload struct {
@@ -212,8 +213,7 @@ func readExchange(content []byte, layouts []layout) (logged, error) {
 	x := logged{time: r.varint()}
 	x.latency, x.queued, x.model = time.Duration(r.uvarint()), time.Duration(r.uvarint()), time.Duration(r.uvarint())
 	x.status, x.batch, x.worker = r.number(), r.number(), r.number()
-	x.dialect, x.request, x.client, x.trace = string(r.bytes()), string(r.bytes()), string(r.bytes()), string(r.bytes())
-	x.failure = string(r.bytes())
+	x.dialect, x.request, x.client, x.trace, x.failure = r.bytes(), r.bytes(), r.bytes(), r.bytes(), r.bytes()
 	x.input, x.inputParams = r.payload(layouts)
 	x.output, _ = r.payload(layouts)
 	if r.bad || len(r.b) > 0 {
@@ -281,6 +281,7 @@ func (r *reading) payload(layouts []layout) (p loggedPayload, params []byte) {
 	if r.bad = r.bad || len(r.b) == 0; r.bad {
 		return p, nil
 	}
+	size := 0
 	p.kind, r.b = r.b[0], r.b[1:]
 	switch p.kind {
 	case payloadNone:
@@ -294,7 +295,9 @@ func (r *reading) payload(layouts []layout) (p loggedPayload, params []byte) {
 		}
 		for range layouts[p.layout].Tensors {
 			p.data = append(p.data, r.bytes())
+			size += len(p.data[len(p.data)-1])
 		}
+		p.rows = min(p.rows, size) // no row is made of nothing
 	case payloadOmitted:
 		p.size = r.number()
 	default:

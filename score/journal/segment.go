@@ -100,17 +100,20 @@ type segmentReader struct {
 	in      *bufio.Reader
 	head    head
 	layouts []layout
-	content []byte // of the record read last, without its kind
+	record  []byte
+	content []byte // of the record read last, without its kind; never written again
 }
+
+var errNoSegment = errors.New("the file does not begin as a segment of the inference log")
 
 func readSegment(r io.Reader) (*segmentReader, error) {
 	s := &segmentReader{in: bufio.NewReaderSize(r, 256<<10)}
 	kind, err := s.next()
 	if err != nil || kind != recordHead {
-		return nil, errors.Join(errors.New("the file does not begin as a segment of the inference log"), err)
+		return nil, errNoSegment
 	}
 	if err := json.Unmarshal(s.content, &s.head); err != nil {
-		return nil, fmt.Errorf("the head of a segment of the inference log: %w", err)
+		return nil, errNoSegment
 	}
 	return s, nil
 }
@@ -127,15 +130,15 @@ func (s *segmentReader) next() (byte, error) {
 		if n < 1 || n > maxRecord {
 			return 0, io.EOF
 		}
-		s.content = slices.Grow(s.content[:0], int(n))[:n]
-		if _, err := io.ReadFull(s.in, s.content); err != nil {
+		s.record = make([]byte, n) // the caller may go on using the last one's
+		if _, err := io.ReadFull(s.in, s.record); err != nil {
 			return 0, ended(err)
 		}
-		if crc32.Checksum(s.content, castagnoli) != binary.LittleEndian.Uint32(prefix[4:]) {
+		if crc32.Checksum(s.record, castagnoli) != binary.LittleEndian.Uint32(prefix[4:]) {
 			return 0, io.EOF
 		}
-		kind := s.content[0]
-		s.content = s.content[1:]
+		kind := s.record[0]
+		s.content = s.record[1:]
 		if kind != recordLayout {
 			return kind, nil
 		}
