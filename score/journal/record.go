@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
@@ -45,9 +46,8 @@ func seal(b []byte, from int) {
 
 // A layout is all of a Batch but its values.
 type layout struct {
-	Form    tensor.Form `json:"form"`
-	Columns []string    `json:"columns,omitempty"`
-	Tensors []field     `json:"tensors"`
+	Columns []string `json:"columns,omitempty"`
+	Tensors []field  `json:"tensors"`
 }
 
 type field struct {
@@ -57,16 +57,19 @@ type field struct {
 }
 
 func layoutOf(b tensor.Batch) layout {
-	l := layout{Form: b.Form, Columns: slices.Clone(b.Columns)}
+	var l layout
+	for _, c := range b.Columns {
+		l.Columns = append(l.Columns, strings.Clone(c)) // names may lie in the request's body
+	}
 	for _, t := range b.Tensors {
-		l.Tensors = append(l.Tensors, field{t.Name, t.Type, slices.Clone(t.Shape[min(1, len(t.Shape)):])})
+		l.Tensors = append(l.Tensors, field{strings.Clone(t.Name), t.Type, slices.Clone(t.Shape[min(1, len(t.Shape)):])})
 	}
 	return l
 }
 
 // fits reports whether l is the batch's layout.
 func (l *layout) fits(b *tensor.Batch) bool {
-	if l.Form != b.Form || len(l.Tensors) != len(b.Tensors) || !slices.Equal(l.Columns, b.Columns) {
+	if len(l.Tensors) != len(b.Tensors) || !slices.Equal(l.Columns, b.Columns) {
 		return false
 	}
 	for i := range b.Tensors {

@@ -53,7 +53,7 @@ func (r *redaction) batch(b tensor.Batch) tensor.Batch {
 
 func (r *redaction) columns(b tensor.Batch) tensor.Batch {
 	t := b.Tensors[0]
-	width, all := widthOf(t.Type), len(b.Columns)
+	width, all := t.Type.Size(), len(b.Columns)
 	if width == 0 || len(t.Data) != b.Rows*all*width {
 		return tensor.Batch{Form: b.Form, Rows: b.Rows} // not to be taken apart: nothing is kept
 	}

@@ -163,7 +163,7 @@ func (t *table) settled(side int, name string, of tensor.Type, list bool) *colum
 	c.list = c.list || list
 	switch {
 	case c.of == of:
-	case widthOf(c.of) > 0 && widthOf(of) > 0 && c.of != tensor.Datetime && of != tensor.Datetime:
+	case c.of.Size() > 0 && of.Size() > 0 && c.of != tensor.Datetime && of != tensor.Datetime:
 		c.of = tensor.Float64
 	default:
 		c.of = tensor.Text
@@ -171,29 +171,14 @@ func (t *table) settled(side int, name string, of tensor.Type, list bool) *colum
 	return c
 }
 
-// widthOf is how many bytes an element has; 0 for framed types.
-func widthOf(of tensor.Type) int {
-	switch of {
-	case tensor.Bool, tensor.Uint8, tensor.Int8:
-		return 1
-	case tensor.Uint16, tensor.Int16, tensor.Float16:
-		return 2
-	case tensor.Uint32, tensor.Int32, tensor.Float32:
-		return 4
-	case tensor.Uint64, tensor.Int64, tensor.Float64, tensor.Datetime:
-		return 8
-	}
-	return 0
-}
-
 func nodeOf(of tensor.Type) parquet.Node {
 	switch of {
 	case tensor.Bool:
 		return parquet.Leaf(parquet.BooleanType)
 	case tensor.Uint8, tensor.Uint16, tensor.Uint32, tensor.Uint64:
-		return parquet.Uint(8 * widthOf(of))
+		return parquet.Uint(8 * of.Size())
 	case tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64:
-		return parquet.Int(8 * widthOf(of))
+		return parquet.Int(8 * of.Size())
 	case tensor.Float16, tensor.Float32:
 		return parquet.Leaf(parquet.FloatType)
 	case tensor.Float64:
@@ -222,7 +207,7 @@ func (t *table) values(side int, p *loggedPayload, frames [][][]byte, row int) {
 		typ := of.layout.Tensors[c.tensor].Type
 		element := func(i int) parquet.Value {
 			n := row*c.stride + c.at + i
-			if width := widthOf(typ); width > 0 {
+			if width := typ.Size(); width > 0 {
 				if data := p.data[c.tensor]; (n+1)*width <= len(data) {
 					return number(typ, c.column.of, data[n*width:(n+1)*width])
 				}
@@ -250,7 +235,7 @@ func (t *table) framesOf(side int, p *loggedPayload) (all [][][]byte) {
 	}
 	for i, f := range t.placed[side][p.layout].layout.Tensors {
 		var list [][]byte
-		if data := p.data[i]; widthOf(f.Type) == 0 {
+		if data := p.data[i]; f.Type.Size() == 0 {
 			for len(data) >= 4 {
 				n := binary.LittleEndian.Uint32(data)
 				data = data[4:]

@@ -28,6 +28,9 @@ type Config struct {
 	Service      azureml.Service
 	LogRequests  bool       // a line for every answer, not only for failures
 	Observers    []Observer // see every request of a dialect, in this order, before its answer goes
+
+	// Journal says how the inference log is kept; nil: there is none.
+	Journal *JournalConfig
 }
 
 func (c Config) withDefaults() Config {
@@ -65,6 +68,16 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_DRAIN_MS          between SIGTERM and taking no more requests (1000)
 //	RIDGELINE_DRAIN_TIMEOUT_MS  for requests under way after that (25000)
 //	RIDGELINE_LOG_REQUESTS      true: log every request (false: failures only)
+//	RIDGELINE_LOG_URL           where the inference log goes: file:///folder or http(s)://…; without it, none is kept
+//	RIDGELINE_LOG_TOKEN         bearer for http(s)
+//	RIDGELINE_LOG_DIR           folder where it waits to go there (ridgeline-log in the folder for temporary files)
+//	RIDGELINE_LOG_DISK          bytes that may wait there (1073741824)
+//	RIDGELINE_LOG_SAMPLE        share of requests that is kept, above 0 and up to 1 (1)
+//	RIDGELINE_LOG_REDACT        comma-separated inputs, columns or dotted paths of JSON that are not written
+//	RIDGELINE_LOG_PAYLOADS      false: neither inputs nor outputs are written (true)
+//	RIDGELINE_LOG_SECONDS       how long requests are gathered in one file (300)
+//	RIDGELINE_PROJECT, RIDGELINE_ENVIRONMENT, RIDGELINE_MODEL_NAME, RIDGELINE_MODEL_VERSION, RIDGELINE_DEPLOYMENT, RIDGELINE_COPY
+//	                            what the log says of each request (none; the last one: the machine's name)
 //	AML_CORS_ORIGINS            comma-separated origins, or *
 //	SERVER_VERSION_LOG_RESPONSE_ENABLED  anything but true leaves out x-ms-server-version
 //	SERVICE_NAME                in /swagger.json (ML service); also SERVICE_VERSION (1.0), SERVICE_PATH_PREFIX
@@ -115,6 +128,7 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 			e.mistakes = append(e.mistakes, fmt.Errorf("AZUREML_MODEL_DIR=%q: expected the model's folder, and there is none", dir))
 		}
 	}
+	c.Journal = e.journal()
 	if err := errors.Join(e.mistakes...); err != nil {
 		return Config{}, ridgeline.Errorf(ridgeline.Invalid, "%w", err)
 	}

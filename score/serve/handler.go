@@ -49,7 +49,7 @@ func routes(f *score.Front, c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", azureml.Handler(f, azureml.Options{BodyLimit: c.BodyLimit, CORSOrigins: c.CORSOrigins, Version: c.Version, Service: c.Service}))
 	mux.HandleFunc("GET /healthz/live", live)
-	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, f) })
+	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, f, c.Journal.state()) })
 	return mux
 }
 
@@ -154,14 +154,15 @@ func live(w http.ResponseWriter, _ *http.Request) {
 
 // ready answers 200 only when a worker's init() has returned and the process
 // is not about to stop; else 503 with the reason and what the interpreter said.
-func ready(w http.ResponseWriter, f *score.Front) {
+func ready(w http.ResponseWriter, f *score.Front, log *logState) {
 	workers, err := f.Ready()
 	answer := struct {
-		Ready   bool     `json:"ready"`
-		Workers int      `json:"workers"`
-		Reason  string   `json:"reason,omitempty"`
-		Detail  []string `json:"detail,omitempty"` // the last lines of the traceback, or of the output
-	}{Ready: err == nil, Workers: workers}
+		Ready   bool      `json:"ready"`
+		Workers int       `json:"workers"`
+		Reason  string    `json:"reason,omitempty"`
+		Detail  []string  `json:"detail,omitempty"` // the last lines of the traceback, or of the output
+		Log     *logState `json:"log,omitempty"`
+	}{Ready: err == nil, Workers: workers, Log: log}
 	status := http.StatusOK
 	if err != nil {
 		status = http.StatusServiceUnavailable

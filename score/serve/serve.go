@@ -40,6 +40,12 @@ func Run(ctx context.Context, c Config) error {
 
 func serveOn(ctx context.Context, c Config, listener net.Listener) error {
 	c = c.withDefaults()
+	kept, err := c.keep()
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer kept.stop()
 	f := score.New(c.Config)
 	server := &http.Server{
 		Handler:           Handler(f, c),
