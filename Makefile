@@ -33,8 +33,10 @@ UV_NEEDS := $(filter-out uv,$(UV))
 # The interpreter of this machine, never one that uv would download.
 UV_RUN    = UV_PYTHON_DOWNLOADS=never $(UV) run --no-project --quiet --python "$$(command -v $(PYTHON))"
 RUFF      = $(UV_RUN) --with ruff==$(RUFF_VERSION) ruff
-# numpy and inference-schema: what the worker adapts to when a user has it.
-PYTEST    = $(UV_RUN) --with pytest==$(PYTEST_VERSION) --with numpy --with inference-schema==1.8 python -m pytest
+# What the worker adapts to when a user has it.
+FRAMEWORKS := numpy==2.4.6 pandas==3.1.1 scikit-learn==1.9.1 joblib==1.6.0 skops==0.16.0 xgboost-cpu==3.2.0 lightgbm==4.7.0 \
+	onnxruntime==1.32.0 skl2onnx==1.20.0 mlflow-skinny==3.17.2 inference-schema==1.8
+PYTEST     = $(UV_RUN) --with pytest==$(PYTEST_VERSION) $(addprefix --with ,$(FRAMEWORKS)) python -m pytest
 
 # The version comes from git; a tree without git history (an archive) still builds.
 BUILDVCS := $(if $(shell git rev-parse HEAD 2>/dev/null),auto,false)

@@ -24,24 +24,24 @@ const Package = "ridgeline_worker"
 // because a bare folder name would drop __init__.py and all: would ship
 // __pycache__.
 //
-//go:embed ridgeline_worker/*.py
+//go:embed ridgeline_worker/*.py ridgeline_worker/*/*.py
 var FS embed.FS
 
 // Hash names the embedded source: 16 hex digits over every file's name and
 // content.
 func Hash() string {
 	sum := sha256.New()
-	names, err := fs.Glob(FS, Package+"/*.py")
-	if err != nil {
-		panic(err) // the pattern is a constant
-	}
-	for _, name := range names {
-		text, err := FS.ReadFile(name)
-		if err != nil {
-			panic(err) // the file is in the binary
+	err := fs.WalkDir(FS, Package, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
+		text, err := FS.ReadFile(name)
 		fmt.Fprintf(sum, "%s %d\n", name, len(text))
 		sum.Write(text)
+		return err
+	})
+	if err != nil {
+		panic(err) // the files are in the binary
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,9 +46,11 @@ def _looked_at(found: Any, names: list[Any]) -> Iterable[dict[Any, str]]:
         yield {name: _type(values) for name, values in zip(names, found.categories_)}
     elif module.startswith("sklearn.feature_extraction.text"):
         yield dict.fromkeys(names, signature.TEXT)
-    elif module.startswith(_BY_NAME) or not module.startswith(("sklearn.", "xgboost.", "lightgbm.")):
-        yield dict.fromkeys(names, signature.ANY)
-    elif not _numeric(found):
+    elif (
+        module.startswith(_BY_NAME)
+        or not module.startswith(("sklearn.", "xgboost.", "lightgbm."))
+        or not _numeric(found)
+    ):
         yield dict.fromkeys(names, signature.ANY)
 
 
@@ -68,7 +71,8 @@ def _chosen(chosen: Any, names: list[Any]) -> list[Any]:
 
 
 def _type(values: Iterable[Any]) -> str:
-    known = [v for v in values if v is not None and v == v]  # NaN is a category, too
+    # None and NaN are categories, too, but no types
+    known = [v for v in values if v is not None and not (isinstance(v, float) and math.isnan(v))]
     if all(isinstance(v, str) for v in known):
         return signature.TEXT if known else signature.ANY
     if all(hasattr(v, "__float__") and not isinstance(v, bool) for v in known):
@@ -84,7 +88,9 @@ def positional(found: Any) -> bool:
 
 def _by_place(found: Any) -> bool:
     module = type(found).__module__
-    return module.startswith(("sklearn.", "xgboost.", "lightgbm.")) and not module.startswith(_BY_NAME) and _numeric(found)
+    return (
+        module.startswith(("sklearn.", "xgboost.", "lightgbm.")) and not module.startswith(_BY_NAME) and _numeric(found)
+    )
 
 
 def _numeric(found: Any) -> bool:
@@ -109,7 +115,7 @@ def estimators(found: Any) -> Iterable[Any]:
         seen.add(id(one))
         if isinstance(one, dict):
             waiting.extend(one.values())
-        elif isinstance(one, (list, tuple)) or getattr(one, "dtype", None) == object:
+        elif isinstance(one, (list, tuple)) or str(getattr(one, "dtype", "")) == "object":
             waiting.extend(one if not hasattr(one, "flat") else one.flat)
         elif hasattr(one, "get_params") and not isinstance(one, type):
             yield one

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import columns, lightgbm_model, signature, xgboost_model
-from .model import FRAME, MATRIX, Model, ModelError, own
+from .model import FRAME, MATRIX, Model, ModelError, need, own
 
 _LISTED = 10  # types that a message names
 
@@ -39,17 +39,14 @@ def load_pickle(path: Path, method: str = "predict") -> Model:
 
 def load_skops(path: Path, trusted: list[str] | None = None, method: str = "predict") -> Model:
     """Load a skops file that holds nothing but types that skops trusts by itself, or that are in trusted."""
-    try:
-        import skops.io  # noqa: PLC0415  the model's
-    except ImportError as e:
-        raise ModelError(f"{path.name} is a skops file, and skops cannot be imported: {e}. Add it to the project's packages.") from e
-    others = sorted(set(skops.io.get_untrusted_types(file=path)) - set(trusted or ()))
+    skops = need("skops.io", f"{path.name} is a skops file", "skops")
+    others = sorted(set(skops.get_untrusted_types(file=path)) - set(trusted or ()))
     if others:
         raise ModelError(
             f"{path.name} holds types that skops does not trust: {', '.join(others[:_LISTED])}. "
             "Save the model with joblib if you trust it, or as an MLflow folder that lists them (skops_trusted_types)."
         )
-    return model_of(skops.io.load(path, trusted=trusted), path.name, method)
+    return model_of(skops.load(path, trusted=trusted), path.name, method)
 
 
 def model_of(found: Any, where: str, method: str = "predict") -> Model:
@@ -63,7 +60,10 @@ def model_of(found: Any, where: str, method: str = "predict") -> Model:
         what = f"a {type(found).__name__}"
         if isinstance(found, dict):
             what += f" with {', '.join(str(k) for k in list(found)[:_LISTED])}"
-        raise ModelError(f"{where} holds {what}, which has no {method}(). Save the model itself, or serve it by a script (release.score).")
+        raise ModelError(
+            f"{where} holds {what}, which has no {method}(). Save the model itself, or serve it by a script "
+            "(release.score)."
+        )
     # Names are checked by the scorer, so this is no news where a matrix goes in for a table.
     warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
     given = described(found)

@@ -11,7 +11,7 @@ SUPPORTED = (
     "an MLflow folder (with a file MLmodel), scikit-learn (joblib, pickle, skops), "
     "XGBoost (save_model: json, ubj), LightGBM (save_model: txt), ONNX (onnx)"
 )
-_PICKLES = (".joblib", ".pkl", ".pickle", ".jbl")
+_PICKLES = {".joblib", ".pkl", ".pickle", ".jbl"}
 _LISTED = 20  # of the files that a message names
 
 
@@ -46,15 +46,15 @@ def kind_of(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if head.startswith(b"PK\x03\x04"):
         return "skops" if _is_skops(path) else None
-    if head.startswith(b"\x80") or suffix in _PICKLES:
+    if head.startswith(b"\x80") or _PICKLES & {s.lower() for s in path.suffixes}:
         return "pickle"
     if head.startswith((b"tree\n", b"tree\r\n")):
         return "lightgbm"
     # {"learner" in JSON; {L and a length in universal binary JSON; binf was the format before version 3.1.
-    if head[:1] == b"{" and b"learner" in head or head.startswith(b"binf"):
+    if (head[:1] == b"{" and b"learner" in head) or head.startswith(b"binf"):
         return "xgboost"
     # The first field of an ONNX file is its IR version, a small number.
-    if suffix == ".onnx" or not suffix and head[:1] == b"\x08" and len(head) > 2 and head[1] < 32:
+    if suffix == ".onnx" or (not suffix and head[:1] == b"\x08" and len(head) > 2 and head[1] < 32):
         return "onnx"
     return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import signature
-from .model import FRAME, MATRIX, Model, ModelError, own
+from .model import FRAME, MATRIX, Model, ModelError, need, own
 
 
 def load(path: Path) -> Model:
@@ -15,11 +15,7 @@ def load(path: Path) -> Model:
 
 
 def framework() -> Any:
-    try:
-        import lightgbm  # noqa: PLC0415  the model's
-    except ImportError as e:
-        raise ModelError(f"this is a LightGBM model, and lightgbm cannot be imported: {e}. Add it to the project's packages.") from e
-    return lightgbm
+    return need("lightgbm", "this is a LightGBM model")
 
 
 def booster_model(booster: Any) -> Model:
@@ -48,7 +44,9 @@ def categories(booster: Any) -> dict[str, list[Any]]:
     if not lists:
         return {}
     infos = re.search(r"^feature_infos=(.*)$", booster.model_to_string(num_iteration=1), re.MULTILINE)
-    found = [n for n, info in zip(booster.feature_name(), infos.group(1).split() if infos else []) if info[:1] not in "[n"]
+    found = [
+        n for n, info in zip(booster.feature_name(), infos.group(1).split() if infos else []) if info[:1] not in "[n"
+    ]
     if len(found) != len(lists):
         raise ModelError(
             f"the LightGBM model has {len(lists)} lists of categories and {len(found)} categorical features, "

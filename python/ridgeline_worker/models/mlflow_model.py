@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import estimator, lightgbm_model, onnx_model, signature, xgboost_model
-from .model import FRAME, MATRIX, NAMED, Model, ModelError, own
+from .model import FRAME, MATRIX, NAMED, Model, ModelError, need, own
 
 # MLflow's names of column types.
 _TYPES = {
@@ -22,16 +22,16 @@ _TYPES = {
 
 
 def load(folder: Path) -> Model:
-    try:
-        import yaml  # noqa: PLC0415  the model's
-    except ImportError as e:
-        raise ModelError(f"an MLflow folder needs PyYAML to be read: {e}. Add mlflow-skinny to the project's packages.") from e
+    yaml = need("yaml", "this is an MLflow folder, whose MLmodel is YAML", "PyYAML, or mlflow-skinny,")
     try:
         meta = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
         flavors = meta["flavors"]
         function = flavors["python_function"]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as e:
-        raise ModelError(f"MLmodel has no flavor python_function that could be served: {e!r}. Save the model with mlflow's save_model() or log_model().") from e
+        raise ModelError(
+            f"MLmodel has no flavor python_function that could be served: {e!r}. "
+            "Save the model with mlflow's save_model() or log_model()."
+        ) from e
     given = signature_of(meta)
     for code in {function.get("code"), flavors.get(_flavor(function), {}).get("code")} - {None}:
         sys.path.insert(0, str(folder / code))
@@ -103,21 +103,18 @@ _TAKES = {"table": FRAME, "array": MATRIX, "named": NAMED}
 def by_mlflow(folder: Path, meta: dict[str, Any], given: dict[str, Any] | None) -> Model:
     """Load what only mlflow knows how to: other flavors, and models that are Python code."""
     loader = meta["flavors"]["python_function"].get("loader_module")
-    try:
-        import mlflow.pyfunc  # noqa: PLC0415  the model's
-    except ImportError as e:
-        raise ModelError(
-            f"the MLflow folder's loader is {loader}, which takes mlflow to load, and it cannot be imported: {e}. "
-            "Add mlflow-skinny, or mlflow, to the project's packages."
-        ) from e
-    model = mlflow.pyfunc.load_model(str(folder))
+    mlflow = need("mlflow.pyfunc", f"the MLflow folder's loader is {loader}", "mlflow-skinny, or mlflow,")
+    loaded = mlflow.load_model(str(folder))
     as_list = bool(meta.get("is_signature_from_type_hint"))  # predict(self, model_input: list[…])
 
     def call(values: Any, params: dict[str, Any]) -> Any:
-        return model.predict(values.tolist() if as_list else values, params=params or None)
+        return loaded.predict(values.tolist() if as_list else values, params=params or None)
 
-    takes = _TAKES[given["form"]] if given else ""
-    return Model(own(mlflow.__version__, f"mlflow ({loader})"), given, takes, call, trial=False)
+    version = sys.modules["mlflow"].__version__
+    model = Model(own(version, f"mlflow ({loader})"), given, _TAKES[given["form"]] if given else "", call)
+    model.harmless = False
+    model.joins = loader != "mlflow.pyfunc.model"  # somebody's own predict(), which may look at rows together
+    return model
 
 
 def signature_of(meta: dict[str, Any]) -> dict[str, Any] | None:

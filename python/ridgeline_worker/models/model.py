@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from ..batch import Batch
+from ..script import ContractError
 from . import signature, values
 
 # Says as what a model's function takes a batch, see values.
 FRAME, MATRIX, NAMED = "frame", "matrix", "named"
 
 
-class ModelError(Exception):
+class ModelError(ContractError):
     """The model cannot be loaded; the message is for whoever packed it."""
 
 
@@ -30,13 +32,13 @@ class Model:
         given: dict[str, Any] | None,
         takes: str,
         function: Callable[[Any, dict[str, Any]], Any],
-        trial: bool = True,
     ):
         self.framework = framework
         self.signature = given
         self.takes = takes  # FRAME, MATRIX or NAMED; empty: as the request was
         self._function = function
-        self._trial = trial  # a row of zeros does no harm
+        self.joins = True  # requests may be answered together: a row's answer is its own
+        self.harmless = True  # so is a row of zeros, for a trial
 
     def predict(self, batch: Batch) -> Batch:
         """Answer a batch. It raises what the model raises."""
@@ -45,7 +47,7 @@ class Model:
 
     def warm(self) -> None:
         """Answer a row of zeros: the first call is slow, and its answer tells the type of all others."""
-        row = signature.example(self.signature) if self._trial else None
+        row = signature.example(self.signature) if self.harmless else None
         if row is None:
             return
         with warnings.catch_warnings():
@@ -56,6 +58,16 @@ class Model:
                 return
         if self.signature is not None and not self.signature.get("outputs"):
             self.signature["outputs"] = signature.describe(answer)
+
+
+def need(module: str, what: str, package: str = "") -> Any:
+    """Import a framework of the model's environment. what says what needs it, as the start of a sentence."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        raise ModelError(
+            f"{what}, and {module} cannot be imported: {e}. Add {package or module} to the project's packages."
+        ) from e
 
 
 def own(version: Any, name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import signature
-from .model import MATRIX, NAMED, Model, ModelError, own
+from .model import MATRIX, NAMED, Model, ModelError, need, own
 
 # ONNX's names of the element types; bfloat16, 8 bit floats and complex numbers have none here.
 _TYPES = {
@@ -22,10 +22,7 @@ _TYPES = {
 
 
 def load(path: Path, options: dict[str, Any] | None = None) -> Model:
-    try:
-        import onnxruntime  # noqa: PLC0415  the model's
-    except ImportError as e:
-        raise ModelError(f"this is an ONNX model, and onnxruntime cannot be imported: {e}. Add it to the project's packages.") from e
+    onnxruntime = need("onnxruntime", "this is an ONNX model")
     session = onnxruntime.InferenceSession(
         str(path), session_options(onnxruntime, options or {}), providers=onnxruntime.get_available_providers()
     )

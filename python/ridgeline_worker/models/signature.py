@@ -66,4 +66,4 @@ def describe(answer: Batch) -> list[Field]:
     """Return the fields of a batch of outputs."""
     if answer.columns:
         return [field(name, answer.tensors[0].type) for name in answer.columns]
-    return [field(t.name, t.type, t.shape[1:]) for t in answer.tensors]
+    return [field(t.name, t.type, t.data.shape[1:]) for t in answer.tensors]

@@ -13,9 +13,9 @@ def give(batch: Batch, takes: str) -> Any:
 
     Where a model takes whatever comes (""), the batch's own form decides.
     """
-    if takes == "frame" or not takes and batch.form == TABLE:
+    if takes == "frame" or (not takes and batch.form == TABLE):
         return frame(batch)
-    if takes == "named" or not takes and batch.form == NAMED:
+    if takes == "named" or (not takes and batch.form == NAMED):
         return columns(batch)
     return matrix(batch)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import signature
-from .model import FRAME, MATRIX, Model, ModelError, own
+from .model import FRAME, MATRIX, Model, need, own
 
 # What save_model() of the scikit-learn interface notes in the file, and its class. A classifier then
 # answers with classes; a file of a plain Booster answers as its objective does.
@@ -27,11 +27,7 @@ def load(path: Path) -> Model:
 
 
 def framework() -> Any:
-    try:
-        import xgboost  # noqa: PLC0415  the model's
-    except ImportError as e:
-        raise ModelError(f"this is an XGBoost model, and xgboost cannot be imported: {e}. Add it to the project's packages.") from e
-    return xgboost
+    return need("xgboost", "this is an XGBoost model")
 
 
 def booster_model(booster: Any, predict: Callable[[Any], Any] | None = None) -> Model:
@@ -39,7 +35,6 @@ def booster_model(booster: Any, predict: Callable[[Any], Any] | None = None) -> 
     xgboost = framework()
     kinds = categorical(booster)
     names = booster.feature_names
-    takes = FRAME if kinds else MATRIX
     if names:
         given = signature.table(names, [signature.ANY if n in kinds else signature.FLOAT for n in names])
     else:
@@ -51,10 +46,11 @@ def booster_model(booster: Any, predict: Callable[[Any], Any] | None = None) -> 
             values[name] = values[name].astype("category")
         if predict is not None:
             return predict(values)
-        if linear:  # has no prediction in place
-            return booster.predict(xgboost.DMatrix(values), validate_features=False)
+        if linear:  # has no prediction in place, and wants its names
+            return booster.predict(xgboost.DMatrix(values))
         return booster.inplace_predict(values, validate_features=False)
 
+    takes = FRAME if kinds or (linear and names) else MATRIX
     return Model(own(xgboost.__version__, "xgboost"), given, takes, call)
 
 
