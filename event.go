@@ -32,8 +32,9 @@ const (
 	EventModelPromoted      = EventPrefix + "model.promoted"      // it is champion now, by the gate or by a person
 	EventDatasetAccepted    = EventPrefix + "dataset.accepted"    // an arrival that passed its checks
 	EventDatasetQuarantined = EventPrefix + "dataset.quarantined" // one that did not
-	EventDeploymentLive     = EventPrefix + "deployment.live"     // an environment answers with it from now on
+	EventDeploymentLive     = EventPrefix + "deployment.live"     // an environment answers with it from now on, or may
 	EventDeploymentRetired  = EventPrefix + "deployment.retired"
+	EventTrafficChanged     = EventPrefix + "traffic.changed"  // an endpoint's requests are shared otherwise
 	EventScheduleSkipped    = EventPrefix + "schedule.skipped" // a due time that started nothing
 	EventRefused            = EventPrefix + "event.refused"    // an event from outside that could start nothing
 	EventWebhookTest        = EventPrefix + "webhook.test"     // sent on request to one webhook only
@@ -53,7 +54,7 @@ func StatusEvent(noun string, s Status) string {
 func EventTypes() []string {
 	all := []string{
 		EventPipelinePublished, EventModelRegistered, EventModelPromoted, EventDatasetAccepted, EventDatasetQuarantined,
-		EventDeploymentLive, EventDeploymentRetired, EventScheduleSkipped, EventRefused, EventWebhookTest,
+		EventDeploymentLive, EventDeploymentRetired, EventTrafficChanged, EventScheduleSkipped, EventRefused, EventWebhookTest,
 		StatusEvent("release", Waiting), // for a person's approval
 	}
 	for _, noun := range []string{"build", "run", "release"} {

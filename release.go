@@ -14,6 +14,7 @@ type Release struct {
 	Caller          string
 	Reason          string
 	Only            string // one environment's name; empty for all
+	Beside          bool   // what is live stays so, and keeps all requests
 	Environments    []ReleaseEnvironment
 	CancelRequested bool
 	Created         time.Time
@@ -49,8 +50,9 @@ func (r *Release) Finish(status Status, reason string, at time.Time) error {
 // DeploymentState is where a deployment stands.
 type DeploymentState string
 
-// A deployment is starting until it passed its smoke test, then live: its
-// environment's endpoint sends requests to it. Retired ones answer no more.
+// A deployment is starting until it passed its smoke test, then live: requests
+// of its environment's endpoint may be sent to it, by its weight. Retired ones
+// answer no more.
 const (
 	DeploymentStarting DeploymentState = "starting"
 	DeploymentLive     DeploymentState = "live"
@@ -68,9 +70,18 @@ type Deployment struct {
 	Image       string
 	Host        string
 	Replicas    int
+	Limit       Limit
 	State       DeploymentState
+	Weight      int // percent of the endpoint's requests that it answers
+	Mirror      int // percent of them that are copied to it, with answers that nobody waits for
 	Created     time.Time
 	Ended       time.Time
+}
+
+// A Limit bounds what an endpoint takes; zero values mean no bound.
+type Limit struct {
+	Concurrent int           // requests under way at once, in one server; more are refused
+	Timeout    time.Duration // from a request's coming to its answer's
 }
 
 // An Endpoint is the stable address of a project's environment. The keys are
@@ -81,5 +92,5 @@ type Endpoint struct {
 	Environment         string
 	PrimaryGeneration   int
 	SecondaryGeneration int
-	Live                DeploymentID // empty when nothing answers
+	Live                DeploymentID // what answers most of its requests, or did last; empty when nothing is there
 }

@@ -291,6 +291,7 @@ type Environment struct {
 	Approval    string   // none or required
 	MinReplicas int      // default 1
 	MaxReplicas int      // default MinReplicas
+	Limit       ridgeline.Limit
 }
 
 // Step returns the step of that name, and whether there is one.

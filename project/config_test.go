@@ -49,7 +49,7 @@ release:
   request: dataframe_split
   environments:
     qa: {host: process, checks: [smoke.json, more.json], replicas: 2}
-    production: {approval: required, replicas: {min: 2, max: 4}}
+    production: {approval: required, replicas: {min: 2, max: 4}, limit: {concurrent: 100, timeout_ms: 5000}}
     spare:
 `
 
@@ -81,7 +81,7 @@ func TestParse_everything(t *testing.T) {
 		},
 		Release: Release{Score: "score.py", Request: "dataframe_split", Environments: []Environment{
 			{Name: "qa", Host: "process", Checks: []string{"smoke.json", "more.json"}, Approval: "none", MinReplicas: 2, MaxReplicas: 2},
-			{Name: "production", Host: "process", Approval: "required", MinReplicas: 2, MaxReplicas: 4},
+			{Name: "production", Host: "process", Approval: "required", MinReplicas: 2, MaxReplicas: 4, Limit: ridgeline.Limit{Concurrent: 100, Timeout: 5 * time.Second}},
 			{Name: "spare", Host: "process", Approval: "none", MinReplicas: 1, MaxReplicas: 1},
 		}},
 	}
@@ -283,6 +283,7 @@ func TestParse_one_mistake(t *testing.T) {
 		{"key is a list", swap("{metric: mse}", "{? [a] : b, metric: mse}"), `expected a word as key, got a list`},
 		{"effect", swap("metric: mse", "metric: mse, min_effect: -1%"), "pipeline.gate.min_effect: expected a share"},
 		{"NaN", swap("metric: mse", "metric: mse, min_effect: .nan"), "pipeline.gate.min_effect: expected a share"},
+		{"limit", swap("{score:", "{environments: {qa: {limit: {concurrent: 0}}}, score:"), "limit.concurrent: expected a whole number from 1 to"},
 		{"replicas", swap("{score:", "{environments: {qa: {replicas: 0}}, score:"), "replicas: expected a whole number from 1 to 1000"},
 		{"approval", swap("{score:", "{environments: {qa: {approval: yes}}, score:"), `approval: expected none or required, got "yes"`},
 	} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -109,7 +110,7 @@ func (r *reader) environment(e entry) Environment {
 	if isNull(e.value) { // `qa:` alone: everything in it has a default
 		return env
 	}
-	f := r.section(e.value, what, "host", "checks", "approval", "replicas")
+	f := r.section(e.value, what, "host", "checks", "approval", "replicas", "limit")
 	if h := f.value("host"); h != nil {
 		if slices.Contains(laterHosts, h.Value) {
 			r.at(h, "%s.host: %s is not supported by this version yet: use process", what, h.Value)
@@ -123,6 +124,7 @@ func (r *reader) environment(e entry) Environment {
 		}
 	}
 	env.Approval = r.word(f.value("approval"), what+".approval", "none", "none", "required")
+	env.Limit = r.limit(f.value("limit"), what+".limit")
 	if n := f.value("replicas"); n != nil {
 		if n.Kind == yaml.ScalarNode {
 			env.MinReplicas = r.whole(n, what+".replicas", 1, 1, maxReplicas)
@@ -139,7 +141,23 @@ func (r *reader) environment(e entry) Environment {
 	return env
 }
 
-const maxReplicas = 1000
+const (
+	maxReplicas   = 1000
+	maxConcurrent = 1_000_000
+	maxTimeout    = 24 * 60 * 60 * 1000 // ms
+)
+
+// limit bounds the requests of an environment's endpoint.
+func (r *reader) limit(n *yaml.Node, what string) ridgeline.Limit {
+	if n == nil {
+		return ridgeline.Limit{}
+	}
+	f := r.section(n, what, "concurrent", "timeout_ms")
+	return ridgeline.Limit{
+		Concurrent: r.whole(f.value("concurrent"), what+".concurrent", 0, 1, maxConcurrent),
+		Timeout:    time.Duration(r.whole(f.value("timeout_ms"), what+".timeout_ms", 0, 1, maxTimeout)) * time.Millisecond,
+	}
+}
 
 // together looks at what only the parts together can get wrong.
 func (r *reader) together(c Config, f fields, scored bool) {

@@ -149,6 +149,7 @@ func definitions() m {
 		"gate": gateSchema(),
 		"environment": either("How the model answers there", m{"type": "null"}, object(m{
 			"host": one("Where it runs", "process"), "checks": texts("Smoke tests"), "approval": one("required: waits for ridgeline approve", "none", "required"),
+			"limit":    about("Bounds of the endpoint's requests", object(m{"concurrent": whole(1, maxConcurrent), "timeout_ms": whole(1, maxTimeout)})),
 			"replicas": either("Copies", whole(1, maxReplicas), object(m{"min": whole(1, maxReplicas), "max": whole(1, maxReplicas)})),
 		})),
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
+	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
 // environment places the version in one environment. It returns why it did
@@ -25,7 +27,7 @@ func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEn
 		}
 	}
 	deployment, err := flow.Tx(c, "deploy "+e.Name, func(ctx context.Context, q sqlq.Querier) (ridgeline.Deployment, error) {
-		return r.deploy(ctx, q, p, e, max(1, set.MinReplicas), set.Host)
+		return r.deploy(ctx, q, p, e, set)
 	})
 	if err != nil {
 		return "", err
@@ -47,18 +49,21 @@ func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEn
 	if reason != "" {
 		return fmt.Sprintf("%s: %s", e.Name, reason), r.undo(c, deployment, e, reason)
 	}
-	previous, err := flow.Tx(c, "switch "+e.Name, func(ctx context.Context, q sqlq.Querier) (ridgeline.DeploymentID, error) {
+	_, err = flow.Tx(c, "switch "+e.Name, func(ctx context.Context, q sqlq.Querier) (ridgeline.DeploymentID, error) {
 		s, now := r.Store.With(q), time.Now().UTC()
-		previous, err := s.SwitchDeployment(ctx, deployment.ID, now)
-		if err != nil {
+		become, message := s.SwitchDeployment, fmt.Sprintf("version %d is live", p.Release.Version)
+		if p.Release.Beside {
+			become, message = s.StandBeside, fmt.Sprintf("version %d stands beside what is live", p.Release.Version)
+		}
+		if err := become(ctx, deployment.ID, now); err != nil {
 			return "", err
 		}
 		row, err := current(ctx, r, q, p.Release.ID, e.Name)
 		if err != nil {
 			return "", err
 		}
-		row.Status, row.Ended, row.Message = ridgeline.Succeeded, now, fmt.Sprintf("version %d is live; %s", p.Release.Version, row.Message)
-		return previous, s.SaveReleaseEnvironment(ctx, p.Release.ID, row)
+		row.Status, row.Ended, row.Message = ridgeline.Succeeded, now, message+"; "+row.Message
+		return deployment.ID, s.SaveReleaseEnvironment(ctx, p.Release.ID, row)
 	})
 	if err != nil {
 		return "", err
@@ -67,15 +72,27 @@ func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEn
 		if err := r.Traffic.Switched(ctx, p.Release.Project, e.Name); err != nil {
 			return struct{}{}, err
 		}
-		if previous == "" {
-			return struct{}{}, nil
-		}
-		if err := r.Traffic.Drained(ctx, previous); err != nil {
+		replaced, err := r.Store.Deployments(ctx, store.DeploymentFilter{Successor: deployment.ID})
+		if err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, r.Services.Remove(ctx, previous)
+		for _, old := range replaced {
+			if err := r.leave(ctx, old.ID); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
 	})
 	return "", err
+}
+
+// leave takes the copies of a retired deployment away once their last request
+// has ended.
+func (r *Releaser) leave(ctx context.Context, id ridgeline.DeploymentID) error {
+	if err := r.Traffic.Drained(ctx, id); err != nil {
+		return err
+	}
+	return r.Services.Remove(ctx, id)
 }
 
 // current is a release's row for one environment.
@@ -93,7 +110,7 @@ func current(ctx context.Context, r *Releaser, q sqlq.Querier, id ridgeline.Rele
 }
 
 // deploy records the deployment; nothing runs yet.
-func (r *Releaser) deploy(ctx context.Context, q sqlq.Querier, p passage, e ridgeline.ReleaseEnvironment, replicas int, hostName string) (ridgeline.Deployment, error) {
+func (r *Releaser) deploy(ctx context.Context, q sqlq.Querier, p passage, e ridgeline.ReleaseEnvironment, set project.Environment) (ridgeline.Deployment, error) {
 	s, now := r.Store.With(q), time.Now().UTC()
 	id, err := ridgeline.NewID("d", now, rand.Read)
 	if err != nil {
@@ -101,8 +118,8 @@ func (r *Releaser) deploy(ctx context.Context, q sqlq.Querier, p passage, e ridg
 	}
 	d := ridgeline.Deployment{
 		ID: ridgeline.DeploymentID(id), Project: p.Release.Project, Environment: e.Name, Release: p.Release.ID,
-		Model: p.Release.Model, Version: p.Release.Version, Image: p.Version.Image, Host: hostName, Replicas: replicas,
-		State: ridgeline.DeploymentStarting, Created: now,
+		Model: p.Release.Model, Version: p.Release.Version, Image: p.Version.Image, Host: set.Host, Replicas: max(1, set.MinReplicas),
+		Limit: set.Limit, State: ridgeline.DeploymentStarting, Created: now,
 	}
 	if err := s.CreateDeployment(ctx, d); err != nil {
 		return ridgeline.Deployment{}, err

@@ -29,8 +29,8 @@ const Kind = "release"
 
 // Traffic is the gateway as a release sees it.
 type Traffic interface {
-	// Switched says that the endpoint's live deployment has changed. New
-	// requests go to the new one when it returns.
+	// Switched says that the endpoint's deployments, or what each has of its
+	// requests, have changed. New requests go by that when it returns.
 	Switched(ctx context.Context, p ridgeline.ProjectName, environment string) error
 	// Drained returns when no request is on its way to the deployment any more.
 	Drained(ctx context.Context, id ridgeline.DeploymentID) error
@@ -53,6 +53,7 @@ type Request struct {
 	Model       ridgeline.ModelName
 	Version     int    // 0 is the champion
 	Environment string // empty: all of the project's environments, in order
+	Beside      bool   // what is live stays so, and keeps all requests
 	Cause       string
 	Caller      string
 }
@@ -74,7 +75,7 @@ func (r *Releaser) Submit(ctx context.Context, q Request) (ridgeline.Release, er
 	}
 	out := ridgeline.Release{
 		ID: ridgeline.ReleaseID(id), Project: v.Project, Model: v.Model, Version: v.Version, Status: ridgeline.Queued,
-		Cause: q.Cause, Caller: q.Caller, Only: q.Environment, Created: now,
+		Cause: q.Cause, Caller: q.Caller, Only: q.Environment, Beside: q.Beside, Created: now,
 	}
 	var names []string
 	for _, e := range cfg.Release.Environments {
@@ -88,6 +89,9 @@ func (r *Releaser) Submit(ctx context.Context, q Request) (ridgeline.Release, er
 			return ridgeline.Release{}, ridgeline.Errorf(ridgeline.Invalid, "%s version %d has no environments: name them under release.environments in ridgeline.yaml and push", v.Model, v.Version)
 		}
 		return ridgeline.Release{}, ridgeline.Errorf(ridgeline.NotFound, "project %q has no environment %q at version %d: it has %v", v.Project, q.Environment, v.Version, names)
+	}
+	if err := r.mayStandBeside(ctx, out); err != nil {
+		return ridgeline.Release{}, err
 	}
 	if err := r.Store.CreateRelease(ctx, out); err != nil {
 		return ridgeline.Release{}, err

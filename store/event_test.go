@@ -128,13 +128,16 @@ func testEventTypes(t *testing.T, s *Store) {
 	must(s.EnsureEndpoint(ctx, p, "production"))(t)
 	for _, id := range []ridgeline.DeploymentID{"d-1", "d-2"} {
 		ok(t, s.CreateDeployment(ctx, ridgeline.Deployment{ID: id, Project: p, Environment: "production", Release: l.ID, Model: "ridge", Version: n, State: ridgeline.DeploymentStarting, Created: at(10)}))
-		must(s.SwitchDeployment(ctx, id, at(11)))(t)
-		must(s.SwitchDeployment(ctx, id, at(11)))(t)
+		ok(t, s.SwitchDeployment(ctx, id, at(11)))
+		ok(t, s.SwitchDeployment(ctx, id, at(11)))
+	}
+	for range 2 {
+		must(s.SetTraffic(ctx, p, "production", ridgeline.Traffic{Weights: map[int]int{}}))(t)
 	}
 	ok(t, s.RetireDeployment(ctx, "d-2", at(12)))
 	ok(t, s.RetireDeployment(ctx, "d-2", at(12)))
 	ok(t, s.FinishRelease(ctx, l.ID, ridgeline.Failed, "production never became ready", at(13)))
-	want = append(want, "deployment.live", "deployment.retired", "deployment.live", "deployment.retired", "release.failed")
+	want = append(want, "deployment.live", "deployment.retired", "deployment.live", "traffic.changed", "deployment.retired", "release.failed")
 	same(t, typesOf(relayed(t, s, nil)), want)
 }
 

@@ -178,3 +178,23 @@ func (s *Store) emitDeployment(ctx context.Context, kind string, d ridgeline.Dep
 		Release     ridgeline.ReleaseID    `json:"release"`
 	}{d.Project, d.Environment, d.Model, d.Version, d.ID, d.Release})
 }
+
+func (s *Store) emitTraffic(ctx context.Context, e ridgeline.Endpoint, live []ridgeline.Deployment) error {
+	type share struct {
+		Name       string                 `json:"name"`
+		Model      ridgeline.ModelName    `json:"model"`
+		Version    int                    `json:"version"`
+		Deployment ridgeline.DeploymentID `json:"deployment"`
+		Weight     int                    `json:"weight"`
+		Mirror     int                    `json:"mirror"`
+	}
+	shares := make([]share, 0, len(live))
+	for _, d := range live {
+		shares = append(shares, share{d.Name(), d.Model, d.Version, d.ID, d.Weight, d.Mirror})
+	}
+	return s.emit(ctx, ridgeline.EventTrafficChanged, e.Project, "endpoints", struct {
+		Project     ridgeline.ProjectName `json:"project"`
+		Environment string                `json:"environment"`
+		Deployments []share               `json:"deployments"`
+	}{e.Project, e.Environment, shares})
+}

@@ -19,14 +19,14 @@ type ReleaseFilter struct {
 // CreateRelease keeps a new release with its environments, in their order. The
 // same release again is harmless; another one under its id is Conflict.
 func (s *Store) CreateRelease(ctx context.Context, r ridgeline.Release) error {
-	const insert = `INSERT INTO releases (id, project, model, version, status, cause, caller, reason, only_environment, cancel_requested, created, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING`
+	const insert = `INSERT INTO releases (id, project, model, version, status, cause, caller, reason, only_environment, beside, cancel_requested, created, ended)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING`
 	return s.doing(ctx, fmt.Sprintf("create release %s", r.ID), func(tx *Store) error {
 		if _, err := tx.Project(ctx, r.Project); err != nil {
 			return err
 		}
 		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Model, r.Version, r.Status, r.Cause, r.Caller, r.Reason, r.Only,
-			r.CancelRequested, r.Created, r.Ended)
+			r.Beside, r.CancelRequested, r.Created, r.Ended)
 		if err != nil {
 			return err
 		}
@@ -53,11 +53,11 @@ func (s *Store) sameRelease(ctx context.Context, r ridgeline.Release) error {
 	return nil
 }
 
-const selectReleases = `SELECT id, project, model, version, status, cause, caller, reason, only_environment, cancel_requested, created, ended FROM releases`
+const selectReleases = `SELECT id, project, model, version, status, cause, caller, reason, only_environment, beside, cancel_requested, created, ended FROM releases`
 
 func scanRelease(row sqlq.Row) (r ridgeline.Release, err error) {
 	err = row.Scan(&r.ID, &r.Project, &r.Model, &r.Version, &r.Status, &r.Cause, &r.Caller, &r.Reason, &r.Only,
-		asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Ended))
+		asBool(&r.Beside), asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Ended))
 	return r, err
 }
 

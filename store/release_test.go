@@ -2,8 +2,10 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 )
@@ -11,7 +13,7 @@ import (
 func testReleases(t *testing.T, s *Store) {
 	ctx := t.Context()
 	want := ridgeline.Release{
-		ID: "l-1", Project: project(t, s), Model: "ridge", Version: 2, Status: ridgeline.Queued, Cause: "run r-1", Caller: "ann", Only: "qa", Created: at(1),
+		ID: "l-1", Project: project(t, s), Model: "ridge", Version: 2, Status: ridgeline.Queued, Cause: "run r-1", Caller: "ann", Only: "qa", Beside: true, Created: at(1),
 		Environments: []ridgeline.ReleaseEnvironment{{Name: "qa", Status: ridgeline.Queued}, {Name: "production", Status: ridgeline.Queued}},
 	}
 	ok(t, s.CreateRelease(ctx, want))
@@ -75,21 +77,22 @@ func testDeployments(t *testing.T, s *Store) {
 	}
 	none := ridgeline.DeploymentID("")
 	same(t, live(), none)
-	same(t, must(s.SwitchDeployment(ctx, "d-1", at(10)))(t), none)
-	same(t, must(s.SwitchDeployment(ctx, "d-1", at(11)))(t), none)
+	ok(t, s.SwitchDeployment(ctx, "d-1", at(10)))
+	ok(t, s.SwitchDeployment(ctx, "d-1", at(11)))
 	same(t, live(), first.ID)
 	second := deploy(t, s, "d-2", 2)
-	same(t, must(s.SwitchDeployment(ctx, "d-2", at(12)))(t), first.ID)
-	same(t, must(s.SwitchDeployment(ctx, "d-2", at(13)))(t), first.ID)
+	ok(t, s.SwitchDeployment(ctx, "d-2", at(12)))
+	ok(t, s.SwitchDeployment(ctx, "d-2", at(13)))
 	same(t, live(), second.ID)
 	first.State, first.Ended = ridgeline.DeploymentRetired, at(12)
-	second.State = ridgeline.DeploymentLive
+	second.State, second.Weight = ridgeline.DeploymentLive, 100
 	same(t, must(s.Deployments(ctx, DeploymentFilter{Project: "diabetes", Environment: "production"}))(t), []ridgeline.Deployment{second, first})
 	same(t, must(s.Deployments(ctx, DeploymentFilter{States: []ridgeline.DeploymentState{ridgeline.DeploymentStarting, ridgeline.DeploymentLive}}))(t), []ridgeline.Deployment{second})
+	same(t, must(s.Deployments(ctx, DeploymentFilter{Successor: "d-2"}))(t), []ridgeline.Deployment{first})
 	same(t, len(must(s.Deployments(ctx, DeploymentFilter{Environment: "qa"}))(t)), 0)
 
 	// A retry that comes after the next switch turns nothing back.
-	same(t, must(s.SwitchDeployment(ctx, "d-1", at(14)))(t), none)
+	ok(t, s.SwitchDeployment(ctx, "d-1", at(14)))
 	same(t, live(), second.ID)
 
 	third := deploy(t, s, "d-3", 3)
@@ -97,15 +100,117 @@ func testDeployments(t *testing.T, s *Store) {
 	ok(t, s.RetireDeployment(ctx, "d-3", at(16)))
 	third.State, third.Ended = ridgeline.DeploymentRetired, at(15)
 	same(t, must(s.Deployment(ctx, "d-3"))(t), third)
-	_, err := s.SwitchDeployment(ctx, "d-3", at(17))
-	refused(t, err, ridgeline.Conflict, "retired before it was live")
+	refused(t, s.SwitchDeployment(ctx, "d-3", at(17)), ridgeline.Conflict, "retired before it was live")
+	refused(t, s.StandBeside(ctx, "d-3", at(17)), ridgeline.Conflict, "retired before it was live")
 	same(t, live(), second.ID)
 
+	refused(t, s.RetireDeployment(ctx, "d-2", at(18)), ridgeline.Conflict, "v2 answers 100 % of the requests")
+	must(s.SetTraffic(ctx, "diabetes", "production", weights("v2", 0)))(t)
+	same(t, live(), second.ID)
 	ok(t, s.RetireDeployment(ctx, "d-2", at(18)))
 	same(t, live(), none)
-	_, err = s.SwitchDeployment(ctx, "d-none", at(1))
-	refused(t, err, ridgeline.NotFound, "no deployment d-none")
+	_, err := s.SetTraffic(ctx, "diabetes", "production", weights("v2", 100))
+	refused(t, err, ridgeline.Conflict, "nothing is deployed")
+	refused(t, s.SwitchDeployment(ctx, "d-none", at(1)), ridgeline.NotFound, "no deployment d-none")
 	refused(t, s.RetireDeployment(ctx, "d-none", at(1)), ridgeline.NotFound, "no deployment d-none")
+}
+
+// weights is traffic in pairs of a deployment's name and its percent.
+func weights(pairs ...any) ridgeline.Traffic {
+	t := ridgeline.Traffic{Weights: map[int]int{}}
+	for i := 0; i < len(pairs); i += 2 {
+		v, err := ridgeline.VersionNamed(pairs[i].(string))
+		if err != nil {
+			panic(err)
+		}
+		t.Weights[v] = pairs[i+1].(int)
+	}
+	return t
+}
+
+func testTraffic(t *testing.T, s *Store) {
+	ctx := t.Context()
+	share := func(traffic ridgeline.Traffic) string {
+		t.Helper()
+		return ridgeline.TrafficText(must(s.SetTraffic(ctx, "diabetes", "production", traffic))(t))
+	}
+	now := func() (live ridgeline.DeploymentID, traffic string) {
+		t.Helper()
+		e, all, err := s.Serving(ctx, "diabetes", "production")
+		ok(t, err)
+		return e.Live, ridgeline.TrafficText(all)
+	}
+	previous := func() int {
+		t.Helper()
+		d, _, err := s.PreviousDeployment(ctx, "diabetes", "production")
+		ok(t, err)
+		return d.Version
+	}
+	expect := func(live ridgeline.DeploymentID, traffic string, before int) {
+		t.Helper()
+		gotLive, got := now()
+		same(t, []any{gotLive, got, previous()}, []any{live, traffic, before})
+	}
+	d := deploy(t, s, "d-1", 1)
+	d.Limit = ridgeline.Limit{Concurrent: 7, Timeout: 1500 * time.Millisecond}
+	d.ID = "d-1limit"
+	ok(t, s.CreateDeployment(ctx, d))
+	same(t, must(s.Deployment(ctx, d.ID))(t).Limit, d.Limit)
+
+	// Beside nothing is in front.
+	ok(t, s.StandBeside(ctx, "d-1", at(2)))
+	expect("d-1", "v1=100", 0)
+	deploy(t, s, "d-2", 2)
+	ok(t, s.StandBeside(ctx, "d-2", at(3)))
+	ok(t, s.StandBeside(ctx, "d-2", at(4)))
+	expect("d-1", "v2=0 v1=100", 0)
+	deploy(t, s, "d-2again", 2)
+	refused(t, s.StandBeside(ctx, "d-2again", at(4)), ridgeline.Conflict, "v2 is in diabetes/production already")
+	refused(t, s.RetireDeployment(ctx, "d-1", at(4)), ridgeline.Conflict, "v1 answers 100 %")
+
+	// A little for the new one: a rollback takes it away again.
+	same(t, share(weights("v1", 90, "v2", 10)), "v2=10 v1=90")
+	same(t, share(weights("v1", 90, "v2", 10)), "v2=10 v1=90")
+	expect("d-1", "v2=10 v1=90", 1)
+	for reason, bad := range map[string]ridgeline.Traffic{
+		"the weights add up to 110":      weights("v1", 100, "v2", 10),
+		"the weights add up to 10":       weights("v2", 10), // v1 is not named
+		"there is no deployment v3":      weights("v1", 0, "v3", 100),
+		"v2=-10: a share":                weights("v1", 100, "v2", -10),
+		"at most 50 %":                   {Weights: map[int]int{1: 100}, Mirror: map[int]int{2: 51}},
+		"cannot have 10 % of the reques": {Mirror: map[int]int{2: 10}},
+	} {
+		_, err := s.SetTraffic(ctx, "diabetes", "production", bad)
+		code := ridgeline.Invalid
+		if strings.HasPrefix(reason, "there") {
+			code = ridgeline.NotFound
+		}
+		refused(t, err, code, reason)
+	}
+	expect("d-1", "v2=10 v1=90", 1)
+
+	// Most for the new one, then all, then back.
+	share(weights("v1", 40, "v2", 60))
+	expect("d-2", "v2=60 v1=40", 1)
+	share(weights("v2", 100))
+	expect("d-2", "v2=100 v1=0", 1)
+	share(weights("v1", 100))
+	expect("d-1", "v2=0 v1=100", 2)
+	share(ridgeline.Traffic{Mirror: map[int]int{2: 50}})
+	same(t, must(s.Deployment(ctx, "d-2"))(t).Mirror, 50)
+	refused(t, s.RetireDeployment(ctx, "d-2", at(5)), ridgeline.Conflict, "v2 gets copies of 50 %")
+	share(weights("v1", 0))
+	expect("d-1", "v2=0 v1=0", 1) // nobody answers: a rollback takes the last that did
+	same(t, must(s.Deployment(ctx, "d-2"))(t).Mirror, 50)
+
+	// A plain release is all there is afterwards.
+	deploy(t, s, "d-3", 3)
+	ok(t, s.StandBeside(ctx, "d-3", at(6)))
+	deploy(t, s, "d-4", 4)
+	ok(t, s.SwitchDeployment(ctx, "d-4", at(7)))
+	expect("d-4", "v4=100", 1) // v3 stood there and never answered
+	same(t, len(must(s.Deployments(ctx, DeploymentFilter{Successor: "d-4"}))(t)), 3)
+	same(t, must(s.Deployment(ctx, "d-2"))(t).Mirror, 0)
 }
 
 func testPreviousDeployment(t *testing.T, s *Store) {
@@ -120,7 +225,7 @@ func testPreviousDeployment(t *testing.T, s *Store) {
 	live := func(id ridgeline.DeploymentID, version int) {
 		t.Helper()
 		deploy(t, s, id, version)
-		must(s.SwitchDeployment(ctx, id, at(0)))(t) // all at one moment: the clock does not decide
+		ok(t, s.SwitchDeployment(ctx, id, at(0))) // all at one moment: the clock does not decide
 	}
 	same(t, previous(), ridgeline.DeploymentID(""))
 	live("d-1", 1)
@@ -135,6 +240,7 @@ func testPreviousDeployment(t *testing.T, s *Store) {
 	same(t, previous(), ridgeline.DeploymentID("d-1b"))
 	live("d-0", 1) // a rollback
 	same(t, previous(), ridgeline.DeploymentID("d-2b"))
+	must(s.SetTraffic(ctx, "diabetes", "production", weights("v1", 0)))(t)
 	ok(t, s.RetireDeployment(ctx, "d-0", at(9)))
 	same(t, previous(), ridgeline.DeploymentID("d-0"))
 }
@@ -147,7 +253,7 @@ func testConcurrentSwitches(t *testing.T, s *Store) {
 		d := deploy(t, s, ridgeline.DeploymentID(fmt.Sprintf("d-%d", i)), i+1)
 		for range 3 {
 			wg.Go(func() {
-				if _, err := s.SwitchDeployment(ctx, d.ID, at(20)); err != nil {
+				if err := s.SwitchDeployment(ctx, d.ID, at(20)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -155,14 +261,11 @@ func testConcurrentSwitches(t *testing.T, s *Store) {
 	}
 	wg.Wait()
 	states := map[ridgeline.DeploymentState]int{}
-	seen := map[ridgeline.DeploymentID]bool{}
 	for _, d := range must(s.Deployments(ctx, DeploymentFilter{}))(t) {
 		states[d.State]++
-		p := must(s.SwitchDeployment(ctx, d.ID, at(30)))(t)
-		if seen[p] {
-			t.Errorf("%s was followed twice", p)
+		if n := len(must(s.Deployments(ctx, DeploymentFilter{Successor: d.ID}))(t)); n > 1 {
+			t.Errorf("%s took the place of %d", d.ID, n)
 		}
-		seen[p] = true
 	}
 	same(t, states, map[ridgeline.DeploymentState]int{ridgeline.DeploymentLive: 1, ridgeline.DeploymentRetired: n - 1})
 }

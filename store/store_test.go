@@ -59,6 +59,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("arrivals", with(testArrivals))
 	t.Run("releases", with(testReleases))
 	t.Run("deployments", with(testDeployments))
+	t.Run("traffic", with(testTraffic))
 	t.Run("previous deployment", with(testPreviousDeployment))
 	t.Run("concurrent switches", with(testConcurrentSwitches))
 	t.Run("endpoints", with(testEndpoints))
