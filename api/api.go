@@ -41,9 +41,9 @@ type API struct {
 	Inbox        *trigger.Inbox
 	Remotes      *forge.Hub
 	Auth         *auth.Authenticator
-	Ready        func(ctx context.Context, e ridgeline.Endpoint) (int, error) // copies of its live deployment that answer
-	BaseURL      string                                                       // such as http://127.0.0.1:8470
-	RegistryHost string                                                       // such as 127.0.0.1:8470
+	Ready        func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
+	BaseURL      string                                                            // such as http://127.0.0.1:8470
+	RegistryHost string                                                            // such as 127.0.0.1:8470
 	Version      string
 	Temp         string // where a pushed archive is unpacked before it is kept
 	Log          *slog.Logger

@@ -71,7 +71,7 @@ func open(t *testing.T) *surface {
 		Builds:   &build.Builder{Store: s.store, Blob: s.blob, Start: start, Log: log},
 		Runs:     &pipeline.Runner{Store: s.store, Blob: s.blob, Start: start, Log: log},
 		Releases: &release.Releaser{Store: s.store, Blob: s.blob, Start: start, Trees: t.TempDir(), Log: log},
-		Ready:    func(context.Context, ridgeline.Endpoint) (int, error) { return 2, nil },
+		Ready:    func(context.Context, ridgeline.DeploymentID) (int, error) { return 2, nil },
 	}
 	secrets, err := vault.Open(t.TempDir())
 	if err != nil {
@@ -367,7 +367,7 @@ func TestAPI_endpoints(t *testing.T) {
 	if err := s.store.CreateDeployment(ctx, d); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.store.SwitchDeployment(ctx, "d-1", now); err != nil {
+	if err := s.store.SwitchDeployment(ctx, "d-1", now); err != nil {
 		t.Fatal(err)
 	}
 	if e := read(s.viewer); e.Version != 3 || !e.Ready || e.Replicas != 2 || e.Image != "127.0.0.1:8470/iris@sha256:1" {

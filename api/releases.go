@@ -19,6 +19,7 @@ type releaseInput struct {
 	Body *struct {
 		Version     int    `json:"version,omitempty" minimum:"0" doc:"0 or absent: the champion"`
 		Environment string `json:"environment,omitempty" doc:"one environment only"`
+		Beside      bool   `json:"beside,omitempty" doc:"what is live stays so and keeps all requests"`
 	}
 }
 
@@ -36,7 +37,7 @@ func (a *API) releases(api huma.API) {
 	}, ridgeline.Writer, func(ctx context.Context, in *releaseInput) (Release, error) {
 		request := release.Request{Model: ridgeline.ModelName(in.Name), Cause: "api", Caller: auth.From(ctx).Name}
 		if in.Body != nil {
-			request.Version, request.Environment = in.Body.Version, in.Body.Environment
+			request.Version, request.Environment, request.Beside = in.Body.Version, in.Body.Environment, in.Body.Beside
 		}
 		row, err := a.Releases.Submit(ctx, request)
 		return a.viewRelease(row), err
@@ -73,63 +74,6 @@ func (a *API) releases(api huma.API) {
 		row, err := a.Releases.Rollback(ctx, ridgeline.ProjectName(in.Project), in.Environment, auth.From(ctx).Name)
 		return a.viewRelease(row), err
 	})
-}
-
-func (a *API) endpoints(api huma.API) {
-	tags := []string{"endpoints"}
-	route(a, api, huma.Operation{OperationID: "list-endpoints", Method: http.MethodGet, Path: "/endpoints", Summary: "Live endpoints, with their keys for those who may write", Tags: tags},
-		ridgeline.Viewer, func(ctx context.Context, in *Listing) ([]Endpoint, error) {
-			rows, err := a.Store.Endpoints(ctx, ridgeline.ProjectName(in.Project))
-			if err != nil {
-				return nil, err
-			}
-			out := make([]Endpoint, 0, len(rows))
-			for _, row := range rows {
-				e, err := a.endpoint(ctx, row)
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, e)
-			}
-			return out, nil
-		})
-	route(a, api, huma.Operation{
-		OperationID: "rotate-key", Method: http.MethodPost, Path: "/endpoints/{project}/{environment}/keys/{which}/rotate",
-		Summary: "Replace one of an endpoint's keys; the old one stops working", Tags: tags,
-	}, ridgeline.Writer, func(ctx context.Context, in *struct {
-		EnvironmentInput
-		Which string `path:"which" enum:"primary,secondary"`
-	}) (Endpoint, error) {
-		p := ridgeline.ProjectName(in.Project)
-		row, err := a.Store.RotateKey(ctx, p, in.Environment, in.Which)
-		if err != nil {
-			return Endpoint{}, err
-		}
-		return a.endpoint(ctx, row)
-	})
-}
-
-func (a *API) endpoint(ctx context.Context, row ridgeline.Endpoint) (Endpoint, error) {
-	e := Endpoint{
-		Project: string(row.Project), Environment: row.Environment,
-		URL: a.BaseURL + "/endpoints/" + string(row.Project) + "/" + row.Environment + "/score",
-	}
-	if auth.From(ctx).Role.Allows(ridgeline.Writer) {
-		e.PrimaryKey, e.SecondaryKey = a.Auth.EndpointKey(row, auth.Primary), a.Auth.EndpointKey(row, auth.Secondary)
-	}
-	if row.Live == "" {
-		return e, nil
-	}
-	d, err := a.Store.Deployment(ctx, row.Live)
-	if err != nil {
-		return Endpoint{}, err
-	}
-	ready, err := a.Ready(ctx, row)
-	if err != nil {
-		return Endpoint{}, err
-	}
-	e.Model, e.Version, e.Image, e.Ready, e.Replicas = string(d.Model), d.Version, a.image(d.Image), ready > 0, ready
-	return e, nil
 }
 
 type tokenInput struct {

@@ -153,24 +153,42 @@ type Release struct {
 	Version      int                  `json:"version"`
 	Status       string               `json:"status"`
 	Cause        string               `json:"cause"`
+	Beside       bool                 `json:"beside,omitempty" doc:"what was live stays so and keeps all requests"`
 	Reason       string               `json:"reason,omitempty"`
 	Environments []ReleaseEnvironment `json:"environments"`
 	Created      time.Time            `json:"created"`
 	Ended        *time.Time           `json:"ended,omitempty"`
 }
 
-// Endpoint is the stable address of a project's environment.
+// Endpoint is the stable address of a project's environment. Its model,
+// version and so on are those of the deployment that answers most of its
+// requests.
 type Endpoint struct {
-	Project      string `json:"project"`
-	Environment  string `json:"environment"`
-	URL          string `json:"url"`
-	Model        string `json:"model,omitempty"`
-	Version      int    `json:"version"`
-	Image        string `json:"image"`
-	Ready        bool   `json:"ready"`
-	Replicas     int    `json:"replicas"`
-	PrimaryKey   string `json:"primary_key,omitempty" doc:"only for those who may write"`
-	SecondaryKey string `json:"secondary_key,omitempty" doc:"only for those who may write"`
+	Project      string       `json:"project"`
+	Environment  string       `json:"environment"`
+	URL          string       `json:"url"`
+	Model        string       `json:"model,omitempty"`
+	Version      int          `json:"version"`
+	Image        string       `json:"image"`
+	Ready        bool         `json:"ready"`
+	Replicas     int          `json:"replicas"`
+	Deployments  []Deployment `json:"deployments" doc:"all that may answer, newest first"`
+	PrimaryKey   string       `json:"primary_key,omitempty" doc:"only for those who may write"`
+	SecondaryKey string       `json:"secondary_key,omitempty" doc:"only for those who may write"`
+}
+
+// Deployment is one version that may answer an endpoint's requests.
+type Deployment struct {
+	Name     string    `json:"name" doc:"v and the version's number: what the header azureml-model-deployment chooses it by"`
+	ID       string    `json:"id"`
+	Model    string    `json:"model"`
+	Version  int       `json:"version"`
+	Image    string    `json:"image"`
+	Weight   int       `json:"weight" doc:"percent of the requests"`
+	Mirror   int       `json:"mirror" doc:"percent of the requests of which it gets a copy"`
+	Ready    bool      `json:"ready"`
+	Replicas int       `json:"replicas" doc:"copies that answer"`
+	Created  time.Time `json:"created"`
 }
 
 // Token lets a principal in. Secret is there once, when it is made.
@@ -263,7 +281,7 @@ func viewDecision(d ridgeline.Decision) Decision {
 func (a *API) viewRelease(r ridgeline.Release) Release {
 	out := Release{
 		ID: string(r.ID), Project: string(r.Project), Model: string(r.Model), Version: r.Version, Status: string(r.Status),
-		Cause: r.Cause, Reason: r.Reason, Created: r.Created, Ended: optional(r.Ended), Environments: []ReleaseEnvironment{},
+		Cause: r.Cause, Beside: r.Beside, Reason: r.Reason, Created: r.Created, Ended: optional(r.Ended), Environments: []ReleaseEnvironment{},
 	}
 	for _, e := range r.Environments {
 		out.Environments = append(out.Environments, ReleaseEnvironment{

@@ -146,13 +146,17 @@ func (a *Authenticator) EndpointKey(e ridgeline.Endpoint, which string) string {
 	return encode(mac.Sum(nil)[:20])
 }
 
-// OpensEndpoint reports whether the key is one of the endpoint's two.
-func (a *Authenticator) OpensEndpoint(e ridgeline.Endpoint, key string) bool {
-	ok := 0
-	for _, which := range []string{Primary, Secondary} {
-		ok |= subtle.ConstantTimeCompare([]byte(key), []byte(a.EndpointKey(e, which)))
-	}
-	return ok == 1
+// Keys are an endpoint's two keys.
+type Keys [2][]byte
+
+// EndpointKeys derives both keys of an endpoint.
+func (a *Authenticator) EndpointKeys(e ridgeline.Endpoint) Keys {
+	return Keys{[]byte(a.EndpointKey(e, Primary)), []byte(a.EndpointKey(e, Secondary))}
+}
+
+// Open reports whether the key is one of the two, in constant time.
+func (k Keys) Open(key string) bool {
+	return subtle.ConstantTimeCompare([]byte(key), k[0])|subtle.ConstantTimeCompare([]byte(key), k[1]) == 1
 }
 
 type principalKey struct{}

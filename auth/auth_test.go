@@ -124,16 +124,16 @@ func TestAuthenticator_EndpointKey(t *testing.T) {
 	}
 	for name, key := range keys {
 		want := name == "primary" || name == "secondary"
-		if got := a.OpensEndpoint(e, key); got != want {
+		if got := a.EndpointKeys(e).Open(key); got != want {
 			t.Errorf("%s: opens %v, want %v", name, got, want)
 		}
 	}
-	if a.OpensEndpoint(e, "") {
+	if a.EndpointKeys(e).Open("") {
 		t.Error("no key opens")
 	}
 	// Rotating one leaves the other alone.
 	rotated := change(func(e *ridgeline.Endpoint) { e.PrimaryGeneration = 2 })
-	if a.OpensEndpoint(rotated, keys["primary"]) || !a.OpensEndpoint(rotated, keys["secondary"]) || !a.OpensEndpoint(rotated, keys["rotated"]) {
+	if now := a.EndpointKeys(rotated); now.Open(keys["primary"]) || !now.Open(keys["secondary"]) || !now.Open(keys["rotated"]) {
 		t.Error("after a rotation of the primary key, the new one and the secondary open, the old one does not")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,19 +33,20 @@ var quiet = slog.New(slog.DiscardHandler)
 type world struct {
 	mu        sync.Mutex
 	endpoints map[string]ridgeline.Endpoint
+	shares    []ridgeline.Deployment // what is live in every endpoint
 	copies    map[ridgeline.DeploymentID]host.Observed
 	tokens    map[string]ridgeline.Token
 	broken    error
 }
 
-func (w *world) Endpoint(_ context.Context, p ridgeline.ProjectName, environment string) (ridgeline.Endpoint, error) {
+func (w *world) Serving(_ context.Context, p ridgeline.ProjectName, environment string) (ridgeline.Endpoint, []ridgeline.Deployment, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e, ok := w.endpoints[string(p)+"/"+environment]
 	if !ok {
-		return e, ridgeline.Errorf(ridgeline.NotFound, "no endpoint %s/%s", p, environment)
+		return e, nil, ridgeline.Errorf(ridgeline.NotFound, "no endpoint %s/%s", p, environment)
 	}
-	return e, w.broken
+	return e, slices.Clone(w.shares), w.broken
 }
 
 func (w *world) Observe(_ context.Context, id ridgeline.DeploymentID) (host.Observed, error) {
@@ -155,7 +157,18 @@ func post(t *testing.T, url, key string, body io.Reader) (status int, answer str
 	return res.StatusCode, string(text), res.Header
 }
 
-func (f *fixture) live(id ridgeline.DeploymentID) { f.set(func(e *ridgeline.Endpoint) { e.Live = id }) }
+// live gives all requests to one deployment.
+func (f *fixture) live(id ridgeline.DeploymentID) {
+	f.share(ridgeline.Deployment{ID: id, Version: 1, Weight: 100})
+}
+
+// share makes these the live deployments; the first is the endpoint's.
+func (f *fixture) share(all ...ridgeline.Deployment) {
+	f.set(func(e *ridgeline.Endpoint) { e.Live = all[0].ID })
+	f.world.mu.Lock()
+	defer f.world.mu.Unlock()
+	f.shares = all
+}
 
 func TestGateway_keys(t *testing.T) {
 	f := newFixture(t)
@@ -319,7 +332,7 @@ func TestGateway_copies(t *testing.T) {
 	if seen["a"] != 5 || seen["b"] != 5 {
 		t.Errorf("answers %v, want 5 from each copy that is ready", seen)
 	}
-	if n, err := f.gateway.Ready(t.Context(), f.endpoints["iris/qa"]); err != nil || n != 2 {
+	if n, err := f.gateway.Ready(t.Context(), "d-1"); err != nil || n != 2 {
 		t.Errorf("%d copies are ready, %v; want 2", n, err)
 	}
 }

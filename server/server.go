@@ -52,7 +52,7 @@ func New(o Options) *Server {
 		Name: "ridgeline_http_request_duration_seconds", Help: "Time to answer, by surface and status class.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12),
 	}, []string{"surface", "status"})
-	metrics.MustRegister(s.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(s.seconds, o.Gateway, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -65,13 +65,17 @@ func New(o Options) *Server {
 	mux.Handle("/git/", s.signedIn(ridgeline.Viewer, o.Git))
 	mux.Handle("GET /metrics", s.signedIn(ridgeline.Viewer, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})))
 	mux.Handle("/endpoints/", o.Gateway)
+	mux.HandleFunc(grpcService, o.Gateway.ServeGRPC)
 	mux.Handle("/", s.signedIn(ridgeline.Viewer, http.HandlerFunc(index)))
 	s.http = &http.Server{
 		Handler:           s.observed(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		Protocols:         new(http.Protocols),
 	}
+	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true) // gRPC
 	return s
 }
 
@@ -162,7 +166,7 @@ func (s *Server) observed(next http.Handler) http.Handler {
 				}
 				s.options.Log.Error("panic while answering", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
 				if !rec.wrote {
-					problem(rec, http.StatusInternalServerError, "an unexpected error occurred; the server's log has it")
+					problem(rec, http.StatusInternalServerError, internalError)
 				}
 			}
 			took := time.Since(started)
@@ -176,6 +180,8 @@ func (s *Server) observed(next http.Handler) http.Handler {
 func surface(path string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
+	case "inference.GRPCInferenceService":
+		return "endpoints"
 	case "api", "v2", "git", "endpoints", "metrics", "healthz":
 		return first
 	}
@@ -201,13 +207,15 @@ func (r *recorder) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach flushing and deadlines.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
+const internalError = "an unexpected error occurred; the server's log has it"
+
 // Problem answers with an error in RFC 9457's form. The cause of an internal
 // one is not told.
 func Problem(w http.ResponseWriter, err error) {
 	code := ridgeline.CodeOf(err)
 	message := err.Error()
 	if code == ridgeline.Internal {
-		message = "an unexpected error occurred; the server's log has it"
+		message = internalError
 	}
 	problem(w, api.Status(code), message)
 }

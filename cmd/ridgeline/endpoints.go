@@ -28,9 +28,9 @@ func (c *cli) endpoints() *cobra.Command {
 					if e.Ready {
 						ready = fmt.Sprintf("ready (%d)", e.Replicas)
 					}
-					rows = append(rows, []string{e.Project, e.Environment, version0(e.Version), ready, e.URL})
+					rows = append(rows, []string{e.Project, e.Environment, version0(e.Version), ready, traffic(e.Deployments), e.URL})
 				}
-				return table(c.out, []string{"PROJECT", "ENVIRONMENT", "VERSION", "STATE", "URL"}, rows)
+				return table(c.out, []string{"PROJECT", "ENVIRONMENT", "VERSION", "STATE", "TRAFFIC", "URL"}, rows)
 			})
 		},
 	}
@@ -47,6 +47,19 @@ func (c *cli) endpoints() *cobra.Command {
 	}
 	cmd.AddCommand(rotate)
 	return cmd
+}
+
+// traffic is all deployments with their share of the requests, in short.
+func traffic(all []api.Deployment) string {
+	var words []string
+	for _, d := range all {
+		word := fmt.Sprintf("%s=%d", d.Name, d.Weight)
+		if d.Mirror > 0 {
+			word += fmt.Sprintf("+%d%%", d.Mirror)
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
 }
 
 func (c *cli) score() *cobra.Command {

@@ -14,6 +14,7 @@ import (
 
 func (c *cli) release() *cobra.Command {
 	var environment string
+	var beside bool
 	cmd := &cobra.Command{
 		Use: "release NAME[:VERSION]", Short: "Release a version (default: the champion) to its environments, and follow it", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -21,10 +22,11 @@ func (c *cli) release() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.followRelease(cmd.Context(), "/api/v1/models/"+url.PathEscape(name)+"/releases", map[string]any{"version": version, "environment": environment})
+			return c.followRelease(cmd.Context(), "/api/v1/models/"+url.PathEscape(name)+"/releases", map[string]any{"version": version, "environment": environment, "beside": beside})
 		},
 	}
 	cmd.Flags().StringVar(&environment, "environment", "", "only this environment")
+	cmd.Flags().BoolVar(&beside, "beside", false, "keep what is live, and all requests with it; ridgeline traffic shares them")
 	return cmd
 }
 
@@ -60,7 +62,11 @@ func (c *cli) followRelease(ctx context.Context, path string, in any) error {
 	if rel.Status != "succeeded" {
 		return fmt.Errorf("release %s %s: %s\nwhat was live before still is", rel.ID, rel.Status, rel.Reason)
 	}
-	if !c.json {
+	switch {
+	case c.json:
+	case rel.Beside:
+		fmt.Fprintf(c.out, "%s version %d stands beside what is live in %s; ridgeline traffic %s ENVIRONMENT v%d=10 … sends requests to it\n", rel.Model, rel.Version, environments(rel), rel.Project, rel.Version)
+	default:
 		fmt.Fprintf(c.out, "%s version %d is live in %s\n", rel.Model, rel.Version, environments(rel))
 	}
 	return nil
