@@ -44,22 +44,11 @@ const (
 
 // Append appends the frame's encoding to b.
 func (f Frame) Append(b []byte) ([]byte, error) {
-	b, err := f.appendPrefix(b)
-	if err != nil {
-		return nil, err
-	}
-	return append(append(b, f.Header...), f.Body...), nil
-}
-
-func (f Frame) appendPrefix(b []byte) ([]byte, error) {
 	length := frameFixed + len(f.Header) + len(f.Body)
 	if length > FrameLimit {
 		return nil, fmt.Errorf("a frame holds at most %d bytes, this one would have %d", FrameLimit, length)
 	}
-	b = binary.BigEndian.AppendUint32(b, uint32(length))
-	b = append(b, byte(f.Type))
-	b = binary.BigEndian.AppendUint64(b, f.ID)
-	return binary.BigEndian.AppendUint32(b, uint32(len(f.Header))), nil
+	return append(append(appendPrefix(b, f.Type, f.ID, length, len(f.Header)), f.Header...), f.Body...), nil
 }
 
 // ReadFrame reads one frame. It returns io.EOF when the stream ended before

@@ -1,9 +1,7 @@
 package worker
 
 import (
-	"bytes"
 	"encoding/json"
-	"slices"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
@@ -49,34 +47,6 @@ const blockAlign = 8
 func padding(n int) int { return -n & (blockAlign - 1) }
 
 var zeros [blockAlign]byte
-
-// encodePredict makes one frame of the rows of batches that have the same
-// layout.
-func encodePredict(id uint64, batches []tensor.Batch) (Frame, error) {
-	first := batches[0]
-	h := predictHeader{Form: first.Form, Columns: first.Columns, Params: first.Params, Tensors: make([]tensorHeader, len(first.Tensors))}
-	for _, b := range batches {
-		h.Rows += b.Rows
-	}
-	var body []byte
-	for i, t := range first.Tensors {
-		shape := slices.Clone(t.Shape)
-		if len(shape) > 0 {
-			shape[0] = h.Rows
-		}
-		h.Tensors[i] = tensorHeader{t.Name, t.Type, shape}
-		for _, b := range batches {
-			body = append(body, b.Tensors[i].Data...)
-		}
-		body = append(body, zeros[:padding(len(body))]...)
-	}
-	header, err := json.Marshal(h)
-	if err != nil {
-		return Frame{}, ridgeline.Errorf(ridgeline.Invalid, "these tensors cannot be sent: %w", err)
-	}
-	header = append(header, bytes.Repeat([]byte{' '}, padding(len(header)))...)
-	return Frame{Type: FramePredict, ID: id, Header: header, Body: body}, nil
-}
 
 // decodePredicted reads an answer; the tensors share the frame's memory.
 func decodePredicted(f Frame) (Predicted, error) {

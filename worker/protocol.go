@@ -2,7 +2,6 @@ package worker
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
@@ -40,7 +39,7 @@ type Model struct {
 }
 
 // A Request is one call of run(). Headers are only sent to a worker whose
-// Hello asks for them (Headers, Raw).
+// Hello asks for them (Headers or Raw, Schema).
 type Request struct {
 	Method      string // GET or POST; any that a raw script is to see
 	Query       string // raw; for GET, and for raw scripts
@@ -54,6 +53,7 @@ type requestHeader struct {
 	Query       string            `json:"query,omitempty"`
 	ContentType string            `json:"content_type,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
+	Together    int               `json:"together,omitempty"`
 }
 
 // A Response is the answer to one Request: what an HTTP client is to get,
@@ -106,25 +106,25 @@ func (e *StartError) Detail() []string {
 	return e.Output
 }
 
-func encodeRequest(id uint64, r Request, hello Hello) (Frame, error) {
-	h := requestHeader{}
-	if r.Method != "" && r.Method != "POST" {
-		h.Method, h.Query = r.Method, r.Query
+// An Answer is what a worker says to one frame.
+type Answer struct {
+	ID        uint64    // the frame's
+	Response  Response  // to a Request
+	Predicted Predicted // to a Predict
+}
+
+func decodeAnswer(f Frame) (Answer, error) {
+	a := Answer{ID: f.ID}
+	var err error
+	switch f.Type {
+	case FrameResponse:
+		a.Response, err = decodeResponse(f)
+	case FramePredicted:
+		a.Predicted, err = decodePredicted(f)
+	default:
+		err = ridgeline.Errorf(ridgeline.Internal, "the worker sent a frame of type %d instead of an answer", f.Type)
 	}
-	if hello.Schema {
-		h.ContentType = r.ContentType
-	}
-	if hello.Headers || hello.Raw {
-		h.Headers = r.Headers
-	}
-	if hello.Raw {
-		h.Query = r.Query
-	}
-	header, err := json.Marshal(h)
-	if err != nil {
-		return Frame{}, fmt.Errorf("encode request: %w", err)
-	}
-	return Frame{Type: FrameRequest, ID: id, Header: header, Body: r.Body}, nil
+	return a, err
 }
 
 func decodeResponse(f Frame) (Response, error) {

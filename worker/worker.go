@@ -1,5 +1,5 @@
-// Package worker runs a model's scoring script in one Python process: starts
-// it, waits until its init() has returned, sends requests, notices its death.
+// Package worker runs a model, or its scoring script, in one Python process:
+// starts it, waits until it is ready, sends frames, notices its death.
 //
 // It answers no HTTP, holds no queue, sets no deadlines and restarts nothing:
 // that is package score's part.
@@ -11,13 +11,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 )
 
 // A Worker is one Python process that has become ready. All methods may be
@@ -28,23 +24,25 @@ type Worker struct {
 	done    chan struct{} // closed when the process is gone and err is set
 	err     error
 
-	writing sync.Mutex // one frame at a time
+	writing sync.Mutex // one Send at a time
 
-	mu      sync.Mutex
-	lastID  uint64
-	pending map[uint64]chan Frame
-	broken  error // why no request can be taken any more; the process may still be ending
+	mu     sync.Mutex
+	broken error // why no request can be taken any more; the process may still be ending
 }
 
-// Start runs a Python process and returns once its script's init() has
-// returned; ctx bounds that wait and nothing after it. When the script is to
-// blame the error is a *StartError, and nothing of the process is left.
-func Start(ctx context.Context, c Config) (*Worker, error) {
+// Start runs a Python process and returns once its model is loaded, or its
+// script's init() has returned; ctx bounds that wait and nothing after it. When
+// the model is to blame the error is a *StartError, and nothing of the process is
+// left.
+//
+// Each answer to what is sent later goes to answer, one call after the other,
+// all of them before Done is closed. The worker is not read while it runs.
+func Start(ctx context.Context, c Config, answer func(Answer)) (*Worker, error) {
 	p, err := startProcess(c)
 	if err != nil {
 		return nil, &StartError{Stage: "process", Message: err.Error()}
 	}
-	w := &Worker{process: p, done: make(chan struct{}), pending: map[uint64]chan Frame{}}
+	w := &Worker{process: p, done: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { p.signal(syscall.SIGABRT); p.conn.Close() })
 	go func() {
 		// What the model forked may hold the channel open beyond the worker's end.
@@ -57,7 +55,7 @@ func Start(ctx context.Context, c Config) (*Worker, error) {
 	if err == nil && !cancelled {
 		err = w.greet(first)
 		if err == nil {
-			go w.read(stream)
+			go w.read(stream, answer)
 			return w, nil
 		}
 	}
@@ -66,9 +64,9 @@ func Start(ctx context.Context, c Config) (*Worker, error) {
 	switch {
 	case errors.As(err, &start):
 	case cancelled:
-		start = &StartError{Stage: "timeout", Message: fmt.Sprintf("the scoring script was not ready in time (%v): importing it and init() took longer", context.Cause(ctx))}
+		start = &StartError{Stage: "timeout", Message: fmt.Sprintf("the model was not ready in time (%v): importing the script and init(), or loading the model, took longer", context.Cause(ctx))}
 	default:
-		start = &StartError{Stage: "process", Message: fmt.Sprintf("the Python worker ended before init() returned (%s)", p.cmd.ProcessState)}
+		start = &StartError{Stage: "process", Message: fmt.Sprintf("the Python worker ended before it was ready (%s)", p.cmd.ProcessState)}
 	}
 	start.Output = p.output.tail()
 	return nil, start
@@ -118,121 +116,39 @@ func (w *Worker) Healthy() bool {
 	return w.broken == nil
 }
 
-// ErrNotSent marks the error of a request that the script has not seen: it is
-// safe to send it to another worker.
-var ErrNotSent = errors.New("not sent")
-
-// Score sends one request to a script and waits for its answer. Requests may
-// overlap; the worker runs them in the order of their arrival.
+// Send writes frames, whole; their answers come in the same order, each to
+// the function that Start was given. It waits while the worker takes nothing,
+// until the worker's end.
 //
-// When the process ends first, the error is Unavailable and says how it ended
-// (errors.Is ErrNotSent when the request never left). When ctx ends first, it is
-// ctx's error: run() goes on, and its answer is dropped. Only Abort or Kill
-// stops it.
-func (w *Worker) Score(ctx context.Context, r Request) (Response, error) {
-	f, err := w.ask(ctx, func(id uint64) (Frame, error) { return encodeRequest(id, r, w.hello) })
-	if err != nil {
-		return Response{}, err
-	}
-	return decodeResponse(f)
-}
-
-// Predict sends tensors to a model and waits for its answer, as Score does.
-func (w *Worker) Predict(ctx context.Context, b tensor.Batch) (Predicted, error) {
-	f, err := w.ask(ctx, func(id uint64) (Frame, error) { return encodePredict(id, []tensor.Batch{b}) })
-	if err != nil {
-		return Predicted{}, err
-	}
-	return decodePredicted(f)
-}
-
-func (w *Worker) ask(ctx context.Context, encode func(id uint64) (Frame, error)) (Frame, error) {
-	if err := ctx.Err(); err != nil {
-		return Frame{}, err
-	}
-	answer := make(chan Frame, 1)
-	w.mu.Lock()
-	if w.broken != nil {
-		w.mu.Unlock()
-		return Frame{}, w.notSent()
-	}
-	w.lastID++
-	id := w.lastID
-	w.pending[id] = answer
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		delete(w.pending, id)
-		w.mu.Unlock()
-	}()
-
-	f, err := encode(id)
-	if err != nil {
-		return Frame{}, err
-	}
-	prefix, err := f.appendPrefix(make([]byte, 0, framePrefix+len(f.Header)))
-	if err != nil {
-		return Frame{}, ridgeline.Errorf(ridgeline.Invalid, "request too large for a worker: %w", err)
-	}
-	if err := w.write(ctx, net.Buffers{append(prefix, f.Header...), f.Body}); err != nil {
-		if ctx.Err() != nil {
-			return Frame{}, ctx.Err()
-		}
-		return Frame{}, w.notSent()
-	}
-	select {
-	case f := <-answer:
-		return f, nil
-	case <-ctx.Done():
-		return Frame{}, ctx.Err()
-	case <-w.done:
-		select {
-		case f := <-answer: // it was answered before the end
-			return f, nil
-		default:
-			return Frame{}, w.err
-		}
-	}
-}
-
-// write sends a frame whole, or breaks the worker: half a frame cannot be
-// taken back.
-func (w *Worker) write(ctx context.Context, frame net.Buffers) error {
+// After an error the worker is on its way to its end, and of these frames none
+// that was not whole has been seen.
+func (w *Worker) Send(frames *Frames) error {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	deadline, _ := ctx.Deadline()
-	_ = w.process.conn.SetWriteDeadline(deadline)
-	if _, err := frame.WriteTo(w.process.conn); err != nil {
-		w.breakOff(fmt.Errorf("write to the worker: %w", err))
+	if !w.Healthy() {
+		return errors.New("the worker takes no more requests")
+	}
+	if err := frames.writeTo(w.process.conn); err != nil {
+		w.breakOff(fmt.Errorf("write to the worker: %w", err)) // half a frame cannot be taken back
 		w.process.signal(syscall.SIGKILL)
 		return err
 	}
 	return nil
 }
 
-func (w *Worker) notSent() error {
-	<-w.done // broken means that its end has begun
-	return fmt.Errorf("%w: %w", ErrNotSent, w.err)
-}
-
-func (w *Worker) read(stream *bufio.Reader) {
+func (w *Worker) read(stream *bufio.Reader, answer func(Answer)) {
 	for {
 		f, err := ReadFrame(stream)
-		if err == nil && f.Type != FrameResponse && f.Type != FramePredicted {
-			err = fmt.Errorf("the worker sent a frame of type %d instead of an answer", f.Type)
+		var a Answer
+		if err == nil {
+			a, err = decodeAnswer(f)
 		}
 		if err != nil {
 			w.breakOff(err)
 			w.end()
 			return
 		}
-		w.mu.Lock()
-		answer := w.pending[f.ID]
-		delete(w.pending, f.ID) // a second answer must not block
-		w.mu.Unlock()
-		if answer != nil { // nobody waits any more when its context ended
-			answer <- f
-		}
+		answer(a)
 	}
 }
 

@@ -88,15 +88,33 @@ class Runs(Protocol):
     def answer(self, request: frames.Frame) -> bytes:
         """The frame that answers it. Nothing is raised but what ends the worker."""
 
+    def answer_together(self, requests: list[frames.Frame]) -> list[bytes]:
+        """The frames that answer several which the scorer wants run together."""
+
 
 def answer_all(runs: Runs, stream: BinaryIO, channel: socket.socket) -> None:
     while True:
-        request = frames.read(stream)
+        request = _next(runs, stream)
         if request is None:
             return
-        if request.type != runs.takes:
-            raise frames.FrameError(f"expected a frame of type {runs.takes}, got one of type {request.type}")
-        channel.sendall(runs.answer(request))
+        together = request.header.get("together", 1)
+        if together == 1:
+            channel.sendall(runs.answer(request))
+            continue
+        requests = [request]
+        while len(requests) < together:
+            request = _next(runs, stream)
+            if request is None:
+                return
+            requests.append(request)
+        channel.sendall(b"".join(runs.answer_together(requests)))
+
+
+def _next(runs: Runs, stream: BinaryIO) -> frames.Frame | None:
+    request = frames.read(stream)
+    if request is not None and request.type != runs.takes:
+        raise frames.FrameError(f"expected a frame of type {runs.takes}, got one of type {request.type}")
+    return request
 
 
 class ScriptRuns:
@@ -161,6 +179,9 @@ class ModelRuns:
             return frames.encode(frames.PREDICTED, request.id, header, body)
         except frames.FrameError as e:
             return frames.encode(frames.PREDICTED, request.id, {"reason": "unusable", "error": str(e)})
+
+    def answer_together(self, requests: list[frames.Frame]) -> list[bytes]:
+        return [self.answer(r) for r in requests]  # the scorer joins rows itself
 
     def predict(self, request: frames.Frame) -> tuple[dict[str, Any], bytes]:
         started = time.perf_counter()
