@@ -44,16 +44,57 @@ func config(t *testing.T, script string) (Config, *logBuffer) {
 	return Config{Package: "../python", App: app, Script: "score.py", Log: log}, log
 }
 
-func start(t *testing.T, script string) (*Worker, *logBuffer) {
+// asked is a worker whose answers are kept until they are asked for.
+type asked struct {
+	*Worker
+	answers chan Answer
+	last    uint64
+}
+
+func start(t *testing.T, script string) (*asked, *logBuffer) {
 	t.Helper()
 	c, log := config(t, script)
-	w, err := Start(limit(t, 20*time.Second), c)
+	answers := make(chan Answer, 1000)
+	w, err := Start(limit(t, 20*time.Second), c, func(a Answer) { answers <- a })
 	if err != nil {
 		t.Fatalf("start: %v\n%s", err, log)
 	}
 	t.Cleanup(w.Kill)
-	return w, log
+	return &asked{Worker: w, answers: answers}, log
 }
+
+func (w *asked) send(t *testing.T, bodies ...string) error {
+	t.Helper()
+	var frames Frames
+	for _, body := range bodies {
+		w.last++
+		if err := frames.Request(w.last, Request{Body: []byte(body)}, w.Hello(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w.Send(&frames)
+}
+
+// answer is the next one, or why there is none.
+func (w *asked) answer(t *testing.T) (Response, error) {
+	t.Helper()
+	select {
+	case a := <-w.answers:
+		return a.Response, nil
+	case <-w.Done():
+		select {
+		case a := <-w.answers:
+			return a.Response, nil
+		default:
+			return Response{}, w.Err()
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("no answer within 10 s")
+	}
+	return Response{}, nil
+}
+
+func silent(Answer) {}
 
 func limit(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
@@ -62,9 +103,13 @@ func limit(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func post(t *testing.T, w *Worker, body string) (Response, error) {
+func post(t *testing.T, w *asked, body string) (Response, error) {
 	t.Helper()
-	return w.Score(limit(t, 10*time.Second), Request{Method: "POST", Body: []byte(body)})
+	if err := w.send(t, body); err != nil {
+		<-w.Done()
+		return Response{}, w.Err()
+	}
+	return w.answer(t)
 }
 
 func TestStart(t *testing.T) {
@@ -91,7 +136,7 @@ func TestStart(t *testing.T) {
 	for _, f := range failures {
 		t.Run(f.name, func(t *testing.T) {
 			c, log := config(t, f.script)
-			_, err := Start(limit(t, 20*time.Second), c)
+			_, err := Start(limit(t, 20*time.Second), c, silent)
 			var start *StartError
 			if !errors.As(err, &start) {
 				t.Fatalf("got %v, want a StartError", err)
@@ -114,7 +159,7 @@ func TestStart(t *testing.T) {
 
 	t.Run("init that takes too long ends with where it was", func(t *testing.T) {
 		c, _ := config(t, "import threading\ndef init():\n    threading.Event().wait()\ndef run(x): pass\n")
-		_, err := Start(limit(t, 700*time.Millisecond), c)
+		_, err := Start(limit(t, 700*time.Millisecond), c, silent)
 		var start *StartError
 		if !errors.As(err, &start) || start.Stage != "timeout" {
 			t.Fatalf("got %v, want a timeout", err)
@@ -135,7 +180,7 @@ func TestStart(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			c, _ := config(t, "")
 			f.change(&c)
-			_, err := Start(limit(t, 10*time.Second), c)
+			_, err := Start(limit(t, 10*time.Second), c, silent)
 			if err == nil || !strings.Contains(err.Error(), f.want) {
 				t.Errorf("got %v, want …%s…", err, f.want)
 			}
@@ -144,18 +189,22 @@ func TestStart(t *testing.T) {
 }
 
 func TestScore(t *testing.T) {
-	t.Run("overlapping requests get their own answers", func(t *testing.T) {
+	t.Run("requests sent ahead are answered in order", func(t *testing.T) {
 		w, _ := start(t, "def init(): pass\ndef run(raw_data): return raw_data\n")
-		var wg sync.WaitGroup
+		var bodies []string
 		for n := range 400 {
-			wg.Go(func() {
-				r, err := w.Score(context.Background(), Request{Body: fmt.Appendf(nil, "n%d", n)})
-				if want := fmt.Sprintf(`"n%d"`, n); err != nil || string(r.Body) != want {
-					t.Errorf("got %s, %v; want %s", r.Body, err, want)
-				}
-			})
+			bodies = append(bodies, fmt.Sprintf("n%d", n))
 		}
-		wg.Wait()
+		bodies[7] = strings.Repeat("x", 300_000) // is sent as a piece of its own
+		if err := w.send(t, bodies...); err != nil {
+			t.Fatal(err)
+		}
+		for n, body := range bodies {
+			a := <-w.answers
+			if a.ID != uint64(n+1) || string(a.Response.Body) != `"`+body+`"` {
+				t.Fatalf("answer %d is %d: %.50s", n+1, a.ID, a.Response.Body)
+			}
+		}
 	})
 
 	t.Run("what the model prints disturbs nothing", func(t *testing.T) {
@@ -216,28 +265,19 @@ def run(raw_data):
     time.sleep(0.2)
     return 1
 `)
-		var wg sync.WaitGroup
-		for _, body := range []string{"slow", "die", "never", "never"} {
-			wg.Go(func() {
-				r, err := w.Score(context.Background(), Request{Body: []byte(body)})
-				if err == nil {
-					if body != "slow" && body != "never" {
-						t.Errorf("%s was answered: %s", body, r.Body)
-					}
-					return
-				}
-				if ridgeline.CodeOf(err) != ridgeline.Unavailable || !strings.Contains(err.Error(), "exit status 9") || !strings.Contains(err.Error(), "last words") {
-					t.Errorf("%s: got %v", body, err)
-				}
-			})
+		if err := w.send(t, "slow", "die", "never", "never"); err != nil {
+			t.Fatal(err)
 		}
-		wg.Wait()
-		<-w.Done()
-		if _, err := post(t, w, ""); !errors.Is(err, ErrNotSent) || ridgeline.CodeOf(err) != ridgeline.Unavailable {
-			t.Errorf("after the end: got %v, want ErrNotSent", err)
+		if r, err := w.answer(t); err != nil || string(r.Body) != "1" {
+			t.Errorf("the one before: %s, %v", r.Body, err)
 		}
-		if w.Healthy() || w.Err() == nil {
-			t.Error("a dead worker calls itself healthy")
+		if r, err := w.answer(t); err == nil {
+			t.Errorf("a request without an answer was answered: %s", r.Body)
+		} else if ridgeline.CodeOf(err) != ridgeline.Unavailable || !strings.Contains(err.Error(), "exit status 9") || !strings.Contains(err.Error(), "last words") {
+			t.Errorf("got %v", err)
+		}
+		if err := w.send(t, ""); err == nil || w.Healthy() {
+			t.Error("a dead worker takes requests")
 		}
 	})
 
@@ -257,11 +297,15 @@ def run(raw_data):
 		}
 	})
 
-	t.Run("a hanging run is left when ctx ends and killed by Abort", func(t *testing.T) {
-		w, log := start(t, "import time\ndef init(): pass\ndef run(raw_data):\n    while True: time.sleep(1)\n")
-		_, err := w.Score(limit(t, 200*time.Millisecond), Request{})
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want the deadline", err)
+	t.Run("a hanging run is killed by Abort, which shows where it was", func(t *testing.T) {
+		w, log := start(t, "import time\ndef init(): pass\ndef run(raw_data):\n    print('running')\n    while True: time.sleep(1)\n")
+		if err := w.send(t, ""); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "running"); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("run() did not begin")
+			}
 		}
 		w.Abort()
 		if err := w.Err(); err == nil || !strings.Contains(log.String(), "in run") {
@@ -272,11 +316,9 @@ def run(raw_data):
 	t.Run("Stop answers what is under way, Kill reaches what the model started", func(t *testing.T) {
 		gate := filepath.Join(t.TempDir(), "open")
 		w, log := start(t, "import os, time\ndef init(): pass\ndef run(raw_data):\n    print('running')\n    while not os.path.exists(raw_data): time.sleep(0.005)\n    return 1\n")
-		answered := make(chan error, 1)
-		go func() {
-			_, err := w.Score(context.Background(), Request{Body: []byte(gate)})
-			answered <- err
-		}()
+		if err := w.send(t, gate); err != nil {
+			t.Fatal(err)
+		}
 		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "running"); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("run() did not begin")
@@ -290,7 +332,7 @@ def run(raw_data):
 		if err := os.WriteFile(gate, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-answered; err != nil {
+		if _, err := w.answer(t); err != nil {
 			t.Errorf("the request under way: %v", err)
 		}
 		<-stopped
