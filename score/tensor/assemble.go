@@ -118,7 +118,7 @@ func (r *Reader) assemble(given []Tensor, extra ...string) (Batch, error) {
 	if b.Rows == 0 {
 		return Batch{}, unfit("", "There are no rows.")
 	}
-	if r.matrix != 0 && r.s.Form == Table {
+	if r.matrix != 0 {
 		b.interleave(r)
 	}
 	return b, nil
