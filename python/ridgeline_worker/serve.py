@@ -27,7 +27,7 @@ INIT_FAILED = 3
 def main() -> int:
     number = int(os.environ.pop("RIDGELINE_WORKER_FD"))
     os.set_inheritable(number, False)  # what the model starts must not hold the channel open
-    channel = socket.socket(fileno=number)
+    channel = Channel(fileno=number)
     prepare_process()
     app = Path(os.environ.get("AML_APP_ROOT") or os.getcwd()).resolve()
     os.chdir(app)
@@ -61,6 +61,22 @@ def main() -> int:
     with channel.makefile("rb", buffering=1 << 16) as stream:
         answer_all(runs, stream, channel)
     return 0
+
+
+class Channel(socket.socket):
+    """The socket to the scorer. Only the process that it was made for writes to it."""
+
+    def __init__(self, fileno: int):
+        super().__init__(fileno=fileno)
+        self._owner = os.getpid()
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        if os.getpid() != self._owner:
+            # run() forked, and the copy came back from it as well: the request is the original's to answer,
+            # and so are those that wait in the channel, which the copy would take from it.
+            log("a process that the model forked came back from it, and is ended: end it by os._exit()")
+            os._exit(1)
+        super().sendall(data, flags)
 
 
 def prepare_process() -> None:

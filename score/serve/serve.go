@@ -47,14 +47,7 @@ func serveOn(ctx context.Context, c Config, listener net.Listener) error {
 	}
 	defer kept.stop()
 	f := score.New(c.Config)
-	server := &http.Server{
-		Handler:           Handler(f, c),
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
-		// The deadlines of bodies and answers move with the traffic: see body and write.
-	}
+	server := newServer(Handler(f, c), c.Log)
 	working, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWorkers()
 	workers := make(chan error, 1)
@@ -77,6 +70,18 @@ func serveOn(ctx context.Context, c Config, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	return stop(f, c, server, stopWorkers, workers)
+}
+
+// newServer leaves the deadlines of bodies and answers to the dialects, where
+// they move with the traffic.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
 }
 
 func stop(f *score.Front, c Config, server *http.Server, stopWorkers func(), workers chan error) error {
