@@ -97,7 +97,7 @@ type Workload struct {
 	ID        ridgeline.DeploymentID
 	Image     string // repository@sha256:…
 	Replicas  int
-	Env       []string  // KEY=value, added to the image's own
+	Env       []string  // KEY=value, added to the image's own; and RIDGELINE_COPY, which tells the copies apart
 	Resources Resources // of each copy
 }
 

@@ -279,6 +279,7 @@ type Effect struct {
 type Release struct {
 	Score        string // file with init() and run(raw_data)
 	Request      string // how rows become a request: data (default), dataframe_split, dataframe_records, inputs
+	Serve        Serving
 	Environments []Environment
 }
 

@@ -47,6 +47,8 @@ pipeline:
 release:
   score: score.py
   request: dataframe_split
+  serve:
+    log: {sample: 10%, redact: [name, person.age], payloads: false, keep: 7d}
   environments:
     qa: {host: process, checks: [smoke.json, more.json], replicas: 2}
     production: {approval: required, replicas: {min: 2, max: 4}, limit: {concurrent: 100, timeout_ms: 5000}}
@@ -79,7 +81,7 @@ func TestParse_everything(t *testing.T) {
 				Tolerance: map[string]Effect{"sex": {0.05, true}, "sex=1": {0.2, false}}, Baseline: Baseline{Point: ptr(12.5)}, Decisions: 10, Fresh: 0.3,
 				Limits: Limits{P95: 20500 * time.Microsecond, Size: 50_000_000, Lowest: ptr(0), Missing: ptr(0.01), SameFeatures: true, Gaps: map[string]Effect{"sex": {0.1, true}}}},
 		},
-		Release: Release{Score: "score.py", Request: "dataframe_split", Environments: []Environment{
+		Release: Release{Score: "score.py", Request: "dataframe_split", Serve: Serving{Log: Logging{Sample: 0.1, Redact: []string{"name", "person.age"}, NoPayloads: true, Keep: 7 * 24 * time.Hour}}, Environments: []Environment{
 			{Name: "qa", Host: "process", Checks: []string{"smoke.json", "more.json"}, Approval: "none", MinReplicas: 2, MaxReplicas: 2},
 			{Name: "production", Host: "process", Approval: "required", MinReplicas: 2, MaxReplicas: 4, Limit: ridgeline.Limit{Concurrent: 100, Timeout: 5 * time.Second}},
 			{Name: "spare", Host: "process", Approval: "none", MinReplicas: 1, MaxReplicas: 1},

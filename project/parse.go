@@ -77,11 +77,11 @@ func (r *reader) checkName(n *yaml.Node, kind, name string) {
 // release also says whether the file names a scoring script, were it wrongly:
 // then it is not missing as well.
 func (r *reader) release(n *yaml.Node) (Release, bool) {
-	rel := Release{Request: "data"}
+	rel := Release{Request: "data", Serve: defaultServing()}
 	if n == nil {
 		return rel, false
 	}
-	f := r.section(n, "release", "score", "request", "environments")
+	f := r.section(n, "release", "score", "request", "serve", "environments")
 	rel.Score = r.file(f.value("score"), "release.score", "score.py", false)
 	if rel.Score != "" && !strings.HasSuffix(rel.Score, ".py") {
 		r.at(f.value("score"), "release.score: expected a Python file, such as score.py, got %q", clip(rel.Score, 60))
@@ -93,6 +93,7 @@ func (r *reader) release(n *yaml.Node) (Release, bool) {
 			rel.Request = r.word(q, "release.request", "data", "data", "dataframe_split", "dataframe_records", "inputs")
 		}
 	}
+	rel.Serve = r.serving(f.value("serve"))
 	if envs := f.value("environments"); envs != nil {
 		for _, e := range r.entries(envs, "release.environments", "a map from an environment's name to its settings") {
 			rel.Environments = append(rel.Environments, r.environment(e))

@@ -138,7 +138,11 @@ const (
 
 // ready starts the copies and waits until all of them answer.
 func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, error) {
-	if err := r.Services.Apply(ctx, workload(d)); err != nil {
+	w, err := r.workload(ctx, d)
+	if err != nil {
+		return "", err
+	}
+	if err := r.Services.Apply(ctx, w); err != nil {
 		return "", err
 	}
 	deadline := time.NewTimer(readyTimeout)
@@ -171,10 +175,6 @@ func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, e
 		case <-tick.C:
 		}
 	}
-}
-
-func workload(d ridgeline.Deployment) host.Workload {
-	return host.Workload{ID: d.ID, Image: d.Image, Replicas: d.Replicas}
 }
 
 // withLog adds a scorer's last words to a reason.
@@ -244,7 +244,11 @@ func (r *Releaser) Reconcile(ctx context.Context) error {
 	for _, d := range wanted {
 		keep[d.ID] = true
 		if d.State == ridgeline.DeploymentLive {
-			if err := r.Services.Apply(ctx, workload(d)); err != nil {
+			w, err := r.workload(ctx, d)
+			if err == nil {
+				err = r.Services.Apply(ctx, w)
+			}
+			if err != nil {
 				r.Log.Error("start a live deployment again", "deployment", d.ID, "error", err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -44,7 +45,11 @@ type Releaser struct {
 	Services host.Services
 	Traffic  Traffic
 	Trees    string // checkouts by tree digest, shared and never written again
+	LogURL   string // where scorers bring their inference log; empty: none is kept
+	LogDir   string // folder of this machine where it waits for that, a folder for each deployment
 	Log      *slog.Logger
+
+	environments sync.Map // of scorers, by deployment: what one's commit says never changes
 }
 
 // Request asks for a release of a registered version.

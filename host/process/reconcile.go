@@ -190,7 +190,7 @@ func (h *Host) keepCopy(ctx context.Context, want host.Workload, local Local, n 
 	dir := h.copyDir(want.ID, n)
 	sp := spec{
 		Name: fmt.Sprintf("%s-%d", want.ID, n), Command: local.Command, Dir: local.Dir,
-		Env: append(append([]string{}, local.Env...), want.Env...), Grace: serviceGrace,
+		Env: append(append(append([]string{}, local.Env...), want.Env...), fmt.Sprintf("RIDGELINE_COPY=%d", n)), Grace: serviceGrace,
 		Resources: want.Resources, MaxLog: h.opt.MaxLog, Service: true, Socket: h.socketPath(string(want.ID), n),
 	}
 	b, err := json.Marshal(sp)
