@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 	"score/exchange":    {"score/tensor"},
 	"score/journal":     {"score/exchange", "score/tensor"},
 	"score/pyfunc":      {"score/exchange", "score/tensor", "worker"},
-	"score/serve":       {"score", "score/azureml", "score/exchange", "score/journal", "worker"},
+	"score/serve":       {"score", "score/azureml", "score/exchange", "score/journal", "score/pyfunc", "worker"},
 	"score/tensor":      {},
 	"server":            {"api", "auth", "host"},
 	"store":             {"store/sqldb"},

@@ -13,6 +13,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/score"
 	"github.com/ridgeline-mlops/ridgeline/score/azureml"
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
+	"github.com/ridgeline-mlops/ridgeline/score/pyfunc"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
 
@@ -48,6 +49,10 @@ func Handler(f *score.Front, c Config) http.Handler {
 func routes(f *score.Front, c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", azureml.Handler(f, azureml.Options{BodyLimit: c.BodyLimit, CORSOrigins: c.CORSOrigins, Version: c.Version, Service: c.Service}))
+	mlflow := pyfunc.Handler(f, pyfunc.Options{BodyLimit: c.BodyLimit, Version: c.Version})
+	for _, path := range []string{"/ping", "/health", "/version", "/invocations"} {
+		mux.Handle(path, mlflow)
+	}
 	mux.HandleFunc("GET /healthz/live", live)
 	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, f, c.Journal.state()) })
 	return mux
