@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import inspect
 import json
 from typing import Any
 from urllib.parse import parse_qsl
 
 from .script import Script
+
+# Bytes that are no UTF-8 stay percent-encoded, as Flask leaves them.
+UNDECODED = "ridgeline.percent"
+codecs.register_error(UNDECODED, lambda e: ("".join(f"%{b:02X}" for b in e.object[e.start : e.end]), e.end))
 
 
 class BadRequest(Exception):
@@ -38,7 +43,7 @@ def arguments(script: Script, header: dict[str, Any], body: bytes) -> dict[str, 
 def _query(header: dict[str, Any]) -> dict[str, Any]:
     """?a=1&b=x&b=y is {"a": 1, "b": ["x", "y"]}: each value JSON if it can be, else a string."""
     found: dict[str, list[Any]] = {}
-    for key, text in parse_qsl(header.get("query", ""), keep_blank_values=True):
+    for key, text in parse_qsl(header.get("query", ""), keep_blank_values=True, errors=UNDECODED):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):

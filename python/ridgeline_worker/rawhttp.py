@@ -66,7 +66,6 @@ def _environ(header: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         "SERVER_NAME": host,
         "SERVER_PORT": port or "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_LENGTH": str(len(body)),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(body),
@@ -75,6 +74,8 @@ def _environ(header: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
+    if body or "Content-Length" in headers:
+        environ["CONTENT_LENGTH"] = str(len(body))
     for name, value in headers.items():
         if name == "Content-Type":
             environ["CONTENT_TYPE"] = value
@@ -160,7 +161,7 @@ class Request:
         self.headers = Headers((header.get("headers") or {}).items())
         self.content_type: str | None = self.headers.get("Content-Type")
         self.mimetype: str = (self.content_type or "").partition(";")[0].strip().lower()
-        self.content_length = len(body)
+        self.content_length = len(body) if body or "Content-Length" in self.headers else None
         self._body = body
 
     def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
@@ -224,18 +225,20 @@ class Request:
 
 
 def multipart(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], list[tuple[str, File]]]:
-    """The fields and the files of a multipart/form-data body (RFC 7578). What is no part of a form is left out."""
+    """The fields and the files of a multipart/form-data body (RFC 7578); nothing of one that has no end."""
     from email.message import Message  # noqa: PLC0415  most workers never need it
     from email.parser import BytesHeaderParser  # noqa: PLC0415
 
     kind = Message()
     kind["Content-Type"] = content_type
     boundary = kind.get_boundary()
+    if not boundary:
+        raise ValueError("Missing boundary")
     fields: list[tuple[str, str]] = []
     files: list[tuple[str, File]] = []
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:] if boundary else []:
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
         if part.startswith(b"--"):
-            break
+            return fields, files
         head, found, content = part.partition(b"\r\n\r\n")
         headers = BytesHeaderParser().parsebytes(head.lstrip(b"\r\n"))
         name = headers.get_param("name", header="Content-Disposition")
@@ -246,7 +249,7 @@ def multipart(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], li
             fields.append((name, content.decode("utf-8", "replace")))
         else:
             files.append((name, File(name, filename, headers.get_content_type(), content)))
-    return fields, files
+    return [], []
 
 
 class AMLResponse:

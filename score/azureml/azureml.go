@@ -8,12 +8,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
@@ -83,9 +86,9 @@ type handler struct {
 func Handler(m Model, o Options) http.Handler {
 	h := &handler{m, o}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/{$}", only(h.index, "GET", "HEAD"))
-	mux.HandleFunc("/score", only(h.score, "GET", "HEAD", "POST", "OPTIONS"))
-	mux.HandleFunc("/swagger.json", only(h.swagger, "GET", "HEAD"))
+	mux.HandleFunc("/{$}", only(h.greeted(h.index), "GET", "HEAD", "OPTIONS"))
+	mux.HandleFunc("/score", only(h.greeted(h.score), "GET", "HEAD", "POST", "OPTIONS"))
+	mux.HandleFunc("/swagger.json", only(h.greeted(h.swagger), "GET", "HEAD", "OPTIONS"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, notFound) })
 	return mux
 }
@@ -102,41 +105,66 @@ func only(next http.HandlerFunc, methods ...string) http.HandlerFunc {
 	}
 }
 
-func (h *handler) index(w http.ResponseWriter, _ *http.Request) {
-	w.Header()["Content-Type"] = []string{"text/html; charset=utf-8"}
+// greeted answers the ids of a request, and one whose ids are too long, before
+// next sees it.
+func (h *handler) greeted(next func(http.ResponseWriter, *http.Request, *exchange.Exchange)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x := exchange.From(r.Context())
+		if r.URL.Path != "/" { // a probe of its health is nothing to remember
+			x.Dialect = dialect
+		}
+		h.cors(w, r)
+		ids, err := identify(r.Header)
+		ids.set(w.Header())
+		x.RequestID, x.ClientID = ids.request, ids.client
+		if h.o.Version != "" {
+			w.Header()[serverVersion] = []string{h.o.Version}
+		}
+		if trace := r.Header[traceID]; trace != nil {
+			w.Header()[traceID] = []string{strings.Join(trace, ",")}
+		}
+		if err != nil {
+			x.Failure = &exchange.Failure{Reason: exchange.Invalid, Message: err.Error()}
+			refuse(w, http.StatusRequestHeaderFieldsTooLarge, err.Error())
+			return
+		}
+		next(w, r, x)
+	}
+}
+
+// The contract's own headers, in net/http's spelling.
+const (
+	functionFailed = "X-Ms-Run-Function-Failed"
+	functionTime   = "X-Ms-Run-Fn-Exec-Ms"
+	serverVersion  = "X-Ms-Server-Version"
+	traceID        = "Traceid"
+	requestID      = "X-Request-Id"
+	legacyID       = "X-Ms-Request-Id"
+	clientID       = "X-Ms-Client-Request-Id"
+)
+
+func (h *handler) index(w http.ResponseWriter, r *http.Request, _ *exchange.Exchange) {
+	w.Header()["Content-Type"] = htmlType
+	if r.Method == http.MethodOptions {
+		options(w)
+		return
+	}
 	write(w, http.StatusOK, []byte("Healthy"))
 }
 
-// greet answers the ids, and a request whose ids are too long; then it is false.
-func (h *handler) greet(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) bool {
-	ids, err := identify(r.Header)
-	ids.set(w.Header())
-	x.RequestID, x.ClientID = ids.request, ids.client
-	if h.o.Version != "" {
-		w.Header()["X-Ms-Server-Version"] = []string{h.o.Version}
-	}
-	if trace := r.Header["Traceid"]; trace != nil {
-		w.Header()["Traceid"] = trace[:1]
-	}
-	if err != nil {
-		x.Failure = &exchange.Failure{Reason: exchange.Invalid, Message: err.Error()}
-		refuse(w, http.StatusRequestHeaderFieldsTooLarge, err.Error())
-	}
-	return err == nil
+// options answers OPTIONS of a route that can only be read.
+func options(w http.ResponseWriter) {
+	w.Header()["Content-Type"] = htmlType
+	w.Header()["Allow"] = []string{"GET, HEAD, OPTIONS"}
+	write(w, http.StatusOK, nil)
 }
 
-func (h *handler) score(w http.ResponseWriter, r *http.Request) {
-	x := exchange.From(r.Context())
-	x.Dialect = dialect
-	h.cors(w, r)
-	if !h.greet(w, r, x) {
-		return
-	}
+func (h *handler) score(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) {
 	model, _ := h.model.Model()
 	switch {
 	case model.Raw:
 	case r.Method == http.MethodOptions:
-		answer(w, x, worker.Response{Status: http.StatusOK, Headers: [][2]string{{"Content-Type", "text/html; charset=utf-8"}}})
+		answer(w, x, worker.Response{Status: http.StatusOK, Headers: [][2]string{{"Content-Type", htmlType[0]}, {functionFailed, "False"}}})
 		return
 	case r.Method == http.MethodHead:
 		refuse(w, http.StatusMethodNotAllowed, "Method not allowed")
@@ -197,11 +225,14 @@ func fail(w http.ResponseWriter, x *exchange.Exchange, err error) {
 }
 
 // titled is the headers as run() gets them: names in Title-Case, repeated ones
-// joined by a comma, as in any WSGI server.
+// joined by a comma, as in any WSGI server; and without names that have an
+// underscore, because a WSGI script could not tell them from those with a hyphen.
 func titled(r *http.Request) map[string]string {
 	h := make(map[string]string, len(r.Header)+1)
 	for name, values := range r.Header {
-		h[name] = strings.Join(values, ",")
+		if !strings.Contains(name, "_") {
+			h[name] = strings.Join(values, ",")
+		}
 	}
 	h["Host"] = r.Host
 	return h
@@ -209,11 +240,10 @@ func titled(r *http.Request) map[string]string {
 
 var (
 	jsonType   = []string{"application/json"}
+	htmlType   = []string{"text/html; charset=utf-8"}
 	pythonTrue = []string{"True"}
 	pythonNot  = []string{"False"}
 )
-
-const functionFailed = "X-Ms-Run-Function-Failed"
 
 func answer(w http.ResponseWriter, x *exchange.Exchange, o worker.Response) {
 	h := w.Header()
@@ -222,14 +252,16 @@ func answer(w http.ResponseWriter, x *exchange.Exchange, o worker.Response) {
 	failed, said := o.Failed, o.Headers == nil || o.Failed
 	for i, pair := range o.Headers {
 		name := http.CanonicalHeaderKey(pair[0])
-		switch {
-		case name == "Content-Length" || name == "Connection" || name == "Transfer-Encoding":
+		switch name {
+		case "Content-Length", "Connection", "Transfer-Encoding", functionTime, serverVersion, traceID, requestID, legacyID, clientID:
 			continue // ours to say
-		case name == functionFailed:
+		case functionFailed:
 			failed, said = failed || strings.EqualFold(pair[1], "true"), true
-		case slices.ContainsFunc(o.Headers[:i], func(p [2]string) bool { return strings.EqualFold(p[0], name) }):
+			continue
+		}
+		if slices.ContainsFunc(o.Headers[:i], func(p [2]string) bool { return strings.EqualFold(p[0], name) }) {
 			h.Add(name, pair[1])
-		default:
+		} else {
 			h.Set(name, pair[1])
 		}
 	}
@@ -240,7 +272,7 @@ func answer(w http.ResponseWriter, x *exchange.Exchange, o worker.Response) {
 		}
 	}
 	if o.Returned {
-		h["X-Ms-Run-Fn-Exec-Ms"] = []string{strconv.FormatFloat(o.Milliseconds, 'f', 3, 64)}
+		h[functionTime] = []string{strconv.FormatFloat(o.Milliseconds, 'f', 3, 64)}
 	}
 	x.Answer = o.Body
 	write(w, o.Status, o.Body)
@@ -264,6 +296,7 @@ func messageBody(message string) []byte {
 	return append(append([]byte(`{"message": `), encode(message)...), '}')
 }
 
+// encode is s as JSON, in ASCII.
 func encode(s string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -271,5 +304,17 @@ func encode(s string) []byte {
 	if err := e.Encode(s); err != nil {
 		panic(err) // a string can be encoded
 	}
-	return bytes.TrimRight(b.Bytes(), "\n")
+	var ascii []byte
+	for _, r := range strings.TrimSuffix(b.String(), "\n") {
+		switch {
+		case r < utf8.RuneSelf:
+			ascii = append(ascii, byte(r))
+		case r < 0x10000:
+			ascii = fmt.Appendf(ascii, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			ascii = fmt.Appendf(ascii, `\u%04x\u%04x`, high, low)
+		}
+	}
+	return ascii
 }

@@ -23,14 +23,14 @@ type identity struct {
 // x-request-id. An id over 100 characters is an error, answered with 431.
 func identify(h http.Header) (identity, error) {
 	var id identity
-	id.request = h.Get("X-Request-Id")
+	id.request = h.Get(requestID)
 	if id.request == "" {
 		id.request = newUUID()
 	}
 	if len(id.request) > idLimit {
 		return identity{}, errors.New("x-request-id must not exceed 100 characters")
 	}
-	legacy, client := h.Get("X-Ms-Request-Id"), h.Get("X-Ms-Client-Request-Id")
+	legacy, client := h.Get(legacyID), h.Get(clientID)
 	if client == "" {
 		client = legacy
 	}
@@ -53,9 +53,9 @@ func (id identity) set(h http.Header) {
 			h[name] = []string{value}
 		}
 	}
-	put("X-Request-Id", id.request)
-	put("X-Ms-Request-Id", id.legacy)
-	put("X-Ms-Client-Request-Id", id.client)
+	put(requestID, id.request)
+	put(legacyID, id.legacy)
+	put(clientID, id.client)
 }
 
 func newUUID() string {
@@ -80,7 +80,11 @@ func (h *handler) cors(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out.Set("Access-Control-Allow-Origin", origin)
-	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+	switch r.Header.Get("Access-Control-Request-Method") {
+	case http.MethodGet, http.MethodPost:
+		if r.Method != http.MethodOptions {
+			return
+		}
 		out.Set("Access-Control-Allow-Methods", "GET, POST")
 		if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" {
 			out.Set("Access-Control-Allow-Headers", wanted)

@@ -28,13 +28,11 @@ type Service struct {
 	Prefix  string // of its paths, such as "/api/v1/service/iris"
 }
 
-var aliases = map[string]string{"": "2", "2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
+var aliases = map[string]string{"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 
-func (h *handler) swagger(w http.ResponseWriter, r *http.Request) {
-	x := exchange.From(r.Context())
-	x.Dialect = dialect
-	h.cors(w, r)
-	if !h.greet(w, r, x) {
+func (h *handler) swagger(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) {
+	if r.Method == http.MethodOptions {
+		options(w)
 		return
 	}
 	model, known := h.model.Model()
@@ -59,7 +57,7 @@ func (h *handler) swagger(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header()["Content-Type"] = jsonType
-	w.Header()["X-Ms-Run-Function-Failed"] = pythonNot
+	w.Header()[functionFailed] = pythonNot
 	x.Answer = document
 	write(w, http.StatusOK, document)
 }
@@ -69,7 +67,7 @@ var anything = json.RawMessage(`{"type":"object","example":{}}`)
 // document is the description of the wanted version; problem says why there is
 // none. A project's own document takes the place of a made one.
 func (s Service) document(d described, wanted []string) (document []byte, problem string) {
-	asked := ""
+	asked := "2"
 	if len(wanted) > 0 {
 		asked = wanted[0]
 	}
@@ -78,12 +76,12 @@ func (s Service) document(d described, wanted []string) (document []byte, proble
 	list := strings.Join(slices.Compact(supported), ", ")
 	version, valid := aliases[asked]
 	switch {
-	case !valid, asked == "" && len(wanted) > 0:
+	case !valid:
 		return nil, fmt.Sprintf("Swagger version [%s] is not valid. Supported versions: [%s].", asked, list)
 	case d.Own[version] != nil:
 		return d.Own[version], ""
 	case !slices.Contains(d.Versions, version):
-		return nil, fmt.Sprintf("Swagger version [%s] is not supported for the scoring script. Supported swagger versions: [%s].", version, list)
+		return nil, fmt.Sprintf("Swagger version [%s] is not supported for the scoring script. Supported swagger versions: [%s].", asked, list)
 	}
 	return s.render(version, d.Input, d.Output), ""
 }

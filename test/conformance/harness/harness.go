@@ -38,7 +38,7 @@ func Python(t testing.TB, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(cache, fmt.Sprintf("ridgeline-conformance-%s-%.12x", name, sha256.Sum256(list)), "bin", "python")
+	path := filepath.Join(cache, "ridgeline-conformance-"+name+"-"+fmt.Sprintf("%x", sha256.Sum256(list))[:12], "bin", "python")
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
@@ -82,7 +82,7 @@ func Run(t testing.TB, folder string, env []string, program ...string) *Process 
 	t.Helper()
 	p := &Process{Ended: make(chan struct{}), cmd: exec.Command(program[0], program[1:]...)}
 	p.cmd.Dir = folder
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TZ=UTC"}, env...)
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TZ=UTC"}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = time.Second
