@@ -421,6 +421,68 @@ func TestReleaser_Rollback(t *testing.T) {
 	f.expect(t, "apply one", "switch production", "drain two", "remove two")
 }
 
+// Two versions side by side, until the traffic says which one stays.
+func TestReleaser_Beside(t *testing.T) {
+	t.Parallel()
+	f := open(t, "none")
+	ctx := t.Context()
+	beside := func(version int) ridgeline.Release {
+		t.Helper()
+		row, err := f.Submit(ctx, release.Request{Model: "iris", Version: version, Environment: "production", Beside: true})
+		check(t, err)
+		return f.end(t, row.ID)
+	}
+	traffic := func() string {
+		t.Helper()
+		_, live, err := f.Store.Serving(ctx, f.project, "production")
+		check(t, err)
+		return ridgeline.TrafficText(live)
+	}
+	one, two := f.register(t, "one"), f.register(t, "two")
+	if row := beside(one); row.Status != ridgeline.Succeeded || traffic() != "v1=100" {
+		t.Fatalf("beside nothing: %+v, %s", row, traffic())
+	}
+	f.said()
+	if row := beside(two); row.Status != ridgeline.Succeeded || traffic() != "v2=0 v1=100" || !strings.Contains(row.Environments[0].Message, "stands beside") {
+		t.Fatalf("got %+v, %s", row, traffic())
+	}
+	f.expect(t, "apply two", "switch production")
+	if _, err := f.Submit(ctx, release.Request{Model: "iris", Version: two, Environment: "production", Beside: true}); ridgeline.CodeOf(err) != ridgeline.Conflict {
+		t.Errorf("a second v2: %v, want Conflict", err)
+	}
+	// What fails beside changes nothing.
+	if row := beside(f.register(t, "broken")); row.Status != ridgeline.Failed || traffic() != "v2=0 v1=100" {
+		t.Errorf("got %+v, %s", row, traffic())
+	}
+	f.expect(t, "apply broken", "remove broken")
+
+	if err := f.Retire(ctx, f.project, "production", one); ridgeline.CodeOf(err) != ridgeline.Conflict {
+		t.Errorf("retired with all requests: %v, want Conflict", err)
+	}
+	check(t, f.SetTraffic(ctx, f.project, "production", ridgeline.Traffic{Weights: map[int]int{one: 90, two: 10}}))
+	// A rollback undoes the tenth, and leaves one version.
+	row, err := f.Rollback(ctx, f.project, "production", "ann")
+	check(t, err)
+	f.end(t, row.ID)
+	if traffic() != "v1=100" {
+		t.Errorf("after the rollback: %s", traffic())
+	}
+	said := f.said()
+	slices.Sort(said[len(said)-4:]) // in whichever order they go
+	if want := []string{"switch production", "apply one", "switch production", "drain one", "drain two", "remove one", "remove two"}; !slices.Equal(said, want) {
+		t.Errorf("did %q, want %q", said, want)
+	}
+
+	beside(two)
+	check(t, f.SetTraffic(ctx, f.project, "production", ridgeline.Traffic{Weights: map[int]int{two: 100}}))
+	f.said()
+	check(t, f.Retire(ctx, f.project, "production", one))
+	f.expect(t, "switch production", "drain one", "remove one")
+	if err := f.Retire(ctx, f.project, "production", one); ridgeline.CodeOf(err) != ridgeline.NotFound {
+		t.Errorf("retired twice: %v, want NotFound", err)
+	}
+}
+
 func TestReleaser_Submit_refuses(t *testing.T) {
 	t.Parallel()
 	f := open(t, "none")

@@ -14,6 +14,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/server"
 )
 
 func (c *cli) endpoints() *cobra.Command {
@@ -63,7 +64,8 @@ func traffic(all []api.Deployment) string {
 }
 
 func (c *cli) score() *cobra.Command {
-	return &cobra.Command{
+	var deployment string
+	cmd := &cobra.Command{
 		Use: "score PROJECT [ENVIRONMENT] FILE", Short: "Send a request to a live endpoint and print its answer", Args: cobra.RangeArgs(2, 3),
 		Long: `Score sends FILE (- for standard input) to the endpoint of ENVIRONMENT (default: production)
 and prints what it answers. FILE is a request body; of a file of smoke tests, each request is
@@ -86,13 +88,15 @@ sent in turn. Exit code 1 when the answer is not 200.`,
 				return err
 			}
 			for _, request := range requests(file, text) {
-				if err := c.ask(cmd.Context(), client.HTTP, e, request); err != nil {
+				if err := c.ask(cmd.Context(), client.HTTP, e, deployment, request); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&deployment, "deployment", "", "the deployment that answers, such as v3, whatever the weights")
+	return cmd
 }
 
 func readFile(name string) ([]byte, error) {
@@ -133,13 +137,16 @@ func findEndpoint(ctx context.Context, client *api.Client, name, environment str
 	return api.Endpoint{}, ridgeline.Errorf(ridgeline.NotFound, "project %q has no environment %q: it has %s", name, environment, strings.Join(there, ", "))
 }
 
-func (c *cli) ask(ctx context.Context, client *http.Client, e api.Endpoint, request []byte) error {
+func (c *cli) ask(ctx context.Context, client *http.Client, e api.Endpoint, deployment string, request []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(request))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+e.PrimaryKey)
+	if deployment != "" {
+		req.Header.Set(server.DeploymentHeader, deployment)
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return err
