@@ -114,7 +114,7 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 		Base: image.Base{Interpreter: base}, Scorer: r.Runtime.Scorer, Worker: os.DirFS(r.Runtime.Worker),
 		SitePackages: env.SitePackages, Environment: env.Hash, Python: p.Pipeline.Python,
 		App: app, Model: folder, ModelName: string(cand.Model), Version: cand.Version,
-		Score: p.Config.Release.Score, Labels: labels,
+		Score: p.Config.Release.Score, Env: p.Config.Release.Serve.Env(), Labels: labels,
 	})
 	if err != nil {
 		return "", fmt.Errorf("build the image: %w", err)

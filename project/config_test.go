@@ -47,8 +47,8 @@ pipeline:
 release:
   score: score.py
   request: dataframe_split
-  serve:
-    log: {sample: 10%, redact: [name, person.age], payloads: false, keep: 7d}
+  serve: {workers: 2, batch: {max: 64, target_ms: 20}, request_timeout_ms: 5000, queue: 50, queue_ms: 500, max_requests: 10000, max_memory: 1GB, cors: ["https://a.example"],
+    log: {sample: 10%, redact: [name, person.age], payloads: false, keep: 7d}}
   environments:
     qa: {host: process, checks: [smoke.json, more.json], replicas: 2}
     production: {approval: required, replicas: {min: 2, max: 4}, limit: {concurrent: 100, timeout_ms: 5000}}
@@ -81,7 +81,11 @@ func TestParse_everything(t *testing.T) {
 				Tolerance: map[string]Effect{"sex": {0.05, true}, "sex=1": {0.2, false}}, Baseline: Baseline{Point: ptr(12.5)}, Decisions: 10, Fresh: 0.3,
 				Limits: Limits{P95: 20500 * time.Microsecond, Size: 50_000_000, Lowest: ptr(0), Missing: ptr(0.01), SameFeatures: true, Gaps: map[string]Effect{"sex": {0.1, true}}}},
 		},
-		Release: Release{Score: "score.py", Request: "dataframe_split", Serve: Serving{Log: Logging{Sample: 0.1, Redact: []string{"name", "person.age"}, NoPayloads: true, Keep: 7 * 24 * time.Hour}}, Environments: []Environment{
+		Release: Release{Score: "score.py", Request: "dataframe_split", Serve: Serving{
+			Workers: 2, BatchMax: 64, BatchTarget: 20 * time.Millisecond, Timeout: 5 * time.Second, Queue: 50, QueueTime: 500 * time.Millisecond,
+			MaxRequests: 10000, MaxMemory: 1_000_000_000, CORS: []string{"https://a.example"},
+			Log: Logging{Sample: 0.1, Redact: []string{"name", "person.age"}, NoPayloads: true, Keep: 7 * 24 * time.Hour},
+		}, Environments: []Environment{
 			{Name: "qa", Host: "process", Checks: []string{"smoke.json", "more.json"}, Approval: "none", MinReplicas: 2, MaxReplicas: 2},
 			{Name: "production", Host: "process", Approval: "required", MinReplicas: 2, MaxReplicas: 4, Limit: ridgeline.Limit{Concurrent: 100, Timeout: 5 * time.Second}},
 			{Name: "spare", Host: "process", Approval: "none", MinReplicas: 1, MaxReplicas: 1},
@@ -187,6 +191,7 @@ pipeline:
 release:
   score: ../score.py
   request: v2
+  serve: {workers: 0, batch: {maximum: 3}, request_timeout_ms: 100, queue_ms: 200, cors: "a, b"}
   environments:
     qa: {host: docker, replicas: {min: 3, max: 2}}
 `
@@ -214,8 +219,12 @@ release:
 		`18:55: pipeline.gate.limits: unknown key "p95": did you mean p95_ms?`,
 		`20:10: release.score: "../score.py": expected a path inside the project`,
 		`21:12: release.request: v2 is not supported by this version yet`,
-		`23:16: release.environments.qa.host: docker is not supported by this version yet`,
-		`23:48: release.environments.qa.replicas: max 2 is below min 3`,
+		`22:20: release.serve.workers: expected a whole number from 1 to 1000, got "0"`,
+		`22:31: release.serve.batch: unknown key "maximum": use max, scripts or target_ms`,
+		`22:79: release.serve: queue_ms 200 is longer than request_timeout_ms 100`,
+		`22:90: release.serve.cors: "a, b" is no origin`,
+		`24:16: release.environments.qa.host: docker is not supported by this version yet`,
+		`24:48: release.environments.qa.replicas: max 2 is below min 3`,
 	}
 	var m *Mistakes
 	if !errors.As(err, &m) || ridgeline.CodeOf(err) != ridgeline.Invalid {

@@ -1,41 +1,31 @@
 package project
 
 import (
+	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
-func TestParse_serving(t *testing.T) {
-	with := func(serve string) string {
-		return strings.Replace(least, "release: {score: score.py}", "release: {score: score.py, serve: "+serve+"}", 1)
+func TestServe_Env(t *testing.T) {
+	if env := (Serving{}).Env(); env != nil {
+		t.Errorf("nothing was said, and the scorer is told %q", env)
 	}
-	for serve, want := range map[string]Logging{
-		"{}":                            {Sample: 1, Keep: 720 * time.Hour},
-		"{log: true}":                   {Sample: 1, Keep: 720 * time.Hour},
-		"{log: false}":                  {Off: true, Sample: 1, Keep: 720 * time.Hour},
-		"{log: {sample: 100%}}":         {Sample: 1, Keep: 720 * time.Hour},
-		"{log: {sample: 0.5, keep: 0}}": {Sample: 0.5},
+	for settings, want := range map[string]string{
+		"{workers: 3}":                           "RIDGELINE_WORKERS=3",
+		"{batch: true}":                          "RIDGELINE_BATCH=true",
+		"{batch: false}":                         "RIDGELINE_BATCH=false",
+		"{batch: {max: 16}}":                     "RIDGELINE_BATCH_MAX=16",
+		"{batch: {scripts: true, target_ms: 5}}": "RIDGELINE_BATCH=true RIDGELINE_BATCH_TARGET_MS=5",
+		"{request_timeout_ms: 250, queue: 9}":    "RIDGELINE_REQUEST_TIMEOUT_MS=250 RIDGELINE_QUEUE=9",
+		"{max_memory: 1GB, max_requests: 7}":     "RIDGELINE_MAX_REQUESTS=7 RIDGELINE_MAX_MEMORY=1000000000",
+		`{cors: ["https://a", "https://b"]}`:     "AML_CORS_ORIGINS=https://a,https://b",
 	} {
-		c, err := Parse(FileName, []byte(with(serve)))
-		if got := c.Release.Serve.Log; err != nil || got.Off != want.Off || got.Sample != want.Sample || got.Keep != want.Keep || got.NoPayloads || got.Redact != nil {
-			t.Errorf("%s: got %+v, %v", serve, got, err)
+		c, err := Parse(FileName, []byte(strings.Replace(least, "score.py}", "score.py, serve: "+settings+"}", 1)))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := fits(t, with(serve)); err != nil {
-			t.Errorf("%s: the schema: %v", serve, err)
-		}
-	}
-	for serve, says := range map[string]string{
-		"{logs: true}":               `unknown key "logs"`,
-		"{log: sometimes}":           "expected true or false",
-		"{log: {sample: 0}}":         "above 0 and below 1",
-		"{log: {sample: 200%}}":      "above 0 and below 1",
-		`{log: {redact: ["a,b"]}}`:   "a list of names",
-		"{log: {keep: 30}}":          "has no unit",
-		"{log: {payloads: perhaps}}": "expected true or false",
-	} {
-		if _, err := Parse(FileName, []byte(with(serve))); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: got %v, want %q", serve, err, says)
+		if got := c.Release.Serve.Env(); !slices.Equal(got, strings.Fields(want)) {
+			t.Errorf("%s: %q, want %s", settings, got, want)
 		}
 	}
 }

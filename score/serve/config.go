@@ -61,9 +61,16 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_WORKER_PATH       folder that contains ridgeline_worker (an unpacked copy in the user's cache)
 //	RIDGELINE_LISTEN            unix:///path or [host]:port (:8080)
 //	RIDGELINE_WORKERS           Python processes (1)
-//	RIDGELINE_QUEUE             requests that may wait for a free worker (1000)
+//	RIDGELINE_REQUEST_TIMEOUT_MS  of a request, from its arrival to its answer (SCORING_TIMEOUT_MS, else 60000)
+//	SCORING_TIMEOUT_MS          of one run() or predict(), whose worker is killed then (as a request's)
+//	RIDGELINE_QUEUE             requests that may wait for a worker (1000)
+//	RIDGELINE_QUEUE_MS          a request that would wait for longer is refused at once (half of a request's time)
+//	RIDGELINE_BATCH             true: answer requests of any script together; false: none (models, and scripts with @input_schema)
+//	RIDGELINE_BATCH_MAX         rows that are answered together (1024)
+//	RIDGELINE_BATCH_TARGET_MS   so many are joined that an answer takes no longer (10)
+//	RIDGELINE_MAX_REQUESTS      a worker that has answered so many is replaced (never)
+//	RIDGELINE_MAX_MEMORY        a worker that has more bytes resident is replaced (never)
 //	RIDGELINE_BODY_LIMIT        bytes of a request's body (100000000)
-//	SCORING_TIMEOUT_MS          of one run() (3600000)
 //	RIDGELINE_START_TIMEOUT_MS  of import and init() together (600000)
 //	RIDGELINE_DRAIN_MS          between SIGTERM and taking no more requests (1000)
 //	RIDGELINE_DRAIN_TIMEOUT_MS  for requests under way after that (25000)
@@ -96,14 +103,24 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 			},
 			Workers:      int(e.number("RIDGELINE_WORKERS", 1000)),
 			Queue:        int(e.number("RIDGELINE_QUEUE", 1_000_000)),
-			Timeout:      e.milliseconds("SCORING_TIMEOUT_MS"),
+			Timeout:      e.milliseconds("RIDGELINE_REQUEST_TIMEOUT_MS"),
+			RunTimeout:   e.milliseconds("SCORING_TIMEOUT_MS"),
+			QueueTime:    e.milliseconds("RIDGELINE_QUEUE_MS"),
 			StartTimeout: e.milliseconds("RIDGELINE_START_TIMEOUT_MS"),
+			Unjoined:     e.unset("RIDGELINE_BATCH"),
+			BatchMax:     int(e.number("RIDGELINE_BATCH_MAX", 1_000_000)),
+			BatchTarget:  e.milliseconds("RIDGELINE_BATCH_TARGET_MS"),
+			MaxRequests:  int(e.number("RIDGELINE_MAX_REQUESTS", math.MaxInt32)),
+			MaxMemory:    e.number("RIDGELINE_MAX_MEMORY", math.MaxInt64),
 		},
 		Listen:       getenv("RIDGELINE_LISTEN"),
 		BodyLimit:    e.number("RIDGELINE_BODY_LIMIT", 1_000_000_000),
 		DrainDelay:   e.milliseconds("RIDGELINE_DRAIN_MS"),
 		DrainTimeout: e.milliseconds("RIDGELINE_DRAIN_TIMEOUT_MS"),
 		LogRequests:  e.flag("RIDGELINE_LOG_REQUESTS"),
+	}
+	if c.Timeout == 0 {
+		c.Timeout = c.RunTimeout
 	}
 	if e.text("SERVER_VERSION_LOG_RESPONSE_ENABLED", "true") == "true" {
 		c.Version = "ridgeline/" + version
@@ -166,14 +183,21 @@ func (e *env) milliseconds(name string) time.Duration {
 	return time.Duration(e.number(name, math.MaxInt32)) * time.Millisecond
 }
 
-func (e *env) flag(name string) bool {
+func (e *env) flag(name string) bool { return e.truth(name, false) }
+
+// unset reports whether a variable says false.
+func (e *env) unset(name string) bool { return !e.truth(name, true) }
+
+func (e *env) truth(name string, otherwise bool) bool {
 	switch v := e.getenv(name); v {
-	case "", "false", "0":
+	case "":
+		return otherwise
+	case "false", "0":
 		return false
 	case "true", "1":
 		return true
 	default:
 		e.mistakes = append(e.mistakes, fmt.Errorf("%s=%q: expected true or false", name, v))
-		return false
+		return otherwise
 	}
 }
