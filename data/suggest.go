@@ -22,6 +22,9 @@ const (
 	// suggestedKey rows make it unlikely that a column without a repeated value
 	// is not meant to be a key.
 	suggestedKey = 50
+	// suggestedExact rows can be held against each other in the memory that
+	// DuckDB is given; of more, only an estimate tells how many are different.
+	suggestedExact = 5_000_000
 	// comparableRows are needed for rules on a distribution.
 	comparableRows = 100
 )
@@ -55,27 +58,36 @@ func (d *DB) Suggest(ctx context.Context, path string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// keys are the columns in which no value is repeated, of those that could be.
+// likeKey reports whether a column looks like a key, as far as the estimate of
+// its distinct values tells, which is a few per cent off.
+func (c ColumnProfile) likeKey(rows int64) bool {
+	kind := class(c.Type)
+	return rows >= suggestedKey && c.Nulls == 0 && float64(c.Distinct) >= 0.8*float64(rows) && (kind == classInteger || kind == classText)
+}
+
+// keys are the columns in which no value is repeated. Each is asked by itself:
+// all its values have to be held in memory.
 func (d *DB) keys(ctx context.Context, path string, p Profile) ([]string, error) {
 	s, err := d.source(ctx, path)
-	if err != nil {
+	if err != nil || p.Rows > suggestedExact {
 		return nil, err
 	}
-	var b batch
 	var keys []string
 	for i, c := range p.Columns {
-		// The estimate of distinct values is a few per cent off.
-		kind := class(c.Type)
-		if p.Rows < suggestedKey || c.Nulls > 0 || float64(c.Distinct) < 0.8*float64(p.Rows) || kind != classInteger && kind != classText {
+		if !c.likeKey(p.Rows) {
 			continue
 		}
+		var b batch
 		b.add([]string{fmt.Sprintf("count(DISTINCT c%d)", i), "count(*)"}, func(v []any) {
 			if v[0] == v[1] {
 				keys = append(keys, c.Name)
 			}
 		})
+		if err := b.run(ctx, d, &s, s.relation()); err != nil {
+			return nil, err
+		}
 	}
-	return keys, b.run(ctx, d, &s, s.relation())
+	return keys, nil
 }
 
 // suggestColumn returns a column's rules and what was seen of it.
@@ -124,6 +136,9 @@ func suggestColumn(c ColumnProfile, rows int64, key bool) (rules []string, seen 
 		return rules, strings.Join(append(notes, "no value twice"), ", ")
 	}
 	notes = append(notes, fmt.Sprintf("about %s", count(c.Distinct, "different value")))
+	if rows > suggestedExact && c.likeKey(rows) {
+		notes = append(notes, "too many to tell whether one is there twice: add unique: true if it is a key")
+	}
 	switch {
 	case rows-c.Nulls < comparableRows || c.Distinct < 2:
 	case kind == classInteger, kind == classNumber, kind == classBoolean, kind == classText && set:
