@@ -128,6 +128,17 @@ simulation: ## what the gate promises, simulated in full
 stories: build ## the stories: the built programs, from the command line
 	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) ./test/...
 
+# Their seeds run with every test; this looks for more, for as long as that.
+FUZZTIME ?= 60
+.PHONY: fuzz
+fuzz: $(UV_NEEDS) ## every parser of what comes from outside, fuzzed for FUZZTIME seconds each
+	for file in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
+	  for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+	    echo "$$file $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME)s ./$$(dirname $$file); \
+	  done; \
+	done
+	cd python && RIDGELINE_FUZZ_SECONDS=$(FUZZTIME) $(PYTEST) tests/test_fuzz.py
+
 # A real forge. It is no part of `make test`, since building it takes ten
 # minutes and some gigabytes of Go's cache, once.
 GITEA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ridgeline-gitea-$(GITEA_VERSION)
