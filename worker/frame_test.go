@@ -185,6 +185,10 @@ func FuzzReadFrame(f *testing.F) {
 			t.Errorf("read %q as %+v, which encodes as %q, %v", used, frame, again, err)
 		}
 		_, _ = decodeResponse(frame)
-		_, _ = decodePredicted(frame)
+		if p, err := decodePredicted(frame); err == nil && p.Output.Rows > 0 {
+			if parts := p.Output.Split([]int{1, p.Output.Rows - 1}); len(parts) != 2 || parts[1].Check() != nil {
+				t.Errorf("%d rows were split into %+v", p.Output.Rows, parts)
+			}
+		}
 	})
 }
