@@ -7,9 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -43,6 +41,8 @@ func statusOf(r exchange.Reason) (status int, failed bool) {
 		return http.StatusRequestTimeout, false
 	case exchange.Unsupported:
 		return http.StatusUnsupportedMediaType, false
+	case exchange.Unserved:
+		return http.StatusNotFound, false
 	case exchange.Shed, exchange.Stopped:
 		return http.StatusServiceUnavailable, false
 	case exchange.Timeout, exchange.Raised, exchange.Died:
@@ -56,6 +56,8 @@ func statusOf(r exchange.Reason) (status int, failed bool) {
 type Model interface {
 	// Model says what it is; false before it is known.
 	Model() (worker.Model, bool)
+	// Ready's error says why nothing is answered now.
+	Ready() (workers int, err error)
 	// Call asks a script. Its error is an *exchange.Failure.
 	Call(ctx context.Context, r worker.Request) (worker.Response, error)
 	// Predict asks a model without a script. Its error is an *exchange.Failure.
@@ -73,8 +75,9 @@ type Options struct {
 const dialect = "azureml"
 
 type handler struct {
-	model Model
-	o     Options
+	model   Model
+	o       Options
+	readers tensor.Readers
 }
 
 // Handler answers the routes of the contract: /, /score and /swagger.json;
@@ -84,7 +87,7 @@ type handler struct {
 // looks at it is told the truth. CORS is the standard's: an answer names an
 // allowed origin only when the request came from it.
 func Handler(m Model, o Options) http.Handler {
-	h := &handler{m, o}
+	h := &handler{model: m, o: o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", only(h.greeted(h.index), "GET", "HEAD", "OPTIONS"))
 	mux.HandleFunc("/score", only(h.greeted(h.score), "GET", "HEAD", "POST", "OPTIONS"))
@@ -160,7 +163,7 @@ func options(w http.ResponseWriter) {
 }
 
 func (h *handler) score(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) {
-	model, _ := h.model.Model()
+	model, known := h.model.Model()
 	switch {
 	case model.Raw:
 	case r.Method == http.MethodOptions:
@@ -178,6 +181,10 @@ func (h *handler) score(w http.ResponseWriter, r *http.Request, x *exchange.Exch
 			return
 		}
 	}
+	if !known {
+		h.starting(w, x)
+		return
+	}
 	if model.Kind == worker.KindModel {
 		h.predict(w, r, x, model, body)
 		return
@@ -185,10 +192,19 @@ func (h *handler) score(w http.ResponseWriter, r *http.Request, x *exchange.Exch
 	h.call(w, r, x, model, body)
 }
 
+// starting answers while nothing is known of the model.
+func (h *handler) starting(w http.ResponseWriter, x *exchange.Exchange) {
+	f := &exchange.Failure{Reason: exchange.Stopped, Message: "The model is not ready.", RetryAfter: time.Second}
+	if _, err := h.model.Ready(); err != nil {
+		f.Message = "The model is not ready: " + err.Error()
+	}
+	fail(w, x, f)
+}
+
 // call has a script answer.
 func (h *handler) call(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, model worker.Model, body []byte) {
 	request := worker.Request{Method: r.Method, Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Body: body}
-	if model.Headers || model.Raw || model.Kind == "" {
+	if model.Headers || model.Raw {
 		request.Headers = titled(r)
 	}
 	x.Body = body
@@ -212,14 +228,9 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, x *exchange.Excha
 
 // fail spells why there is no answer.
 func fail(w http.ResponseWriter, x *exchange.Exchange, err error) {
-	var f *exchange.Failure
-	if !errors.As(err, &f) {
-		f = &exchange.Failure{Reason: exchange.Broken, Message: "An unexpected internal error occurred. Check the logs for more info.", Cause: err.Error()}
-	}
+	f := exchange.FailureOf(err)
 	x.Failure = f
-	if f.RetryAfter > 0 {
-		w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds())))}
-	}
+	f.RetryHeader(w.Header())
 	status, failed := statusOf(f.Reason)
 	answer(w, x, worker.Response{Status: status, Failed: failed, Body: messageBody(f.Message)})
 }

@@ -1,11 +1,11 @@
 package azureml
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"slices"
+
+	"github.com/ridgeline-mlops/ridgeline/score/exchange"
 )
 
 const idLimit = 100 // characters of an id header
@@ -25,7 +25,7 @@ func identify(h http.Header) (identity, error) {
 	var id identity
 	id.request = h.Get(requestID)
 	if id.request == "" {
-		id.request = newUUID()
+		id.request = exchange.NewID()
 	}
 	if len(id.request) > idLimit {
 		return identity{}, errors.New("x-request-id must not exceed 100 characters")
@@ -56,15 +56,6 @@ func (id identity) set(h http.Header) {
 	put(requestID, id.request)
 	put(legacyID, id.legacy)
 	put(clientID, id.client)
-}
-
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	text := hex.EncodeToString(b[:])
-	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
 // cors adds what a browser needs to let a page of an allowed origin read the

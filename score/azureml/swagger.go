@@ -37,7 +37,7 @@ func (h *handler) swagger(w http.ResponseWriter, r *http.Request, x *exchange.Ex
 	}
 	model, known := h.model.Model()
 	if !known {
-		fail(w, x, &exchange.Failure{Reason: exchange.Stopped, Message: "The model is not loaded yet."})
+		h.starting(w, x)
 		return
 	}
 	d := described{Input: anything, Output: anything, Versions: []string{"2", "3", "3.1"}}
