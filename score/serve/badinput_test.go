@@ -272,13 +272,14 @@ func TestSlowClients(t *testing.T) {
 				ours, theirs := net.Pipe()
 				l.conns <- theirs
 				began := time.Now()
-				go func() {
+				var writing sync.WaitGroup
+				writing.Go(func() {
 					_, err := ours.Write([]byte(c.first))
 					for err == nil && c.piece != "" {
 						time.Sleep(c.pause)
 						_, err = ours.Write([]byte(c.piece))
 					}
-				}()
+				})
 				got, err := io.ReadAll(ours)
 				if err != nil {
 					t.Fatal(err)
@@ -290,6 +291,7 @@ func TestSlowClients(t *testing.T) {
 					t.Errorf("got %.200q, want %d", got, c.status)
 				}
 				ours.Close()
+				writing.Wait()
 				close(l.conns)
 				_ = server.Shutdown(context.Background())
 			})
