@@ -196,7 +196,7 @@ func TestBuilder_Build_content(t *testing.T) {
 
 	wantEnv := map[string]string{
 		"RIDGELINE_PYTHON": "/opt/ridgeline/env/bin/python", "RIDGELINE_APP": "/app", "RIDGELINE_SCORE": "score.py", "RIDGELINE_WORKER_PATH": "/opt/ridgeline/worker",
-		"AZUREML_MODEL_DIR": "/opt/ridgeline/models/ridge/1", "RIDGELINE_LISTEN": ":9000", "OMP_NUM_THREADS": "1",
+		"AZUREML_MODEL_DIR": "/opt/ridgeline/models/ridge/1", "RIDGELINE_LISTEN": ":9000", "OMP_NUM_THREADS": "1", "RIDGELINE_MODEL_NAME": "ridge", "RIDGELINE_MODEL_VERSION": "1",
 		"PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "PATH": "/opt/ridgeline/env/bin:/usr/local/bin:/usr/bin:/bin", "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
 	}
 	env := make(map[string]string)

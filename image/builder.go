@@ -246,6 +246,8 @@ func (s *Spec) configure(c *v1.ConfigFile) {
 		"RIDGELINE_APP=" + AppPath,
 		"RIDGELINE_WORKER_PATH=" + WorkerPath,
 		"AZUREML_MODEL_DIR=" + ModelPath(s.ModelName, s.Version),
+		"RIDGELINE_MODEL_NAME=" + s.ModelName,
+		"RIDGELINE_MODEL_VERSION=" + strconv.Itoa(s.Version),
 		"PYTHONDONTWRITEBYTECODE=1",
 		"RIDGELINE_LISTEN=:8080",
 	}

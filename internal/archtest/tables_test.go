@@ -52,8 +52,9 @@ var arrows = map[string][]string{
 	"score/azureml":     {"score/exchange", "score/tensor", "worker"},
 	"score/exchange":    {"score/tensor"},
 	"score/journal":     {"score/exchange", "score/tensor"},
+	"score/oip":         {"score/exchange", "score/tensor", "worker"},
 	"score/pyfunc":      {"score/exchange", "score/tensor", "worker"},
-	"score/serve":       {"score", "score/azureml", "score/exchange", "score/journal", "score/pyfunc", "worker"},
+	"score/serve":       {"score", "score/azureml", "score/exchange", "score/journal", "score/oip", "score/pyfunc", "worker"},
 	"score/tensor":      {},
 	"server":            {"api", "auth", "host"},
 	"store":             {"store/sqldb"},
@@ -74,6 +75,7 @@ var everywhere = []string{"*"}
 // import from outside the standard library needs a line, so that a new
 // dependency is seen here (and in docs/dependencies.md) before it spreads.
 var doors = map[string][]string{
+	"connectrpc.com/connect":                   {"score/oip"},
 	"database/sql":                             {"data", "flow", "store", "store/sqldb"},
 	"github.com/BurntSushi/toml":               {"pyenv"},
 	"github.com/bmatcuk/doublestar":            {"blob", "project"},
@@ -98,6 +100,7 @@ var doors = map[string][]string{
 	"gocloud.dev":                              {"blob"},
 	"golang.org/x/sys":                         everywhere,
 	"golang.org/x/term":                        {"cmd/ridgeline"},
+	"google.golang.org/protobuf":               {"score/oip"},
 	"gonum.org/v1/gonum":                       {"gate"},
 	"modernc.org/sqlite":                       {"store/sqldb"},
 }

@@ -25,6 +25,8 @@ type Config struct {
 	DrainTimeout time.Duration // after that: for the requests under way; 25 s
 	CORSOrigins  []string      // origins whose pages may read answers; "*" for all
 	Version      string        // value of x-ms-server-version; the header is left out when empty
+	ModelName    string        // in the Open Inference Protocol; "model"
+	ModelVersion string        // there, too; none when empty
 	Service      azureml.Service
 	LogRequests  bool       // a line for every answer, not only for failures
 	Observers    []Observer // see every request of a dialect, in this order, before its answer goes
@@ -84,7 +86,8 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_LOG_PAYLOADS      false: neither inputs nor outputs are written (true)
 //	RIDGELINE_LOG_SECONDS       how long requests are gathered in one file (300)
 //	RIDGELINE_PROJECT, RIDGELINE_ENVIRONMENT, RIDGELINE_MODEL_NAME, RIDGELINE_MODEL_VERSION, RIDGELINE_DEPLOYMENT, RIDGELINE_COPY
-//	                            what the log says of each request (none; the last one: the machine's name)
+//	                            what the log says of each request (none; the last one: the machine's name);
+//	                            clients of /v2 ask for the model by its name (model), and may by its version
 //	AML_CORS_ORIGINS            comma-separated origins, or *
 //	SERVER_VERSION_LOG_RESPONSE_ENABLED  anything but true leaves out x-ms-server-version
 //	SERVICE_NAME                in /swagger.json (ML service); also SERVICE_VERSION (1.0), SERVICE_PATH_PREFIX
@@ -118,6 +121,8 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 		DrainDelay:   e.milliseconds("RIDGELINE_DRAIN_MS"),
 		DrainTimeout: e.milliseconds("RIDGELINE_DRAIN_TIMEOUT_MS"),
 		LogRequests:  e.flag("RIDGELINE_LOG_REQUESTS"),
+		ModelName:    getenv("RIDGELINE_MODEL_NAME"),
+		ModelVersion: getenv("RIDGELINE_MODEL_VERSION"),
 	}
 	if c.Timeout == 0 {
 		c.Timeout = c.RunTimeout

@@ -13,6 +13,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/score"
 	"github.com/ridgeline-mlops/ridgeline/score/azureml"
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
+	"github.com/ridgeline-mlops/ridgeline/score/oip"
 	"github.com/ridgeline-mlops/ridgeline/score/pyfunc"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
@@ -52,6 +53,10 @@ func routes(f *score.Front, c Config) http.Handler {
 	mlflow := pyfunc.Handler(f, pyfunc.Options{BodyLimit: c.BodyLimit, Version: c.Version})
 	for _, path := range []string{"/ping", "/health", "/version", "/invocations"} {
 		mux.Handle(path, mlflow)
+	}
+	inference := oip.Handler(f, oip.Options{BodyLimit: c.BodyLimit, Name: c.ModelName, Version: c.ModelVersion, Server: c.Version})
+	for _, path := range []string{"/v2", "/v2/", "/inference.GRPCInferenceService/"} {
+		mux.Handle(path, inference)
 	}
 	mux.HandleFunc("GET /healthz/live", live)
 	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, f, c.Journal.state()) })

@@ -75,8 +75,13 @@ func serveOn(ctx context.Context, c Config, listener net.Listener) error {
 // newServer leaves the deadlines of bodies and answers to the dialects, where
 // they move with the traffic.
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	var protocols http.Protocols // gRPC comes on the same port, without TLS: whoever stands in front has ended it
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           h,
+		Protocols:         &protocols,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: headerTime}, // a dead client's connection is found
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,

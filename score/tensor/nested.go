@@ -17,7 +17,7 @@ func (c *cursor) nested(dst []byte, t Type, shape []int, p place) ([]byte, error
 		return dst, p.list(shape, c)
 	}
 	if flat := volume(shape); len(shape) > 1 && flat > 0 && c.first() != '[' {
-		return c.nested(dst, t, []int{flat}, place{p.field, max(p.row, 0)})
+		return c.flat(dst, t, flat, max(1, flat/max(1, shape[0])), p)
 	}
 	n, inner := 0, p
 	var err error
@@ -46,6 +46,25 @@ func (c *cursor) nested(dst []byte, t Type, shape []int, p place) ([]byte, error
 		}
 	}
 	return dst, nil
+}
+
+// flat reads a list of n elements, of which each belong to one row.
+func (c *cursor) flat(dst []byte, t Type, n, each int, p place) ([]byte, error) {
+	found, at := 0, p
+	err := c.list(func(i int) (err error) {
+		if found++; found > n {
+			return unfit(p.field, "%s: expected a list of %d, found more.", in(p.field, max(p.row, 0)), n)
+		}
+		if p.row < 0 {
+			at.row = i / each
+		}
+		dst, err = c.element(dst, t, at)
+		return err
+	})
+	if err == nil && found < n {
+		err = unfit(p.field, "%s: expected a list of %d, found one of %d.", in(p.field, max(p.row, 0)), n, found)
+	}
+	return dst, err
 }
 
 func (p place) list(shape []int, c *cursor) error {
