@@ -168,6 +168,7 @@ sql:
 columns:
   a: {nullable: {max: 300%}, length: {min: 3, max: 1}, in: {dataset: x}, ordered: up, seerity: warn}
   b: {psi: {max: 0.2, alarms: 1%}, js: -1, ks: {mx: 1}, categories: {new: 3, vanished: x}}
+  d: {type: float64}
   c: {type: string, ks: true, mean: {min: 1, tolerance: 1%}, quantiles: {150%: {min: 1}, 50%: true}}
 `
 	_, err := db.Check(t.Context(), "none.csv", []byte(text), "checks.yaml", data.CheckOptions{})
@@ -176,5 +177,6 @@ columns:
 		`:3:22: severity: unknown key "distribution"`, ":4:9: unique: expected columns such as", ":5:8: fresh: expected both", ":7:5: sql: expected a name and a query", ":8:5: sql: expected a mapping with name, query, severity",
 		":10:23: column a: nullable: max: expected a share", ":10:38: column a: length: min 3 is above max 1", ":10:60: column a: in: expected both", ":10:83: column a: ordered: expected one of increasing", `:10:87: column a: unknown key "seerity": did you mean severity?`,
 		":11:12: column b: psi: max is a fixed threshold", ":11:40: column b: js: expected true, or a threshold such as 0.2", `:11:49: column b: ks: unknown key "mx": did you mean max?`, ":11:75: column b: categories: new: expected a share of the rows", ":11:88: column b: categories: vanished: expected a number of values",
-		":12:25: column c: ks needs an order", ":12:37: column c: mean: min and max stand alone", ":12:74: column c: quantiles: expected a quantile such as 50%", ":12:95: column c: quantiles: 50%: expected {min, max}")
+		`:12:13: column d: type: expected one of number, integer, string, boolean, date, timestamp, found "float64"; did you mean number?`,
+		":13:25: column c: ks needs an order", ":13:37: column c: mean: min and max stand alone", ":13:74: column c: quantiles: expected a quantile such as 50%", ":13:95: column c: quantiles: 50%: expected {min, max}")
 }

@@ -125,7 +125,12 @@ func (p *ruleParser) choice(n *yaml.Node, what string, known []string) string {
 		return n.Value
 	}
 	hint := ""
-	if near, ok := words.Nearest(n.Value, known); n.Kind == yaml.ScalarNode && ok {
+	near, ok := words.Nearest(n.Value, known)
+	if !ok {
+		near, ok = importedType(n.Value) // float and varchar are what others say
+		ok = ok && slices.Contains(known, near)
+	}
+	if n.Kind == yaml.ScalarNode && ok {
 		hint = "; did you mean " + near + "?"
 	}
 	p.wrong(n, "%s: expected one of %s, found %s%s", what, strings.Join(known, ", "), describe(n), hint)

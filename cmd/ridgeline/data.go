@@ -31,7 +31,7 @@ func (c *cli) data() *cobra.Command {
 		}
 	}
 	cmd.AddCommand(c.dataList(of), c.dataShow(of), c.dataDiff(of), c.dataAdd(of), c.dataAccept(of), c.dataGet(of), c.dataWatch(of),
-		c.dataCheck(), c.dataSuggest(), c.dataImport())
+		c.dataCheck(&name), c.dataSuggest(), c.dataImport())
 	return cmd
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -16,8 +18,9 @@ import (
 // checking is what data check was told.
 type checking struct {
 	checks   string   // file
-	against  string   // file or folder: the reference
+	against  string   // file or folder, or a version on the server: the reference
 	datasets []string // NAME=FILE: what rules name
+	project  string
 	all      bool
 }
 
@@ -29,23 +32,28 @@ type checked struct {
 	Findings []data.Finding `json:"findings"`
 }
 
-func (c *cli) dataCheck() *cobra.Command {
+func (c *cli) dataCheck(project *string) *cobra.Command {
 	var o checking
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Hold a file or folder against checks.yaml, with no server",
 		Long: `Check reads a CSV, Parquet or JSON lines file, or a folder of such files, and holds it against
-the rules of a checks.yaml. --against names the data that distributions are compared with; without
-it those rules hold. --dataset gives other data that rules name.
+the rules of a checks.yaml. --against names the data that distributions are compared with: a file, a
+folder, or NAME[:VERSION], a dataset of the project on the server, which is fetched; without it those
+rules hold. --dataset gives other data that rules name.
 
 Exit codes: 0 the rules hold or only warn, 1 a rule is broken, 2 wrong usage.`,
 		Example: `  ridgeline data check sales.parquet --against last-week.parquet
+  ridgeline data check sales.parquet --against sales:4
   ridgeline data check orders/ --checks orders.yaml --dataset customers=customers.csv`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.runCheck(cmd.Context(), args[0], o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.project = *project
+			return c.runCheck(cmd.Context(), args[0], o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.checks, "checks", "checks.yaml", "file with the rules")
-	flags.StringVar(&o.against, "against", "", "file or folder to compare distributions with")
+	flags.StringVar(&o.against, "against", "", "file, folder or NAME[:VERSION] to compare distributions with")
 	flags.StringArrayVar(&o.datasets, "dataset", nil, "NAME=FILE: data that a rule names (may be repeated)")
 	flags.BoolVar(&o.all, "all", false, "print the rules that hold, too")
 	return cmd
@@ -60,7 +68,12 @@ func (c *cli) runCheck(ctx context.Context, path string, o checking) error {
 	}
 	named := map[string]string{}
 	if o.against != "" {
-		named[""] = o.against
+		file, remove, err := c.reference(ctx, o)
+		if err != nil {
+			return err
+		}
+		defer remove()
+		named[""] = file
 	}
 	for _, text := range o.datasets {
 		name, file, ok := strings.Cut(text, "=")
@@ -86,6 +99,45 @@ func (c *cli) runCheck(ctx context.Context, path string, o checking) error {
 		return err
 	}
 	return c.printFindings(checked{File: path, Checks: o.checks, Findings: findings}, o.all)
+}
+
+// reference is where --against lies: as named, else fetched from the server,
+// until remove is called.
+func (c *cli) reference(ctx context.Context, o checking) (path string, remove func(), err error) {
+	nothing := func() {}
+	_, missing := os.Stat(o.against)
+	if missing == nil {
+		return o.against, nothing, nil
+	}
+	if name, _, _ := strings.Cut(o.against, ":"); ridgeline.CheckName("dataset", name) != nil {
+		return "", nothing, ridgeline.Errorf(ridgeline.NotFound, "--against: %v", missing)
+	}
+	project, err := projectHere(o.project)
+	if err != nil {
+		return "", nothing, fmt.Errorf("--against %s: there is no such file, and for a dataset of the server: %w", o.against, err)
+	}
+	at, err := datasetVersion("/api/v1/projects/"+url.PathEscape(project)+"/datasets", o.against)
+	if err != nil {
+		return "", nothing, err
+	}
+	client, err := c.client()
+	if err != nil {
+		return "", nothing, err
+	}
+	dir, err := os.MkdirTemp("", "ridgeline-against-")
+	if err != nil {
+		return "", nothing, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	d, err := fetchVersion(ctx, client, at, dir)
+	if err != nil {
+		remove()
+		return "", nothing, fmt.Errorf("--against %s: there is no such file, and on the server: %w", o.against, err)
+	}
+	if len(d.Files) == 1 {
+		dir = filepath.Join(dir, filepath.FromSlash(d.Files[0].Name))
+	}
+	return dir, remove, nil
 }
 
 // printFindings prints what a check found, and fails when a rule does.
