@@ -23,13 +23,13 @@ const most = worker.FrameLimit - 1<<20
 // Nobody may write to the request's body from then on, not even after Call has
 // returned.
 func (f *Front) Call(ctx context.Context, request worker.Request) (worker.Response, error) {
-	j := jobs.Get().(*job)
+	j := f.job()
 	j.request, j.rows, j.bytes = &request, 1, len(request.Body)
 	if err := f.answer(ctx, j); err != nil {
 		return worker.Response{}, err
 	}
 	response := j.response
-	j.release()
+	f.release(j)
 	if response.Status < 200 || response.Status > 599 {
 		return worker.Response{}, broken(fmt.Errorf("run() answered with status %d, which HTTP cannot end a request with", response.Status))
 	}
@@ -44,7 +44,7 @@ func (f *Front) Predict(ctx context.Context, input tensor.Batch) (tensor.Batch, 
 	if len(input.Tensors) == 0 || input.Params != nil && !json.Valid(input.Params) {
 		return tensor.Batch{}, broken(errors.New("a dialect made a batch without tensors, or parameters that are no JSON"))
 	}
-	j := jobs.Get().(*job)
+	j := f.job()
 	j.input, j.rows = input, input.Rows
 	for i := range input.Tensors {
 		j.bytes += len(input.Tensors[i].Data) + 8
@@ -53,7 +53,7 @@ func (f *Front) Predict(ctx context.Context, input tensor.Batch) (tensor.Batch, 
 		return tensor.Batch{}, err
 	}
 	p := j.predicted
-	j.release()
+	f.release(j)
 	exchange.From(ctx).Model = milliseconds(p.Milliseconds)
 	switch p.Reason {
 	case "":

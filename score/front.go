@@ -31,6 +31,7 @@ type Front struct {
 	model      atomic.Pointer[worker.Model]
 	up         chan struct{} // closed when the first worker is ready
 	down       chan struct{} // closed when Run is over
+	jobs       sync.Pool     // *job
 
 	mu      sync.Mutex
 	waiting []*job // in the order in which they came

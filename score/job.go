@@ -2,7 +2,6 @@ package score
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
@@ -32,14 +31,18 @@ type job struct {
 	done      chan struct{} // holds one value once it has its outcome
 }
 
-var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
+func (f *Front) job() *job {
+	if j, ok := f.jobs.Get().(*job); ok {
+		return j
+	}
+	return &job{done: make(chan struct{}, 1)}
+}
 
-// release lets others have the job. Only its caller may, and only one that the
-// front has forgotten: it has been answered by a worker, or has never been sent.
-func (j *job) release() {
-	done := j.done
-	*j = job{done: done}
-	jobs.Put(j)
+// release lets others have the job. Only its caller may, and only one that a
+// worker has answered: in other ends, the front may not have forgotten it.
+func (f *Front) release(j *job) {
+	*j = job{done: j.done}
+	f.jobs.Put(j)
 }
 
 // A group is what a worker is asked to do as one: one frame with the rows of

@@ -13,13 +13,14 @@ type limit struct {
 	target time.Duration
 
 	now  float64
-	base time.Duration // about the shortest answer of late
+	base time.Duration // of an answer to few rows
 }
 
 const (
 	firstLimit = 32
 	limitStep  = 8
-	baseDrift  = 256 // answers until a base that is too low has about gone
+	baseDrift  = 32 // answers until a base that is too low has about gone
+	fewRows    = 8  // times fewer than the limit
 )
 
 func newLimit(highest int, target time.Duration) limit {
@@ -30,9 +31,10 @@ func (l *limit) rows() int { return int(l.now) }
 
 // learn takes in that an answer to so many rows took so long.
 func (l *limit) learn(rows int, took time.Duration) {
-	if l.base == 0 || took < l.base {
+	switch {
+	case l.base == 0 || took < l.base:
 		l.base = took
-	} else {
+	case rows <= max(1, l.rows()/fewRows):
 		l.base += (took - l.base) / baseDrift
 	}
 	within := took <= max(l.target, 2*l.base)

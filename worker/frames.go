@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -135,10 +136,11 @@ func (o *Frames) Len() int {
 	return n
 }
 
-func (o *Frames) writeTo(conn net.Conn) error {
+// WriteTo writes them; to a socket by one system call, unless it has no room.
+func (o *Frames) WriteTo(w io.Writer) (int64, error) {
 	if len(o.large) == 0 {
-		_, err := conn.Write(o.b)
-		return err
+		n, err := w.Write(o.b)
+		return int64(n), err
 	}
 	pieces := make(net.Buffers, 0, 2*len(o.large)+1)
 	from := 0
@@ -147,8 +149,7 @@ func (o *Frames) writeTo(conn net.Conn) error {
 		from = l.at
 	}
 	pieces = append(pieces, o.b[from:])
-	_, err := pieces.WriteTo(conn)
-	return err
+	return pieces.WriteTo(w)
 }
 
 func appendPrefix(b []byte, t FrameType, id uint64, length, header int) []byte {

@@ -128,7 +128,7 @@ func (w *Worker) Send(frames *Frames) error {
 	if !w.Healthy() {
 		return errors.New("the worker takes no more requests")
 	}
-	if err := frames.writeTo(w.process.conn); err != nil {
+	if _, err := frames.WriteTo(w.process.conn); err != nil {
 		w.breakOff(fmt.Errorf("write to the worker: %w", err)) // half a frame cannot be taken back
 		w.process.signal(syscall.SIGKILL)
 		return err
