@@ -55,6 +55,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("champions", with(testChampions))
 	t.Run("concurrent model versions", with(testConcurrentModelVersions))
 	t.Run("decisions", with(testDecisions))
+	t.Run("feedback", with(testFeedback))
 	t.Run("datasets", with(testDatasets))
 	t.Run("arrivals", with(testArrivals))
 	t.Run("releases", with(testReleases))
