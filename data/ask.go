@@ -81,6 +81,7 @@ func (q Question) read(rows *sql.Rows) (a Answer, err error) {
 	if a.Columns, err = rows.Columns(); err != nil {
 		return a, err
 	}
+	a.Rows = [][]any{} // never null
 	for rows.Next() {
 		if len(a.Rows) == q.Limit {
 			a.More = true

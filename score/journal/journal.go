@@ -39,6 +39,8 @@ type Config struct {
 	MaxBytes   int64         // a segment is finished at this size; 64 MB
 	MaxAge     time.Duration // or this old; 5 min
 	Log        *slog.Logger
+
+	patience time.Duration // with another process that has the folder; 20 s
 }
 
 func (c Config) withDefaults() Config {
@@ -58,6 +60,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.patience == 0 {
+		c.patience = 20 * time.Second
 	}
 	return c
 }
@@ -110,6 +115,10 @@ func Open(c Config) (*Journal, error) {
 		return nil, fmt.Errorf("inference log: %w", err)
 	}
 	lock, err := lockDir(c.Dir)
+	for deadline := time.Now().Add(c.patience); ridgeline.CodeOf(err) == ridgeline.Conflict && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond) // whoever adopts what an earlier process left is done soon
+		lock, err = lockDir(c.Dir)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ var origin = Origin{Project: "wine", Environment: "qa", Model: "quality", Versio
 func config(t *testing.T) (Config, string) {
 	t.Helper()
 	store := t.TempDir()
-	return Config{Origin: origin, Dir: filepath.Join(t.TempDir(), "log"), Store: Folder(store), Log: slog.New(slog.DiscardHandler)}, store
+	return Config{Origin: origin, Dir: filepath.Join(t.TempDir(), "log"), Store: Folder(store), Log: slog.New(slog.DiscardHandler), patience: time.Millisecond}, store
 }
 
 func open(t *testing.T, c Config) *Journal {

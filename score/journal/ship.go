@@ -107,7 +107,7 @@ func shipSegment(ctx context.Context, path string, store Store) error {
 		return fmt.Errorf("make a Parquet file of %s: %w", filepath.Base(path), err)
 	}
 	if rows > 0 {
-		name := h.hour() + "/" + strings.TrimSuffix(filepath.Base(path), segmentSuffix) + ".parquet"
+		name := h.hour() + "/" + FileName(path)
 		if err := store.Put(ctx, name, out); err != nil {
 			return err
 		}
@@ -289,4 +289,36 @@ func tidy(dir string) {
 			_ = os.Remove(path)
 		}
 	}
+}
+
+// Remove removes a journal's folder that Adopt found empty.
+func Remove(dir string) error {
+	lock, err := lockDir(dir)
+	if ridgeline.CodeOf(err) == ridgeline.Conflict {
+		return nil // somebody came back
+	} else if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if list, err := segments(dir); err != nil || len(list) > 0 {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// Segments lists the segments in a folder, oldest first, whoever writes there.
+func Segments(dir string) ([]string, error) { return segments(dir) }
+
+// FileName is the name of a segment's Parquet file, without its folders.
+func FileName(segment string) string {
+	return strings.TrimSuffix(filepath.Base(segment), segmentSuffix) + ".parquet"
+}
+
+// OriginOf reads whose requests a segment holds.
+func OriginOf(segment io.Reader) (Origin, error) {
+	s, err := readSegment(segment)
+	if err != nil {
+		return Origin{}, err
+	}
+	return s.head.Origin, nil
 }
