@@ -23,6 +23,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/prediction"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
@@ -36,6 +37,7 @@ type API struct {
 	Runs         *pipeline.Runner
 	Intake       *intake.Intake
 	Releases     *release.Releaser
+	Predictions  *prediction.Log
 	Webhooks     *trigger.Webhooks
 	Schedules    *trigger.Schedules
 	Inbox        *trigger.Inbox
@@ -74,6 +76,7 @@ func (a *API) Handler() http.Handler {
 	a.schedules(api)
 	a.events(api)
 	a.data(api, mux)
+	a.predictions(api, mux)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/prediction"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
@@ -68,10 +69,11 @@ func open(t *testing.T) *surface {
 	}
 	a := &api.API{
 		Store: s.store, Blob: s.blob, Auth: access, BaseURL: "http://127.0.0.1:8470", RegistryHost: "127.0.0.1:8470", Version: "test", Temp: s.temp, Log: log,
-		Builds:   &build.Builder{Store: s.store, Blob: s.blob, Start: start, Log: log},
-		Runs:     &pipeline.Runner{Store: s.store, Blob: s.blob, Start: start, Log: log},
-		Releases: &release.Releaser{Store: s.store, Blob: s.blob, Start: start, Trees: t.TempDir(), Log: log},
-		Ready:    func(context.Context, ridgeline.DeploymentID) (int, error) { return 2, nil },
+		Builds:      &build.Builder{Store: s.store, Blob: s.blob, Start: start, Log: log},
+		Runs:        &pipeline.Runner{Store: s.store, Blob: s.blob, Start: start, Log: log},
+		Predictions: &prediction.Log{Store: s.store, Files: s.blob.Objects("predictions"), Waiting: t.TempDir(), Temp: t.TempDir(), Log: log},
+		Releases:    &release.Releaser{Store: s.store, Blob: s.blob, Start: start, Trees: t.TempDir(), Log: log},
+		Ready:       func(context.Context, ridgeline.DeploymentID) (int, error) { return 2, nil },
 	}
 	secrets, err := vault.Open(t.TempDir())
 	if err != nil {

@@ -132,7 +132,12 @@ func (a *API) endpoint(ctx context.Context, row ridgeline.Endpoint) (Endpoint, e
 		if err != nil {
 			return Endpoint{}, err
 		}
+		log, err := a.logState(d.ID)
+		if err != nil {
+			return Endpoint{}, err
+		}
 		view := Deployment{
+			Log:  log,
 			Name: d.Name(), ID: string(d.ID), Model: string(d.Model), Version: d.Version, Image: a.image(d.Image),
 			Weight: d.Weight, Mirror: d.Mirror, Ready: ready > 0, Replicas: ready, Created: d.Created,
 		}

@@ -188,6 +188,7 @@ type Deployment struct {
 	Mirror   int       `json:"mirror" doc:"percent of the requests of which it gets a copy"`
 	Ready    bool      `json:"ready"`
 	Replicas int       `json:"replicas" doc:"copies that answer"`
+	Log      *LogState `json:"log" doc:"of its copies on the server's machine"`
 	Created  time.Time `json:"created"`
 }
 

@@ -19,6 +19,8 @@ import (
 type Live interface {
 	// Serving returns the endpoint and its live deployments, newest first.
 	Serving(ctx context.Context, p ridgeline.ProjectName, environment string) (ridgeline.Endpoint, []ridgeline.Deployment, error)
+	// SaveFeedback keeps labels for what the endpoint has answered.
+	SaveFeedback(ctx context.Context, list []ridgeline.Feedback) error
 }
 
 // Copies is what the gateway has to know of a host.
@@ -89,6 +91,9 @@ func (g *Gateway) answer(w *answerer, r *http.Request, c *call) {
 		return
 	case err != nil:
 		g.fail(w, r, err)
+		return
+	case c.path == feedbackPath && !c.grpc:
+		g.feedback(w, r, c.endpoint)
 		return
 	}
 	under := rt.counts

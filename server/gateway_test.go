@@ -36,7 +36,15 @@ type world struct {
 	shares    []ridgeline.Deployment // what is live in every endpoint
 	copies    map[ridgeline.DeploymentID]host.Observed
 	tokens    map[string]ridgeline.Token
+	labels    []ridgeline.Feedback
 	broken    error
+}
+
+func (w *world) SaveFeedback(_ context.Context, list []ridgeline.Feedback) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.labels = append(w.labels, list...)
+	return w.broken
 }
 
 func (w *world) Serving(_ context.Context, p ridgeline.ProjectName, environment string) (ridgeline.Endpoint, []ridgeline.Deployment, error) {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/prediction"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
 	"github.com/ridgeline-mlops/ridgeline/python"
@@ -64,26 +66,27 @@ var errAddress = errors.New("the address cannot be used")
 
 // A node is one running server: all the parts, wired.
 type node struct {
-	options  serverOptions
-	lock     *os.File
-	store    *store.Store
-	engine   atomic.Pointer[flow.Engine] // nil until this server leads
-	host     *process.Host
-	images   *image.Builder
-	intake   *intake.Intake
-	builds   *build.Builder
-	git      *git.Server
-	forges   *forge.Hub
-	runs     *pipeline.Runner
-	releases *release.Releaser
-	outbox   *trigger.Outbox
-	due      *trigger.Schedules
-	server   *server.Server
-	listener net.Listener
-	url      string
-	cancel   context.CancelFunc
-	idle     map[string]time.Time // the sweeper's: flows that nobody executes, and since when
-	loops    sync.WaitGroup
+	options     serverOptions
+	lock        *os.File
+	store       *store.Store
+	engine      atomic.Pointer[flow.Engine] // nil until this server leads
+	host        *process.Host
+	images      *image.Builder
+	intake      *intake.Intake
+	builds      *build.Builder
+	git         *git.Server
+	forges      *forge.Hub
+	runs        *pipeline.Runner
+	releases    *release.Releaser
+	predictions *prediction.Log
+	outbox      *trigger.Outbox
+	due         *trigger.Schedules
+	server      *server.Server
+	listener    net.Listener
+	url         string
+	cancel      context.CancelFunc
+	idle        map[string]time.Time // the sweeper's: flows that nobody executes, and since when
+	loops       sync.WaitGroup
 }
 
 // start opens everything below the state folder and serves. What an earlier
@@ -136,6 +139,7 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 		n.goLoop(func() { n.await(loops) })
 	}
 	n.goLoop(func() { n.reconcile(loops) })
+	n.goLoop(func() { n.predictions.Run(loops) })
 	n.goLoop(func() {
 		if err := n.server.Serve(n.listener); err != nil {
 			o.Log.Error("the server stopped", "error", err)
@@ -213,7 +217,9 @@ func (n *node) wire(ctx context.Context) error {
 	library := &data.Library{Dir: n.path("data")}
 	services := n.host.Services()
 	gateway := server.NewGateway(n.store, services, access, log)
+	logs := blobs.Objects("predictions")
 	n.releases = &release.Releaser{
+		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"),
 		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: gateway, Trees: n.path("trees"), Log: log,
 	}
 	n.intake = &intake.Intake{
@@ -242,6 +248,7 @@ func (n *node) wire(ctx context.Context) error {
 		},
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
+	n.predictions = &prediction.Log{Store: n.store, Files: logs, Waiting: n.path("journal"), Temp: n.path("tmp"), Keep: n.kept, Log: log}
 	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
 	n.forges = forge.New(forge.Options{
 		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"),
@@ -273,12 +280,25 @@ func (n *node) wire(ctx context.Context) error {
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	surface := &api.API{
-		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases,
+		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
 	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Log: log})
 	return nil
+}
+
+// kept is how long a project's inference log is kept: as its newest published
+// pipeline says.
+func (n *node) kept(ctx context.Context, p ridgeline.ProjectName) (time.Duration, error) {
+	newest, err := n.store.Pipeline(ctx, p, 0)
+	if ridgeline.CodeOf(err) == ridgeline.NotFound {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	cfg, err := n.runs.Config(ctx, newest)
+	return cfg.Release.Serve.Log.Keep, err
 }
 
 // start sees to it that a flow runs. A server that does not lead leaves it to

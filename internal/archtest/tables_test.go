@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "release", "store", "trigger"},
+	"api":               {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "prediction", "release", "store", "trigger"},
 	"auth":              {},
 	"bench":             {},
 	"bench/data":        {"bench"},
@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"internal/sqlq":     {},
 	"internal/words":    {},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "intake", "project", "pyenv", "store"},
+	"prediction":        {"blob", "data", "score/journal", "store"},
 	"project":           {},
 	"pyenv":             {},
 	"python":            {},
