@@ -1,5 +1,7 @@
 package main
 
+import "path/filepath"
+
 // scorer is bin/scorer as an image or host/process starts it.
 func (p *parts) scorer(name, environment, dialect, path string, env ...string) *side {
 	return &side{name: "ridgeline, " + name, version: p.version, dialect: dialect, path: path, health: "/healthz/ready",
@@ -10,10 +12,18 @@ func (p *parts) scorer(name, environment, dialect, path string, env ...string) *
 	}
 }
 
-// ours are the ways in which a scorer is used.
+// ours are the ways in which a scorer is used: the model itself through each
+// dialect, then scripts.
 func (p *parts) ours() []*side {
+	folder := "AZUREML_MODEL_DIR=" + filepath.Join(p.dir, "mlflow")
+	log := []string{"RIDGELINE_LOG_URL=file://" + filepath.Join(p.dir, "log"), "RIDGELINE_LOG_DIR=" + filepath.Join(p.dir, "waiting")}
 	return []*side{
-		p.scorer("script", "azureml", "data", "/score", "RIDGELINE_SCORE=plain.py"),
+		p.scorer("MLflow folder, /invocations", "mlflow", "inputs", "/invocations", folder),
+		p.scorer("scikit-learn, /invocations", "fastapi", "inputs", "/invocations"),
+		p.scorer("scikit-learn, /v2", "fastapi", "v2", "/v2/models/model/infer"),
+		p.scorer("scikit-learn, inference log", "fastapi", "inputs", "/invocations", log...),
+		p.scorer("scikit-learn, not batched", "fastapi", "inputs", "/invocations", "RIDGELINE_BATCH=false"),
 		p.scorer("script, inference-schema", "azureml", "data", "/score", "RIDGELINE_SCORE=decorated.py"),
+		p.scorer("script", "azureml", "data", "/score", "RIDGELINE_SCORE=plain.py"),
 	}
 }
