@@ -54,6 +54,7 @@ type group struct {
 	rows  int
 	bytes int
 	sent  bool // whole
+	one   bool // frame, and answer, for all; jobs that have their answer are not to be asked: they may be others' by now
 }
 
 // A lane is one worker and what is under way to it. It is the front lock's.
@@ -135,7 +136,7 @@ func (f *Front) takeBatch(l *lane, now time.Time) []*group {
 	if first.alone || !f.joins {
 		limit = 0
 	}
-	g := &group{jobs: make([]*job, 0, min(len(f.waiting), max(limit, 1)))}
+	g := &group{one: true, jobs: make([]*job, 0, min(len(f.waiting), max(limit, 1)))}
 	left := f.waiting[:0]
 	for i, j := range f.waiting {
 		switch {
@@ -174,7 +175,7 @@ func (f *Front) begin(l *lane, g *group, now time.Time) *group {
 
 // encode writes a group's frames. The error is that of a single job.
 func (l *lane) encode(g *group) error {
-	if g.jobs[0].request == nil {
+	if g.one {
 		l.batches = l.batches[:0]
 		for _, j := range g.jobs {
 			l.batches = append(l.batches, j.input)
@@ -206,7 +207,7 @@ func (l *lane) pop(a worker.Answer) (ended []*job, whole *group, err error) {
 	if want := g.id + uint64(g.next); a.ID != want {
 		return nil, nil, fmt.Errorf("the worker answered frame %d instead of %d", a.ID, want)
 	}
-	if g.jobs[0].request == nil {
+	if g.one {
 		ended, g.next = g.jobs, len(g.jobs)
 	} else {
 		ended = g.jobs[g.next : g.next+1]

@@ -296,3 +296,38 @@ func TestReady(t *testing.T) {
 		}
 	})
 }
+
+// A script whose requests are joined: each caller gets his own rows' answer,
+// also where a group is answered frame by frame while its first callers are
+// already gone.
+func TestScore_joined(t *testing.T) {
+	t.Setenv("RIDGELINE_BATCH", "true") // the worker's to read
+	s := serve(t, `
+import json, time
+calls = 0
+def init(): pass
+def run(raw_data):
+    global calls
+    data = json.loads(raw_data)["data"]
+    if data == ["calls"]: return calls
+    calls += 1
+    time.sleep(0.001)
+    return {"result": [2 * row[0] for row in data]}
+`)
+	var wg sync.WaitGroup
+	for c := range 32 {
+		wg.Go(func() {
+			for n := range 30 {
+				row := c*1000 + n
+				if r := s.do(t, "POST", "/score", fmt.Sprintf(`{"data": [[%d]]}`, row)); r.status != 200 || r.body != fmt.Sprintf(`{"result": [%d]}`, 2*row) {
+					t.Errorf("sent %d, got %d %s", row, r.status, r.body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r := s.do(t, "POST", "/score", `{"data": ["calls"]}`)
+	if calls, err := strconv.Atoi(r.body); err != nil || calls > 480 {
+		t.Errorf("run() was called %s times for 960 requests, %v", r.body, err)
+	}
+}
