@@ -95,7 +95,7 @@ type Arrival struct {
 	Rules       string          // sha256 of what it was checked with: checks.yaml, target, holdout
 	Listing     string          // blob with the source's files, to fetch only what changes
 	Findings    json.RawMessage // of the checks, []data.Finding; null for none
-	Reason      string          // why it is quarantined or failed
+	Reason      string          // why it is quarantined or lost, or started no run though it is in use
 	Released    *Override       // who released it from quarantine, and why
 	Cause       string          // who looked or sent: "watch", "run r-…", "cli", "build b-…"
 	Caller      string          // the principal

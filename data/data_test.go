@@ -1,7 +1,10 @@
 package data_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -246,6 +249,35 @@ func TestDigest(t *testing.T) {
 	for _, other := range []map[string]string{{"a": "1", "b/c": "23"}, {"a": "12", "b/d": "3"}, {"a": "12"}, {"a": "12", "b/c": "3", "d": ""}} {
 		if base == make(other) {
 			t.Errorf("%v has the digest of another folder", other)
+		}
+	}
+}
+
+// The root of many files is that of RFC 9162's other way to it (2.1.2): a stack
+// onto which leaves go one by one, and which closes a node for each bit that the
+// count of leaves turns.
+func TestManifestDigest_is_a_merkle_root(t *testing.T) {
+	var m ridgeline.DatasetManifest
+	var stack [][]byte
+	hash := func(parts ...[]byte) []byte {
+		sum := sha256.Sum256(bytes.Join(parts, nil))
+		return sum[:]
+	}
+	for n := range 11 {
+		content := hash([]byte{byte(n)})
+		f := ridgeline.DatasetFile{Name: fmt.Sprintf("part-%02d.csv", n), Size: int64(n), Digest: hex.EncodeToString(content)}
+		m.Files = append(m.Files, f)
+		stack = append(stack, hash([]byte{0}, fmt.Appendf(nil, "%s\x00%d\x00", f.Name, f.Size), content))
+		for bits := n; bits&1 == 1; bits >>= 1 {
+			last := len(stack) - 1
+			stack = append(stack[:last-1], hash([]byte{1}, stack[last-1], stack[last]))
+		}
+		root := stack[len(stack)-1]
+		for i := len(stack) - 2; i >= 0; i-- {
+			root = hash([]byte{1}, stack[i], root)
+		}
+		if digest, size := data.ManifestDigest(m); digest != hex.EncodeToString(root) || size != int64(n*(n+1)/2) {
+			t.Errorf("%d files: %s of %d bytes, want %x", n+1, digest, size, root)
 		}
 	}
 }

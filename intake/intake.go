@@ -258,7 +258,7 @@ func (i *Intake) train(ctx context.Context, tx *store.Store, a ridgeline.Arrival
 	run, err := i.Train(ctx, tx, a)
 	if code := ridgeline.CodeOf(err); code == ridgeline.Conflict || code == ridgeline.Invalid {
 		i.Log.Warn("an arrival started no run", "arrival", a.ID, "error", err)
-		return "", nil
+		return "", tx.NoteArrival(ctx, a.ID, "in use, but started no run: "+err.Error())
 	}
 	if err != nil {
 		return "", err

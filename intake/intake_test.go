@@ -308,6 +308,21 @@ func TestArrival_same_content(t *testing.T) {
 	}
 }
 
+// What may start no run now is in use all the same, and says why it did not.
+func TestArrival_refused_run(t *testing.T) {
+	w := newWorld(t)
+	w.Train = func(context.Context, *store.Store, ridgeline.Arrival) (ridgeline.Run, error) {
+		return ridgeline.Run{}, ridgeline.Errorf(ridgeline.Conflict, "run r-1 of shop has not ended")
+	}
+	file := filepath.Join(t.TempDir(), "a.csv")
+	write(t, file, rows(0, 100))
+	w.publish(file, goodChecks)
+	a, found := w.look()
+	if !found || a.Status != ridgeline.Accepted || w.current() != 1 || a.Run != "" || a.Reason != "in use, but started no run: run r-1 of shop has not ended" {
+		t.Errorf("%s %q, in use %d", a.Status, a.Reason, w.current())
+	}
+}
+
 // TestArrival_rules_change: what other rules kept out is checked again.
 func TestArrival_rules_change(t *testing.T) {
 	w := newWorld(t)

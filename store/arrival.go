@@ -181,6 +181,15 @@ func (s *Store) SetArrivalRun(ctx context.Context, id ridgeline.ArrivalID, run r
 	})
 }
 
+// NoteArrival notes why an arrival that is in use did not start what it would
+// have started.
+func (s *Store) NoteArrival(ctx context.Context, id ridgeline.ArrivalID, reason string) error {
+	return s.doing(ctx, "note arrival "+string(id), func(tx *Store) error {
+		_, err := tx.tx.Exec(ctx, `UPDATE arrivals SET reason = $1 WHERE id = $2`, reason, id)
+		return err
+	})
+}
+
 // number gives the arrival its version, takes it into use when it is accepted,
 // and tells of it.
 func (s *Store) number(ctx context.Context, a *ridgeline.Arrival) (fresh bool, err error) {
