@@ -46,6 +46,8 @@ require (
 	github.com/twpayne/go-geom v1.6.1 // indirect
 )
 
+require github.com/valyala/fastjson v1.6.10 // indirect
+
 require (
 	cloud.google.com/go/auth v0.23.2 // indirect
 	cloud.google.com/go/auth/oauth2adapt v0.2.8 // indirect

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -146,11 +147,14 @@ func (w *watch) Exec(ctx context.Context, query string, args ...any) (int64, err
 	return w.Querier.Exec(ctx, query, args...)
 }
 
-// QueryRow may be an INSERT … RETURNING, so it counts as writing unless it
+// A query may be an INSERT … RETURNING, so it counts as writing unless it
 // plainly reads.
+func (w *watch) Query(ctx context.Context, query string, args ...any) (sqlq.Rows, error) {
+	w.wrote = w.wrote || !strings.HasPrefix(query, "SELECT")
+	return w.Querier.Query(ctx, query, args...)
+}
+
 func (w *watch) QueryRow(ctx context.Context, query string, args ...any) sqlq.Row {
-	if len(query) < 6 || query[:6] != "SELECT" {
-		w.wrote = true
-	}
+	w.wrote = w.wrote || !strings.HasPrefix(query, "SELECT")
 	return w.Querier.QueryRow(ctx, query, args...)
 }

@@ -22,7 +22,7 @@ import (
 // without waiting for the writer.
 const (
 	sqliteWriter  = "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
-	sqliteReader  = "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=query_only(1)"
+	sqliteReader  = "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=query_only(1)&_pragma=case_sensitive_like(1)"
 	sqliteReaders = 4
 )
 
