@@ -46,7 +46,7 @@ require (
 	github.com/twpayne/go-geom v1.6.1 // indirect
 )
 
-require github.com/valyala/fastjson v1.6.10 // indirect
+require github.com/valyala/fastjson v1.6.10
 
 require (
 	cloud.google.com/go/auth v0.23.2 // indirect

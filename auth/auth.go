@@ -33,6 +33,11 @@ type Tokens interface {
 type Principal struct {
 	Name string
 	Role ridgeline.Role
+	// Run and Project are those of the step that a run's token was made for;
+	// such a caller may track what that step does, and nothing else. Empty for
+	// everybody else.
+	Run     ridgeline.RunID
+	Project ridgeline.ProjectName
 }
 
 // An Authenticator knows the server's own secrets.
@@ -110,6 +115,9 @@ func encode(b []byte) string {
 
 // Principal finds whom a bearer secret belongs to.
 func (a *Authenticator) Principal(ctx context.Context, secret string, now time.Time) (Principal, error) {
+	if strings.HasPrefix(secret, runSecret) {
+		return a.runPrincipal(secret, now)
+	}
 	hash := Hash(secret)
 	if subtle.ConstantTimeCompare([]byte(hash), []byte(a.admin)) == 1 {
 		return Principal{Name: "admin", Role: ridgeline.Admin}, nil

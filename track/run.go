@@ -298,3 +298,12 @@ func madeUpName() string {
 	a, n := adjectives[n%uint64(len(adjectives))], n/uint64(len(adjectives))
 	return fmt.Sprintf("%s-%s-%d", a, nouns[n%uint64(len(nouns))], n/uint64(len(nouns))%1000)
 }
+
+// ExperimentOf returns the name of the experiment that a run is kept under.
+func (s *Store) ExperimentOf(ctx context.Context, id string) (name string, err error) {
+	err = s.db.Reader().QueryRow(ctx, `SELECT e.name FROM runs r JOIN experiments e ON e.id = r.experiment WHERE r.id = $1`, clean(id)).Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ridgeline.Errorf(ridgeline.NotFound, "Run with id=%s not found", id)
+	}
+	return name, doing(err, "read run %s", id)
+}

@@ -1,0 +1,181 @@
+// Package mlflow speaks MLflow's REST dialect: tracking, with MLflow's names,
+// limits, messages and error codes, so that training scripts work unchanged.
+//
+// What is logged is remembered by package track; who a caller is, is the
+// server's to find out. Of MLflow it leaves out what is about generative AI
+// (traces, prompts, gateway, evaluation): those routes say so.
+package mlflow
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fastjson"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/track"
+)
+
+// Version is the release of MLflow whose protocol this follows.
+const Version = "3.17.2"
+
+// API answers MLflow's clients.
+type API struct {
+	Track *track.Store
+	Log   *slog.Logger
+
+	parsers fastjson.ParserPool
+}
+
+// A handler appends its answer, JSON, to b.
+type handler func(ctx context.Context, r *request, b []byte) ([]byte, error)
+
+type route struct {
+	method, path string // path below /api/2.0/mlflow/
+	read         bool   // a viewer may
+	handle       handler
+}
+
+// routes are those of the protocol that are answered, in its own order.
+func (a *API) routes() []route {
+	return []route{
+		{"POST", "experiments/create", false, a.createExperiment},
+		{"GET", "experiments/search", true, a.searchExperiments},
+		{"POST", "experiments/search", true, a.searchExperiments},
+		{"GET", "experiments/get", true, a.getExperiment},
+		{"GET", "experiments/get-by-name", true, a.getExperimentByName},
+		{"POST", "experiments/delete", false, a.deleteExperiment},
+		{"POST", "experiments/restore", false, a.restoreExperiment},
+		{"POST", "experiments/update", false, a.updateExperiment},
+		{"POST", "experiments/set-experiment-tag", false, a.setExperimentTag},
+		{"POST", "experiments/delete-experiment-tag", false, a.deleteExperimentTag},
+		{"POST", "experiments/search-datasets", true, a.searchDatasets},
+		{"POST", "runs/create", false, a.createRun},
+		{"GET", "runs/get", true, a.getRun},
+		{"POST", "runs/update", false, a.updateRun},
+		{"POST", "runs/delete", false, a.deleteRun},
+		{"POST", "runs/restore", false, a.restoreRun},
+		{"POST", "runs/search", true, a.searchRuns},
+		{"POST", "runs/log-metric", false, a.logMetric},
+		{"POST", "runs/log-parameter", false, a.logParam},
+		{"POST", "runs/log-batch", false, a.logBatch},
+		{"POST", "runs/set-tag", false, a.setTag},
+		{"POST", "runs/delete-tag", false, a.deleteTag},
+		{"POST", "runs/log-inputs", false, a.logInputs},
+		{"POST", "runs/outputs", false, a.logOutputs},
+		{"POST", "runs/log-model", false, a.logModel},
+		{"GET", "metrics/get-history", true, a.getHistory},
+		{"GET", "metrics/get-history-bulk", true, a.getHistoryBulk},
+		{"GET", "metrics/get-history-bulk-interval", true, a.getHistoryInterval},
+		{"POST", "logged-models", false, a.createModel},
+		{"POST", "logged-models/search", true, a.searchModels},
+		{"GET", "logged-models/{model_id}", true, a.getModel},
+		{"PATCH", "logged-models/{model_id}", false, a.finalizeModel},
+		{"DELETE", "logged-models/{model_id}", false, a.deleteModel},
+		{"POST", "logged-models/{model_id}/params", false, a.logModelParams},
+		{"PATCH", "logged-models/{model_id}/tags", false, a.setModelTags},
+		{"DELETE", "logged-models/{model_id}/tags/{tag_key}", false, a.deleteModelTag},
+	}
+}
+
+// prefixes are where clients and MLflow's pages look for the protocol.
+var prefixes = []string{"/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/"}
+
+// Handler answers everything below /api/2.0/, /ajax-api/2.0/ and their 3.0.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.routes() {
+		for _, prefix := range prefixes {
+			mux.Handle(r.method+" "+prefix+r.path, a.adapt(r))
+		}
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if generative(r.URL.Path) {
+			Fail(w, &notImplemented{r.URL.Path})
+			return
+		}
+		Fail(w, &noEndpoint{r.Method, r.URL.Path})
+	})
+	return mux
+}
+
+// Open answers what needs no token: the version, and that the server is there.
+func (a *API) Open(mux *http.ServeMux) {
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, Version)
+	})
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "OK")
+	})
+	for _, prefix := range []string{"/api", "/ajax-api"} {
+		mux.HandleFunc("GET "+prefix+"/3.0/mlflow/server-info", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"store_type":"SqlStore","workspaces_enabled":false,"trace_archival_enabled":false,"multipart_uploads_enabled":false,"multipart_downloads_enabled":false}`)
+		})
+	}
+}
+
+// generative reports whether a path is one of the parts of MLflow that are
+// about generative AI, or of its own multi-tenancy.
+func generative(path string) bool {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if len(parts) < 4 || parts[2] != "mlflow" {
+		return false
+	}
+	switch parts[3] {
+	case "traces", "unified-traces", "get-online-trace-details", "datasets", "gateway", "scorers", "label-schemas", "review-queues", "issues",
+		"prompt-optimization", "prompts", "assessments", "workspaces", "webhooks", "genai", "jobs", "mcp-servers", "secrets", "endpoints":
+		return true
+	}
+	return false
+}
+
+// maxBody bounds a request. A dataset's profile alone may be 16 MB.
+const maxBody = 40 << 20
+
+// adapt makes an http.Handler: it reads the request, checks the role, and
+// answers, or answers with the error.
+func (a *API) adapt(route route) http.Handler {
+	need := ridgeline.Writer
+	if route.read {
+		need = ridgeline.Viewer
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := auth.From(r.Context())
+		if !p.Role.Allows(need) {
+			Fail(w, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need))
+			return
+		}
+		parser := a.parsers.Get()
+		defer a.parsers.Put(parser)
+		req, err := read(r, parser)
+		if err != nil {
+			Fail(w, err)
+			return
+		}
+		b, err := route.handle(r.Context(), req, nil)
+		if err != nil {
+			if ridgeline.CodeOf(err) == ridgeline.Internal && !errors.Is(err, context.Canceled) {
+				a.Log.Error("answer MLflow's client", "path", r.URL.Path, "error", err)
+			}
+			Fail(w, err)
+			return
+		}
+		if b == nil {
+			b = []byte("{}")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		if _, err := w.Write(b); err != nil && req.unanswered != nil {
+			req.unanswered()
+		}
+	})
+}

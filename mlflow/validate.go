@@ -1,0 +1,274 @@
+package mlflow
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/valyala/fastjson"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/track"
+)
+
+// The limits and messages are those of mlflow/utils/validation.py, 3.17. Lengths
+// are in characters.
+const (
+	maxParamsOrTags     = 100
+	maxMetrics          = 1000
+	maxEntities         = 1000
+	maxBatch            = 1_000_000 // bytes
+	maxParamValue       = 6000
+	maxTagValue         = 8000
+	maxKey              = 250
+	maxExperimentName   = 500
+	maxExperimentTag    = 20_000
+	maxDatasetName      = 500
+	maxDatasetDigest    = 36
+	maxDatasetSchema    = 1_048_575
+	maxDatasetSource    = 65_535
+	maxDatasetProfile   = 16_777_215
+	maxInputTagKey      = 255
+	maxInputTagValue    = 500
+	maxResults          = 50_000
+	maxArtifactLocation = 2048
+)
+
+var (
+	keyName = regexp.MustCompile(`^[/\p{L}\p{M}\p{N}_.\- :]*$`)
+	runName = regexp.MustCompile(`^[a-zA-Z0-9][\p{L}\p{N}_\-]{0,255}$`)
+)
+
+func invalid(format string, args ...any) error {
+	return ridgeline.Errorf(ridgeline.Invalid, format, args...)
+}
+
+func invalidValue(path, value, message string) error {
+	return invalid("Invalid value %s for parameter '%s' supplied: %s", string(appendText(nil, value)), path, message)
+}
+
+func tooLong(what string, limit int, value string) error {
+	if len(value) <= limit || utf8.RuneCountInString(value) <= limit {
+		return nil
+	}
+	return invalid("'%s' exceeds the maximum length of %d characters", what, limit)
+}
+
+// checkName checks a name of a metric, param or tag. Names may become paths of
+// files, and must not lead anywhere else when they do.
+func checkName(name, at string) error {
+	if !keyName.MatchString(name) {
+		return invalidValue(at, name, "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/).")
+	}
+	if plain := path.Clean(name); plain != name || name == "." || strings.HasPrefix(name, "..") || strings.HasPrefix(name, "/") {
+		return invalidValue(at, name, "Names may be treated as files in certain cases, and must not resolve to other names"+
+			" when treated as such. This name would resolve to '"+plain+"'")
+	}
+	return nil
+}
+
+func checkParam(p track.Pair, at string) error {
+	if err := checkName(p.Key, join(at, "key")); err != nil {
+		return err
+	}
+	if err := tooLong("Param key", maxKey, p.Key); err != nil {
+		return err
+	}
+	return nil
+}
+
+// truncate shortens what MLflow shortens rather than refuses.
+func truncate(value string, limit int) string {
+	if len(value) <= limit || utf8.RuneCountInString(value) <= limit {
+		return value
+	}
+	return string([]rune(value)[:limit])
+}
+
+func checkTag(t track.Pair, at string) error {
+	if err := checkName(t.Key, join(at, "key")); err != nil {
+		return err
+	}
+	return tooLong(join(at, "key"), maxKey, t.Key)
+}
+
+func checkExperimentTag(t track.Pair) error {
+	if err := checkName(t.Key, "key"); err != nil {
+		return err
+	}
+	if err := tooLong("key", maxKey, t.Key); err != nil {
+		return err
+	}
+	return tooLong("value", maxExperimentTag, t.Value)
+}
+
+func checkExperimentName(name string) error {
+	if name == "" {
+		return invalid("Invalid experiment name: ''")
+	}
+	return tooLong("name", maxExperimentName, name)
+}
+
+func checkRunID(id string) error {
+	if !runName.MatchString(id) {
+		return invalid("Invalid value %s for parameter 'run_id' supplied.", string(appendText(nil, id)))
+	}
+	return nil
+}
+
+func join(at, name string) string {
+	if at == "" {
+		return name
+	}
+	return at + "." + name
+}
+
+// checkCounts checks how much a batch holds.
+func checkCounts(b track.Batch) error {
+	for _, c := range []struct {
+		what       string
+		limit, got int
+	}{
+		{"metrics", maxMetrics, len(b.Metrics)}, {"params", maxParamsOrTags, len(b.Params)}, {"tags", maxParamsOrTags, len(b.Tags)},
+		{"metrics, params, and tags", maxEntities, len(b.Metrics) + len(b.Params) + len(b.Tags)},
+	} {
+		if c.got > c.limit {
+			return invalid("A batch logging request can contain at most %d %s. Got %d %s. Please split up %s across multiple requests and try again.",
+				c.limit, c.what, c.got, c.what, c.what)
+		}
+	}
+	return nil
+}
+
+// checkUnique refuses a batch with two values for one param.
+func checkUnique(params []track.Pair) error {
+	seen := map[string]bool{}
+	var twice []string
+	for _, p := range params {
+		if seen[p.Key] {
+			twice = append(twice, "'"+p.Key+"'")
+		}
+		seen[p.Key] = true
+	}
+	if len(twice) == 0 {
+		return nil
+	}
+	return invalid("Duplicate parameter keys have been submitted: [%s]. Please ensure the request contains only one param value per param key.", strings.Join(twice, ", "))
+}
+
+// metric reads and checks one metric.
+func (r *request) metric(v *fastjson.Value, at string) track.Metric {
+	m := track.Metric{}
+	var given bool
+	if m.Key, given = r.textOf(v, at, "key"); !given || m.Key == "" {
+		r.missing(join(at, "key"))
+		return m
+	}
+	value, stamp := v.Get("value"), v.Get("timestamp")
+	if value == nil || value.Type() == fastjson.TypeNull {
+		r.missing(join(at, "value"))
+		return m
+	}
+	if stamp == nil || stamp.Type() == fastjson.TypeNull {
+		r.missing(join(at, "timestamp"))
+		return m
+	}
+	if err := checkName(m.Key, join(at, "name")); err != nil {
+		r.fail(err)
+		return m
+	}
+	var ok bool
+	if m.Value, ok = floatOf(value); !ok {
+		r.fail(invalid("Invalid value %s for parameter '%s' supplied: (timestamp=%s). Please specify value as a valid double (64-bit floating point)%s", value, join(at, "value"), stamp, seeDocs))
+	}
+	if m.Time, ok = wholeOf(stamp); !ok || m.Time < 0 {
+		r.fail(invalid("Invalid value %s for parameter '%s' supplied: metric '%s' (value=%s). Timestamp must be a nonnegative long (64-bit integer) ", stamp, join(at, "timestamp"), m.Key, value))
+	}
+	if step := v.Get("step"); step != nil && step.Type() != fastjson.TypeNull {
+		if m.Step, ok = wholeOf(step); !ok {
+			r.fail(invalid("Invalid value %s for parameter '%s' supplied: metric '%s' (value=%s). Step must be a valid long (64-bit integer).", step, join(at, "step"), m.Key, value))
+		}
+	}
+	if err := tooLong("Metric name", maxKey, m.Key); err != nil {
+		r.fail(err)
+	}
+	m.Model, _ = r.textOf(v, at, "model_id")
+	m.DatasetName, _ = r.textOf(v, at, "dataset_name")
+	m.DatasetDigest, _ = r.textOf(v, at, "dataset_digest")
+	return m
+}
+
+// pairs reads an array of {key, value}.
+func (r *request) pairs(name string) []track.Pair {
+	var all []track.Pair
+	for i, v := range r.list(name) {
+		at := fmt.Sprintf("%s[%d]", name, i)
+		var p track.Pair
+		if p.Key, _ = r.textOf(v, at, "key"); p.Key == "" {
+			r.missing(at + ".key")
+			return nil
+		}
+		p.Value, _ = r.textOf(v, at, "value")
+		all = append(all, p)
+	}
+	return all
+}
+
+// checkInput checks a dataset that a run read.
+func checkInput(in track.Input) error {
+	for _, c := range []struct {
+		what  string
+		limit int
+		value string
+	}{
+		{"name", maxDatasetName, in.Name}, {"digest", maxDatasetDigest, in.Digest}, {"source", maxDatasetSource, in.Source},
+		{"schema", maxDatasetSchema, in.Schema}, {"profile", maxDatasetProfile, in.Profile},
+	} {
+		if err := tooLong(c.what, c.limit, c.value); err != nil {
+			return err
+		}
+	}
+	for _, t := range in.Tags {
+		if err := tooLong("key", maxInputTagKey, t.Key); err != nil {
+			return err
+		}
+		if err := tooLong("value", maxInputTagValue, t.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pageSize reads max_results.
+func (r *request) pageSize(otherwise int64) int {
+	n := r.whole("max_results", otherwise)
+	switch {
+	case n < 1:
+		r.fail(invalid("Invalid value %d for parameter 'max_results' supplied. It must be a positive integer", n))
+	case n > maxResults:
+		r.fail(invalid("Invalid value %d for parameter 'max_results' supplied. It must be at most %d", n, maxResults))
+	}
+	return int(n)
+}
+
+// view reads view_type or run_view_type, by name or number.
+func (r *request) view(name string) track.View {
+	text := ""
+	if r.body == nil {
+		text = r.query.Get(name)
+	} else if v := r.field(name); v != nil {
+		text = strings.Trim(v.String(), `"`)
+	}
+	switch text {
+	case "", "ACTIVE_ONLY", "1":
+		return track.ActiveOnly
+	case "DELETED_ONLY", "2":
+		return track.DeletedOnly
+	case "ALL", "3":
+		return track.All
+	}
+	r.fail(invalid("Invalid value '%s' for parameter '%s' supplied: use ACTIVE_ONLY, DELETED_ONLY or ALL", text, name))
+	return track.ActiveOnly
+}
