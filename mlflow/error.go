@@ -63,9 +63,14 @@ func Fail(w http.ResponseWriter, err error) {
 	write(w, s.status, s.code, message)
 }
 
-// Unauthenticated answers a caller whose token is missing or not known.
-func Unauthenticated(w http.ResponseWriter, err error) {
-	write(w, http.StatusUnauthorized, "UNAUTHENTICATED", err.Error())
+// Refuse answers a caller who is not let in: 401 for one whose token is missing
+// or not known.
+func Refuse(w http.ResponseWriter, status int, err error) {
+	if status != http.StatusUnauthorized {
+		Fail(w, err)
+		return
+	}
+	write(w, status, "UNAUTHENTICATED", err.Error())
 }
 
 func write(w http.ResponseWriter, status int, code, message string) {

@@ -105,8 +105,10 @@ func (a *API) Handler() http.Handler {
 	return mux
 }
 
-// Open answers what needs no token: the version, and that the server is there.
-func (a *API) Open(mux *http.ServeMux) {
+// Open answers what needs no token: the version, that the server is there, and
+// what it can do. It is mounted at OpenPaths.
+func Open() http.Handler {
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, Version)
@@ -115,13 +117,20 @@ func (a *API) Open(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "OK")
 	})
-	for _, prefix := range []string{"/api", "/ajax-api"} {
-		mux.HandleFunc("GET "+prefix+"/3.0/mlflow/server-info", func(w http.ResponseWriter, _ *http.Request) {
+	for _, path := range OpenPaths[2:] {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"store_type":"SqlStore","workspaces_enabled":false,"trace_archival_enabled":false,"multipart_uploads_enabled":false,"multipart_downloads_enabled":false}`)
 		})
 	}
+	return mux
 }
+
+// OpenPaths are where Open is mounted, Paths where Handler is.
+var (
+	OpenPaths = []string{"/version", "/health", "/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"}
+	Paths     = []string{"/api/2.0/", "/api/3.0/", "/ajax-api/"}
+)
 
 // generative reports whether a path is one of the parts of MLflow that are
 // about generative AI, or of its own multi-tenancy.
@@ -174,7 +183,7 @@ func (a *API) adapt(route route) http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-		if _, err := w.Write(b); err != nil && req.unanswered != nil {
+		if _, err := w.Write(b); (err != nil || r.Context().Err() != nil) && req.unanswered != nil {
 			req.unanswered()
 		}
 	})

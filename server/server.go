@@ -26,7 +26,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/auth"
 )
 
-// Options are what a server is made of. All are needed.
+// Options are what a server is made of. All but Mounts are needed.
 type Options struct {
 	Auth     *auth.Authenticator
 	API      http.Handler // below /api/
@@ -34,7 +34,21 @@ type Options struct {
 	Git      http.Handler // below /git/; who may push is its own to say
 	Hooks    http.Handler // webhooks of forges, which prove themselves by their signature
 	Gateway  *Gateway     // below /endpoints/
+	Mounts   []Mount      // dialects with paths and errors of their own
 	Log      *slog.Logger
+}
+
+// A Mount is a dialect that others have made, at the paths where its clients
+// look for it.
+type Mount struct {
+	Surface string   // in metrics
+	Paths   []string // patterns without a method
+	Handler http.Handler
+	Open    bool // needs no token
+	// Runs says that the token of a run's steps opens it.
+	Runs bool
+	// Refuse spells what is told to a caller who is not let in.
+	Refuse func(w http.ResponseWriter, status int, err error)
 }
 
 // A Server answers on one listener.
@@ -66,6 +80,15 @@ func New(o Options) *Server {
 	mux.Handle("GET /metrics", s.signedIn(ridgeline.Viewer, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})))
 	mux.Handle("/endpoints/", o.Gateway)
 	mux.HandleFunc(grpcService, o.Gateway.ServeGRPC)
+	for _, m := range o.Mounts {
+		handler := m.Handler
+		if !m.Open {
+			handler = s.letIn(ridgeline.Viewer, m.Runs, m.Refuse, m.Handler)
+		}
+		for _, path := range m.Paths {
+			mux.Handle(path, handler)
+		}
+	}
 	mux.Handle("/", s.signedIn(ridgeline.Viewer, http.HandlerFunc(index)))
 	s.http = &http.Server{
 		Handler:           s.observed(mux),
@@ -107,25 +130,42 @@ func index(w http.ResponseWriter, r *http.Request) {
 // signedIn lets a request through when its bearer token, or the password of
 // its basic authentication (what registry clients send), has the role.
 func (s *Server) signedIn(need ridgeline.Role, next http.Handler) http.Handler {
+	return s.letIn(need, false, refuse, next)
+}
+
+// letIn is signedIn with the refusals of a dialect. A token of a run's steps
+// opens only what says so.
+func (s *Server) letIn(need ridgeline.Role, runs bool, refuse func(w http.ResponseWriter, status int, err error), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := s.caller(r)
-		if err == nil && !p.Role.Allows(need) {
-			w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)
-			Problem(w, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need))
-			return
-		}
-		if err != nil {
-			if ridgeline.CodeOf(err) == ridgeline.Denied {
-				w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)
-				problem(w, http.StatusUnauthorized, err.Error())
-				return
-			}
+		status := http.StatusForbidden
+		switch {
+		case ridgeline.CodeOf(err) == ridgeline.Denied:
+			status = http.StatusUnauthorized
+		case err != nil:
 			s.options.Log.Error("sign-in", "error", err)
-			Problem(w, err)
+			status = api.Status(ridgeline.CodeOf(err))
+		case p.Run != "" && !runs:
+			err = ridgeline.Errorf(ridgeline.Denied, "this token is for the tracking of run %s alone", p.Run)
+		case !p.Role.Allows(need):
+			err = ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need)
+		default:
+			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
+		if ridgeline.CodeOf(err) == ridgeline.Denied {
+			w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)
+		}
+		refuse(w, status, err)
 	})
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	if status == http.StatusUnauthorized {
+		problem(w, status, err.Error())
+		return
+	}
+	Problem(w, err)
 }
 
 func (s *Server) caller(r *http.Request) (auth.Principal, error) {
@@ -170,14 +210,21 @@ func (s *Server) observed(next http.Handler) http.Handler {
 				}
 			}
 			took := time.Since(started)
-			s.seconds.WithLabelValues(surface(r.URL.Path), fmt.Sprintf("%dxx", rec.status/100)).Observe(took.Seconds())
+			s.seconds.WithLabelValues(s.surface(r.URL.Path), fmt.Sprintf("%dxx", rec.status/100)).Observe(took.Seconds())
 			s.options.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", float64(took.Microseconds())/1000)
 		}()
 		next.ServeHTTP(rec, r)
 	})
 }
 
-func surface(path string) string {
+func (s *Server) surface(path string) string {
+	for _, m := range s.options.Mounts {
+		for _, p := range m.Paths {
+			if path == p || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p) {
+				return m.Surface
+			}
+		}
+	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
 	case "inference.GRPCInferenceService":

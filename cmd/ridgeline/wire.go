@@ -41,6 +41,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/server"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
 	"github.com/ridgeline-mlops/ridgeline/vault"
 )
@@ -69,6 +70,7 @@ type node struct {
 	options     serverOptions
 	lock        *os.File
 	store       *store.Store
+	tracking    *track.Store
 	engine      atomic.Pointer[flow.Engine] // nil until this server leads
 	host        *process.Host
 	images      *image.Builder
@@ -119,6 +121,9 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 		database = "sqlite:" + n.path("ridgeline.db")
 	}
 	if n.store, err = store.Open(ctx, database, o.Log); err != nil {
+		return nil, err
+	}
+	if n.tracking, err = track.Open(ctx, track.Options{URL: n.trackingURL(), Log: o.Log}); err != nil {
 		return nil, err
 	}
 	if err := n.wire(ctx); err != nil {
@@ -284,7 +289,7 @@ func (n *node) wire(ctx context.Context) error {
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
-	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Log: log})
+	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: n.mlflow(), Log: log})
 	return nil
 }
 
@@ -436,6 +441,9 @@ func (n *node) release() {
 	}
 	if n.images != nil {
 		_ = n.images.Close()
+	}
+	if n.tracking != nil {
+		_ = n.tracking.Close()
 	}
 	if n.store != nil {
 		_ = n.store.Close()

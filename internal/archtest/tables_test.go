@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"internal/runctest": {},
 	"internal/sqlq":     {},
 	"internal/words":    {},
+	"mlflow":            {"auth", "track"},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "intake", "project", "pyenv", "store"},
 	"prediction":        {"blob", "data", "score/journal", "store"},
 	"project":           {},
@@ -63,9 +64,11 @@ var arrows = map[string][]string{
 
 	"test/conformance/harness": {},
 
-	"trigger": {"pipeline", "project", "store", "vault"},
-	"vault":   {},
-	"worker":  {"python", "score/tensor"},
+	"track":       {"store/sqldb", "track/query"},
+	"track/query": {},
+	"trigger":     {"pipeline", "project", "store", "vault"},
+	"vault":       {},
+	"worker":      {"python", "score/tensor"},
 }
 
 // everywhere marks a library that is light enough to need no door.
@@ -77,7 +80,7 @@ var everywhere = []string{"*"}
 // dependency is seen here (and in docs/dependencies.md) before it spreads.
 var doors = map[string][]string{
 	"connectrpc.com/connect":                   {"score/oip"},
-	"database/sql":                             {"data", "flow", "store", "store/sqldb"},
+	"database/sql":                             {"data", "flow", "store", "store/sqldb", "track"},
 	"github.com/BurntSushi/toml":               {"pyenv"},
 	"github.com/bmatcuk/doublestar":            {"blob", "project"},
 	"github.com/Azure/azure-sdk-for-go":        {"blob", "internal/cloudtest"},
@@ -98,6 +101,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
 	"github.com/standard-webhooks":             {"trigger"},
 	"go.yaml.in/yaml":                          {"data", "project", "pyenv"},
+	"github.com/valyala/fastjson":              {"mlflow"},
 	"gocloud.dev":                              {"blob"},
 	"golang.org/x/sys":                         everywhere,
 	"golang.org/x/term":                        {"cmd/ridgeline"},
