@@ -152,6 +152,21 @@ func (c *Client) Tail(ctx context.Context, task string, n int64) ([]byte, error)
 	return c.text(ctx, "/api/v1/logs/"+url.PathEscape(task)+"?tail="+strconv.FormatInt(n, 10))
 }
 
+// Download copies a file of rows to w, and returns how many rows it has.
+func (c *Client) Download(ctx context.Context, path string, w io.Writer) (int64, error) {
+	res, err := c.send(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	rows, err := strconv.ParseInt(res.Header.Get("X-Ridgeline-Rows"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the server's answer to GET %s does not say how many rows it has", path)
+	}
+	_, err = io.Copy(w, res.Body)
+	return rows, err
+}
+
 func (c *Client) text(ctx context.Context, path string) ([]byte, error) {
 	res, err := c.send(ctx, http.MethodGet, path, "", nil)
 	if err != nil {

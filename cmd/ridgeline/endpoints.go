@@ -31,7 +31,11 @@ func (c *cli) endpoints() *cobra.Command {
 					}
 					rows = append(rows, []string{e.Project, e.Environment, version0(e.Version), ready, traffic(e.Deployments), e.URL})
 				}
-				return table(c.out, []string{"PROJECT", "ENVIRONMENT", "VERSION", "STATE", "TRAFFIC", "URL"}, rows)
+				if err := table(c.out, []string{"PROJECT", "ENVIRONMENT", "VERSION", "STATE", "TRAFFIC", "URL"}, rows); err != nil {
+					return err
+				}
+				logsBehind(c.out, list)
+				return nil
 			})
 		},
 	}
@@ -48,6 +52,23 @@ func (c *cli) endpoints() *cobra.Command {
 	}
 	cmd.AddCommand(rotate)
 	return cmd
+}
+
+// logsBehind says which inference logs have lost requests, or wait for their
+// storage longer than they do from one file to the next.
+func logsBehind(out io.Writer, list []api.Endpoint) {
+	const usual = 15 * 60
+	for _, e := range list {
+		for _, d := range e.Deployments {
+			switch {
+			case d.Log == nil:
+			case d.Log.Dropped > 0:
+				fmt.Fprintf(out, "the inference log of %s/%s %s has lost %d requests for lack of disk space, and %d bytes wait for their storage\n", e.Project, e.Environment, d.Name, d.Log.Dropped, d.Log.PendingBytes)
+			case d.Log.BehindSeconds > usual:
+				fmt.Fprintf(out, "the inference log of %s/%s %s is %.0f minutes behind: %d bytes wait for their storage\n", e.Project, e.Environment, d.Name, d.Log.BehindSeconds/60, d.Log.PendingBytes)
+			}
+		}
+	}
 }
 
 // traffic is all deployments with their share of the requests, in short.
