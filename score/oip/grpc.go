@@ -149,9 +149,8 @@ func (r *inferRequest) tensors() ([]tensor.Tensor, error) {
 			block, err = readContents(in.contents, t)
 		}
 		if err == nil {
-			var n int
-			if n, err = given[i].Take(in.Name, t, in.Shape, block); err == nil && n != len(block) {
-				err = fmt.Errorf("there are %d bytes more than the shape says", len(block)-n)
+			if n, wrong := given[i].Take(in.Name, t, in.Shape, block); wrong != nil || n != len(block) {
+				err = fmt.Errorf("its %d bytes of data are not those of %s in the shape %v", len(block), t.Datatype(), in.Shape)
 			}
 		}
 		if err != nil {

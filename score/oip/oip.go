@@ -104,7 +104,7 @@ func Handler(m Model, o Options) http.Handler {
 			}
 			return ready{Name: h.o.Name, Ready: h.ready()}, nil
 		})
-		mux.HandleFunc("POST "+path+"/infer", h.infer)
+		mux.HandleFunc(path+"/infer", h.infer)
 	}
 	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &exchange.Failure{Reason: exchange.Unserved, Message: fmt.Sprintf("There is no %s %s.", r.Method, r.URL.Path)})
@@ -219,6 +219,11 @@ func fields(in []tensor.Field, otherwise string) []tensorMetadata {
 }
 
 func (h *handler) infer(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header()["Allow"] = []string{http.MethodPost}
+		exchange.Answer(w, http.StatusMethodNotAllowed, jsonType, []byte(`{"error":"The method is not allowed here: send a POST."}`))
+		return
+	}
 	x := exchange.From(r.Context())
 	x.Dialect = "oip"
 	x.Identify(r.Header, w.Header())
