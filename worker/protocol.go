@@ -62,6 +62,7 @@ type Response struct {
 	Status       int
 	Body         []byte
 	Failed       bool        // the script is to blame: it raised, or answered 5xx itself
+	TimedOut     bool        // run() was interrupted, because it took too long
 	Returned     bool        // run() returned, after Milliseconds
 	Milliseconds float64     // how long run() took
 	Error        string      // one line for logs and reports; not for the client
@@ -71,6 +72,7 @@ type Response struct {
 type responseHeader struct {
 	Status  int         `json:"status"`
 	Failed  bool        `json:"failed"`
+	Timeout bool        `json:"timeout"`
 	MS      *float64    `json:"ms"`
 	Error   string      `json:"error"`
 	Headers [][2]string `json:"headers"`
@@ -135,7 +137,7 @@ func decodeResponse(f Frame) (Response, error) {
 	if h.Status < 100 || h.Status > 999 {
 		return Response{}, ridgeline.Errorf(ridgeline.Internal, "the worker answered with HTTP status %d", h.Status)
 	}
-	r := Response{Status: h.Status, Body: f.Body, Failed: h.Failed, Error: h.Error, Headers: h.Headers}
+	r := Response{Status: h.Status, Body: f.Body, Failed: h.Failed, TimedOut: h.Timeout, Error: h.Error, Headers: h.Headers}
 	if h.MS != nil {
 		r.Returned, r.Milliseconds = true, *h.MS
 	}

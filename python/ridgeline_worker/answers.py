@@ -1,6 +1,7 @@
 """Turns what run() returned into a response: a header for the frame and the body.
 
-The header has: status; failed, when the script is to blame; ms, how long run() took, when it returned;
+The header has: status; failed, when the script is to blame; timeout, when
+it took too long; ms, how long run() took, when it returned;
 error, one line for people who read logs and reports; headers, a list of pairs, when run() returned the
 response itself.
 """
@@ -56,8 +57,10 @@ def answer(value: Any, ms: float) -> Answer:
         raise NotJSON(INTERNAL) from e
 
 
-def refusal(status: int, message: str, error: str = "", failed: bool = False) -> Answer:
+def refusal(status: int, message: str, error: str = "", failed: bool = False, timeout: bool = False) -> Answer:
     header: dict[str, Any] = {"status": status}
+    if timeout:
+        header["timeout"] = True
     if failed:
         header["failed"] = True
     if error:

@@ -8,10 +8,12 @@ caller gets an error, or an answer, that belongs to another.
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 from . import answers, joining, rawhttp, schema
 from .answers import Answer
@@ -20,13 +22,22 @@ from .frames import Frame
 from .script import ContractError, Script
 
 
+class ScoringTimeout(TimeoutError):
+    """run() took longer than SCORING_TIMEOUT_MS."""
+
+
 class Caller:
     """Calls one script's run(). Not for several threads."""
 
-    def __init__(self, script: Script, batch: str = ""):
+    def __init__(self, script: Script, batch: str = "", timeout_ms: int = 0):
         """batch is release.serve.batch: "true" declares that rows of requests may be put together, "false"
-        forbids it, and else only a script whose @input_schema says what its rows are is joined."""
+        forbids it, and else only a script whose @input_schema says what its rows are is joined. After
+        timeout_ms, unless 0, run() is interrupted where it is in Python code; where it is not, the scorer
+        ends the worker a moment later."""
         self.script = script
+        self._timeout_ms = timeout_ms
+        if timeout_ms:
+            signal.signal(signal.SIGALRM, _interrupt)
         self._join = joining.of(script, batch)
         self._proven = batch == "true"
 
@@ -49,7 +60,11 @@ class Caller:
                 return answers.refusal(e.status, str(e), str(e))
             started = time.perf_counter()
             try:
-                value = self.script.run(**values)
+                value = self._run(values)
+            except ScoringTimeout as e:
+                log(describe(e))
+                message = f"Scoring timeout after {self._timeout_ms} ms"
+                return answers.refusal(500, message, message, failed=True, timeout=True)
             except BaseException as e:  # sys.exit() in run() ends this request, not the worker
                 message = schema.misfit(e)
                 if message:
@@ -57,6 +72,16 @@ class Caller:
                 log(describe(e))
                 return answers.refusal(500, answers.SCRIPT_FAILED, one_line(e), failed=True)
             return _answer(value, (time.perf_counter() - started) * 1e3)
+
+    def _run(self, values: dict[str, Any]) -> Any:
+        if not self._timeout_ms:
+            return self.script.run(**values)
+        seconds = self._timeout_ms / 1e3
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds - min(0.1, seconds / 20))  # before the scorer loses patience
+            return self.script.run(**values)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def several(self, requests: list[Frame]) -> list[Answer]:
         """The requests' answers, in their order."""
@@ -80,7 +105,7 @@ class Caller:
         nothing: list[Answer | None] = [None] * len(parts)
         started = time.perf_counter()
         try:
-            value = self.script.run(**self._join.join(parts))
+            value = self._run(self._join.join(parts))
         except BaseException:  # whose fault it is shows when each is run by itself
             return nothing
         ms = (time.perf_counter() - started) * 1e3
@@ -102,6 +127,10 @@ class Caller:
     def _alone(self, why: str) -> None:
         self._join = None
         log(f"requests are not run together from now on: {why}")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise ScoringTimeout
 
 
 def _answer(value: object, ms: float) -> Answer:

@@ -140,7 +140,8 @@ class ScriptRuns:
 
     def __init__(self, app: Path, script: Script):
         self.script = script
-        self.caller = Caller(script, os.environ.get("RIDGELINE_BATCH", ""))
+        limit = int(os.environ.get("SCORING_TIMEOUT_MS") or 0)
+        self.caller = Caller(script, os.environ.get("RIDGELINE_BATCH", ""), limit)
         self.described = schema.openapi(script.run, app)  # after init(): a driver may have written it there
 
     def hello(self) -> dict[str, Any]:

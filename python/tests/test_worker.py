@@ -232,3 +232,20 @@ def test_model_path_shim_within_a_namespace_package(tmp_path, worker):
 def test_missing_azureml_parts_stay_missing(worker):
     w = worker("import azureml.core.workspace\n")
     assert "ModuleNotFoundError: No module named 'azureml.core.workspace'" in w.first.header["message"]
+
+
+def test_run_that_takes_too_long_is_interrupted_and_the_worker_lives(worker):
+    w = worker(
+        "import time\ndef init(): pass\n"
+        "def run(raw_data):\n"
+        "    try: time.sleep(float(raw_data))\n"
+        "    finally: print('cleaned up')\n"
+        "    return 1\n",
+        SCORING_TIMEOUT_MS="200",
+    )
+    header, text = w.ask(b"30")
+    assert header == {"status": 500, "failed": True, "timeout": True, "error": "Scoring timeout after 200 ms"}
+    assert json.loads(text) == {"message": "Scoring timeout after 200 ms"}
+    assert body(w.ask(b"0")) == 1
+    _, output = w.end()
+    assert output.count("cleaned up") == 2 and "ScoringTimeout" in output

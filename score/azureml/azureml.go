@@ -205,7 +205,7 @@ func (h *handler) starting(w http.ResponseWriter, x *exchange.Exchange) {
 func (h *handler) call(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, model worker.Model, body []byte) {
 	request := worker.Request{Method: r.Method, Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Body: body}
 	if model.Headers || model.Raw {
-		request.Headers = titled(r)
+		request.Headers = titled(r, w.Header()[legacyID])
 	}
 	x.Body = body
 	response, err := h.model.Call(r.Context(), request)
@@ -216,6 +216,8 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, x *exchange.Excha
 	if response.Error != "" {
 		reason := exchange.Unusable
 		switch {
+		case response.TimedOut:
+			reason = exchange.Timeout
 		case response.Failed:
 			reason = exchange.Raised
 		case response.Status < 500:
@@ -238,10 +240,15 @@ func fail(w http.ResponseWriter, x *exchange.Exchange, err error) {
 // titled is the headers as run() gets them: names in Title-Case, repeated ones
 // joined by a comma, as in any WSGI server; and without names that have an
 // underscore, because a WSGI script could not tell them from those with a hyphen.
-func titled(r *http.Request) map[string]string {
-	h := make(map[string]string, len(r.Header)+1)
+// X-Ms-Request-Id is always there, as it is behind Azure's own gateway: scripts
+// write it into their logs.
+func titled(r *http.Request, id []string) map[string]string {
+	h := make(map[string]string, len(r.Header)+2)
+	if len(id) > 0 {
+		h[legacyID] = id[0]
+	}
 	for name, values := range r.Header {
-		if !strings.Contains(name, "_") {
+		if !strings.Contains(name, "_") && name != legacyID {
 			h[name] = strings.Join(values, ",")
 		}
 	}

@@ -3,6 +3,7 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -28,7 +29,8 @@ type Config struct {
 	ModelName    string        // in the Open Inference Protocol; "model"
 	ModelVersion string        // there, too; none when empty
 	Service      azureml.Service
-	LogRequests  bool       // a line for every answer, not only for failures
+	LogRequests  bool       // a line for every answer, see azureml.AccessLog; failures are logged in any case
+	Access       io.Writer  // where these lines go; os.Stderr
 	Observers    []Observer // see every request of a dialect, in this order, before its answer goes
 
 	// Journal says how the inference log is kept; nil: there is none.
@@ -41,6 +43,9 @@ func (c Config) withDefaults() Config {
 	set(&c.DrainDelay, time.Second)
 	set(&c.DrainTimeout, 25*time.Second)
 	set(&c.Workers, 1)
+	if c.Access == nil {
+		c.Access = os.Stderr
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -76,7 +81,7 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_START_TIMEOUT_MS  of import and init() together (600000)
 //	RIDGELINE_DRAIN_MS          between SIGTERM and taking no more requests (1000)
 //	RIDGELINE_DRAIN_TIMEOUT_MS  for requests under way after that (25000)
-//	RIDGELINE_LOG_REQUESTS      true: log every request (false: failures only)
+//	RIDGELINE_LOG_REQUESTS      true: log every request, in Azure's columns (false: failures only)
 //	RIDGELINE_LOG_URL           where the inference log goes: file:///folder or http(s)://…; without it, none is kept
 //	RIDGELINE_LOG_TOKEN         bearer for http(s)
 //	RIDGELINE_LOG_DIR           folder where it waits to go there (ridgeline-log in the folder for temporary files)

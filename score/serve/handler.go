@@ -33,7 +33,10 @@ type Observer interface {
 func Handler(f *score.Front, c Config) http.Handler {
 	c = c.withDefaults()
 	mux := routes(f, c)
-	observers := append(slices.Clone(c.Observers), &accessLog{c.Log, c.LogRequests})
+	observers := append(slices.Clone(c.Observers), &failureLog{c.Log})
+	if c.LogRequests {
+		observers = append(observers, &azureml.AccessLog{To: c.Access})
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.Draining() {
 			w.Header()["Connection"] = []string{"close"} // the next request shall go elsewhere
@@ -131,19 +134,15 @@ func (a *answering) observe(status int) {
 	}
 }
 
-// accessLog is an Observer that logs failures, and every request where that is
-// asked for.
-type accessLog struct {
-	log *slog.Logger
-	all bool
-}
+// failureLog is an Observer that logs requests that failed, and why.
+type failureLog struct{ log *slog.Logger }
 
-func (l *accessLog) Observe(x *exchange.Exchange, r *http.Request) {
+func (l *failureLog) Observe(x *exchange.Exchange, r *http.Request) {
 	if r.Context().Err() != nil { // nobody is there to read an answer, and nothing is wrong here
 		l.log.Debug("client left", "method", r.Method, "path", r.URL.Path, "request_id", x.RequestID)
 		return
 	}
-	if x.Status < 400 && !l.all {
+	if x.Status < 400 {
 		return
 	}
 	log := l.log.Info

@@ -68,6 +68,10 @@ var azuremlKnown = []harness.Known{
 		Theirs: "`Vary: Origin` only with several origins, and only in answers to one of them", Ours: "always, with CORS on", Why: "a cache must not give one origin's answer to another",
 	},
 	{
+		Probes: []string{"headers: no id"}, What: []string{"body", "Content-Length"},
+		Theirs: "`request_headers` has no `X-Ms-Request-Id` when the client sent none", Ours: "it has the one that the answer carries", Why: "Azure's gateway adds it there, and scripts log it",
+	},
+	{
 		Probes: []string{"plain: twice a slash"}, What: []string{"status", "body", "Content-Length", "Content-Type", "Location", functionFailed, functionTime, requestID, legacyID},
 		Theirs: "`//score` is `/score`", Ours: "307 to `/score`", Why: "Go's router; clients follow it with their body",
 	},
