@@ -277,8 +277,8 @@ type Effect struct {
 
 // Release says how a promoted model is served.
 type Release struct {
-	Score        string // file with init() and run(raw_data)
-	Request      string // how rows become a request: data (default), dataframe_split, dataframe_records, inputs
+	Score        string // file with init() and run(raw_data); empty: the model answers by itself, see Config.Bare
+	Request      string // how rows become a request, one of Requests; default data, without Score dataframe_split
 	Serve        Serving
 	Environments []Environment
 }
@@ -310,6 +310,13 @@ func (p Pipeline) Step(name string) (Step, bool) {
 func (c Config) Trains() bool {
 	_, ok := c.Pipeline.Step(StepTrain)
 	return ok
+}
+
+// Bare reports whether the model is served by itself, without a scoring
+// script: then its folder has to hold a model of a kind that is known.
+func (c Config) Bare() bool {
+	_, custom := c.Pipeline.Step(StepEvaluate)
+	return c.Trains() && c.Release.Score == "" && (!custom || len(c.Release.Environments) > 0)
 }
 
 // Judged is the dataset whose holdout decides: the first with a target.

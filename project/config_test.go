@@ -190,7 +190,7 @@ pipeline:
   gate: {metric: msee, alpha: 0.9, limits: {size: -1, p95: 3}}
 release:
   score: ../score.py
-  request: v2
+  request: v3
   serve: {workers: 0, batch: {maximum: 3}, request_timeout_ms: 100, queue_ms: 200, cors: "a, b"}
   environments:
     qa: {host: docker, replicas: {min: 3, max: 2}}
@@ -218,7 +218,7 @@ release:
 		`18:51: pipeline.gate.limits.size: expected a size`,
 		`18:55: pipeline.gate.limits: unknown key "p95": did you mean p95_ms?`,
 		`20:10: release.score: "../score.py": expected a path inside the project`,
-		`21:12: release.request: v2 is not supported by this version yet`,
+		`21:12: release.request: v3 is not supported by this version yet`,
 		`22:20: release.serve.workers: expected a whole number from 1 to 1000, got "0"`,
 		`22:31: release.serve.batch: unknown key "maximum": use max, scripts or target_ms`,
 		`22:79: release.serve: queue_ms 200 is longer than request_timeout_ms 100`,
@@ -280,8 +280,6 @@ func TestParse_one_mistake(t *testing.T) {
 		{"no decisions", swap("{metric: mse}", "{metric: mse, budget: {decisions: 0}}"), "expected a whole number from 1"},
 		{"gate without train", strings.Replace(swap("{train:", "{load:"), "release: {score: score.py}", "", 1), "pipeline.gate: the pipeline has no step named train"},
 		{"release without train", strings.Replace(swap("{train:", "{load:"), ", gate: {metric: mse}", "", 1), "5:1: release: the pipeline has no step named train"},
-		{"no score", swap("release: {score: score.py}", "build: {tests: x}"), "4:1: release.score is missing: name a Python file with init() and run(raw_data), or write a step evaluate of your own"},
-		{"score of environments", swap("release: {score: score.py}", "release: {environments: {qa: {}}}"), "5:1: release.score is missing"},
 		{"no target", swap(", target: y", ""), "3:1: no dataset has a target"},
 		{"two targets", swap("target: y}}", "target: y}, other: {path: o.csv, target: z}}"), "3:1: data: diabetes and other both have a target"},
 		{"coverage without tests", least + "build: {coverage: 80}\n", "6:9: build.coverage: there are no tests"},
@@ -311,14 +309,31 @@ func TestParse_one_mistake(t *testing.T) {
 	}
 }
 
+func TestParse_without_score(t *testing.T) {
+	const project = "project: p1\npython: uv.lock\ndata: {rows: {path: d.csv, target: y}}\npipeline: {steps: {train: t}, gate: {metric: mse}}\n"
+	const custom = "project: p1\npython: uv.lock\npipeline: {steps: {train: t, evaluate: e}, gate: {metric: mse}}\n"
+	for _, tt := range []struct {
+		text, request string
+		bare          bool
+	}{
+		{project, RequestSplit, true},
+		{project + "release: {environments: {qa: {}}}\n", RequestSplit, true},
+		{project + "release: {request: v2}\n", RequestV2, true},
+		{project + "release: {score: score.py}\n", RequestData, false},
+		{custom, RequestSplit, false}, // its own command judges, and nothing is served: the model may be anything
+		{custom + "release: {environments: {qa: {}}}\n", RequestSplit, true},
+	} {
+		c, err := Parse(FileName, []byte(tt.text))
+		if err != nil || c.Release.Request != tt.request || c.Bare() != tt.bare {
+			t.Errorf("%s: request %s, bare %v, %v; want %s, %v", tt.text, c.Release.Request, c.Bare(), err, tt.request, tt.bare)
+		}
+	}
+}
+
 func TestParse_evaluate_without_release(t *testing.T) {
 	text := "project: p1\npython: uv.lock\npipeline: {steps: {train: t, evaluate: e}, gate: {metric: mse}}\n"
 	if _, err := Parse(FileName, []byte(text)); err != nil {
 		t.Error(err)
-	}
-	_, err := Parse(FileName, []byte(text+"release: {environments: {qa: {}}}\n"))
-	if err == nil || !strings.Contains(err.Error(), "come with a later version") {
-		t.Errorf("environments without score: %v", err)
 	}
 	text = strings.Replace(text, "train: t, evaluate", "evaluate", 1)
 	if _, err := Parse(FileName, []byte(text)); err == nil || !strings.Contains(err.Error(), "there is no step train whose model it could judge") {

@@ -50,9 +50,8 @@ func (r *reader) config(text []byte) Config {
 	if n := f.value("pipeline"); n != nil {
 		c.Pipeline = r.pipeline(n, datasetNames(c.Data))
 	}
-	rel, scored := r.release(f.value("release"))
-	c.Release = rel
-	r.together(c, f, scored)
+	c.Release = r.release(f.value("release"))
+	r.together(c, f)
 	return c
 }
 
@@ -74,32 +73,27 @@ func (r *reader) checkName(n *yaml.Node, kind, name string) {
 	}
 }
 
-// release also says whether the file names a scoring script, were it wrongly:
-// then it is not missing as well.
-func (r *reader) release(n *yaml.Node) (Release, bool) {
-	rel := Release{Request: "data", Serve: defaultServing()}
+func (r *reader) release(n *yaml.Node) Release {
+	rel := Release{Request: RequestSplit, Serve: defaultServing()}
 	if n == nil {
-		return rel, false
+		return rel
 	}
 	f := r.section(n, "release", "score", "request", "serve", "environments")
 	rel.Score = r.file(f.value("score"), "release.score", "score.py", false)
 	if rel.Score != "" && !strings.HasSuffix(rel.Score, ".py") {
 		r.at(f.value("score"), "release.score: expected a Python file, such as score.py, got %q", clip(rel.Score, 60))
 	}
-	if q := f.value("request"); q != nil {
-		if q.Value == "v2" {
-			r.at(q, "release.request: v2 is not supported by this version yet: use data, dataframe_split, dataframe_records or inputs")
-		} else {
-			rel.Request = r.word(q, "release.request", "data", "data", "dataframe_split", "dataframe_records", "inputs")
-		}
+	if f.has("score") {
+		rel.Request = RequestData
 	}
+	rel.Request = r.word(f.value("request"), "release.request", rel.Request, Requests...)
 	rel.Serve = r.serving(f.value("serve"))
 	if envs := f.value("environments"); envs != nil {
 		for _, e := range r.entries(envs, "release.environments", "a map from an environment's name to its settings") {
 			rel.Environments = append(rel.Environments, r.environment(e))
 		}
 	}
-	return rel, f.has("score")
+	return rel
 }
 
 var laterHosts = []string{"docker", "podman", "kube", "kubernetes", "k8s", "aci", "aks"}
@@ -161,7 +155,7 @@ func (r *reader) limit(n *yaml.Node, what string) ridgeline.Limit {
 }
 
 // together looks at what only the parts together can get wrong.
-func (r *reader) together(c Config, f fields, scored bool) {
+func (r *reader) together(c Config, f fields) {
 	if !f.has("pipeline") || len(c.Pipeline.Steps) == 0 {
 		return
 	}
@@ -173,18 +167,6 @@ func (r *reader) together(c Config, f fields, scored bool) {
 		return
 	}
 	_, custom := c.Pipeline.Step(StepEvaluate)
-	switch {
-	case scored:
-	case custom && len(c.Release.Environments) == 0:
-	case custom:
-		r.at(f.at["release"].key, "release.score is missing: environments need a Python file with init() and run(raw_data); other kinds of model come with a later version")
-	default:
-		at := steps
-		if f.has("release") {
-			at = f.at["release"].key
-		}
-		r.at(at, "release.score is missing: name a Python file with init() and run(raw_data), or write a step evaluate of your own and no environments; other kinds of model come with a later version")
-	}
 	if _, ok := c.Judged(); !ok && !custom {
 		at := steps
 		if f.has("data") {

@@ -13,7 +13,7 @@ func Schema() []byte {
 		"build":    about("What happens on every push", buildSchema()),
 		"pipeline": about("What a green build publishes", pipelineSchema()),
 		"release": about("How a promoted model is served", object(m{
-			"score": text("Python file with init() and run(raw_data)"), "request": one("How rows become a request; default data", "data", "dataframe_split", "dataframe_records", "inputs"),
+			"score": text("Python file with init() and run(raw_data); without one the model answers by itself"), "request": one("How rows become a request; default data, without score dataframe_split", Requests...),
 			"serve":        about("How it answers, in every environment", servingSchema()),
 			"environments": m{"type": "object", "additionalProperties": ref("environment"), "description": "Where a promoted model answers, in this order"},
 		})),

@@ -17,6 +17,7 @@ import (
 // looks like.
 type SmokeCase struct {
 	Name       string // for messages; default "case 1", …
+	Path       string // where it is sent, such as /invocations; empty: where the body belongs, see Release.Path
 	Request    []byte // the body, as it stands in the file
 	Expect     Expect
 	MaxLatency time.Duration // 0: any

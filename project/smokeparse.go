@@ -19,6 +19,7 @@ import (
 //
 //	{
 //	  "name": "two patients",                  // optional, for messages
+//	  "path": "/invocations",                  // optional: where it is sent, when the body does not tell
 //	  "request": {"data": [[59, 2], [48, 1]]}, // the body that is sent, any JSON
 //	  "expect": {                              // optional: then any answer with status 200 will do
 //	    "status": 200,
@@ -58,12 +59,18 @@ func emptyOr(n *yaml.Node) string {
 
 func (r *reader) smokeCase(n *yaml.Node, what string, spans map[*yaml.Node][]byte) SmokeCase {
 	c := SmokeCase{Name: what, Expect: Expect{Status: 200, Tolerance: Tolerance{Relative: 1e-6}}}
-	f := r.section(n, what, "name", "request", "expect", "max_latency_ms")
+	f := r.section(n, what, "name", "path", "request", "expect", "max_latency_ms")
 	if n.Kind != yaml.MappingNode {
 		return c
 	}
 	if f.has("name") {
 		c.Name = r.text(f.value("name"), what+".name", `"two rows"`)
+	}
+	if p := f.value("path"); p != nil {
+		c.Path = r.text(p, what+".path", `"/invocations"`)
+		if c.Path != "" && !strings.HasPrefix(c.Path, "/") {
+			r.at(p, `%s.path: expected a path from the endpoint on, such as "/invocations", got %q`, what, clip(c.Path, 60))
+		}
 	}
 	if !f.has("request") {
 		r.at(n, `%s: request is missing: add the body to send, for example "request": {"data": [[1, 2]]}`, what)

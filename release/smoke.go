@@ -44,8 +44,12 @@ func (r *Releaser) smoke(ctx context.Context, p passage, d ridgeline.Deployment,
 			return err.Error(), nil
 		}
 		for i, want := range list {
+			path := want.Path
+			if path == "" {
+				path = p.Config.Release.Path(p.Version.Model, want.Request)
+			}
 			for _, copy := range seen.Copies {
-				if err := probe(ctx, copy.Address, want); err != nil {
+				if err := probe(ctx, copy.Address, path, want); err != nil {
 					if ctx.Err() != nil {
 						return "", ctx.Err()
 					}
@@ -81,8 +85,9 @@ func passed(cases int) string {
 // probe sends one smoke request and checks the answer. Where a latency is asked
 // for it is sent twice: the first request to a fresh process may pay for lazy
 // imports, so only the second one is timed.
-func probe(ctx context.Context, address string, want project.SmokeCase) error {
+func probe(ctx context.Context, address, path string, want project.SmokeCase) error {
 	transport, url := host.Transport(address)
+	url += path
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: time.Minute}
 	warm := want
@@ -94,7 +99,7 @@ func probe(ctx context.Context, address string, want project.SmokeCase) error {
 }
 
 func ask(ctx context.Context, client *http.Client, url string, want project.SmokeCase) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/score", bytes.NewReader(want.Request))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(want.Request))
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func batch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	requests, responses, latency, err := parseBatch(args)
+	b, err := parseBatch(args)
 	if err != nil {
 		return wrongUsage(stderr, err)
 	}
@@ -22,14 +22,14 @@ func batch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return wrongUsage(stderr, err)
 	}
-	in, err := os.Open(requests)
+	in, err := os.Open(b.requests)
 	if err != nil {
 		return report(stderr, fmt.Errorf("requests: %w", err), exitFailed)
 	}
 	defer in.Close()
 	var summary serve.BatchSummary
-	err = writeWhole(responses, func(out io.Writer) error {
-		summary, err = serve.Batch(ctx, c, in, out, latency)
+	err = writeWhole(b.responses, func(out io.Writer) error {
+		summary, err = serve.Batch(ctx, c, b.path, in, out, b.latency)
 		return err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/ridgeline-mlops/ridgeline/score/serve"
@@ -24,9 +25,9 @@ var version = "dev"
 
 const usage = `usage:
   scorer [serve]                      answer requests on RIDGELINE_LISTEN (default :8080)
-  scorer batch --requests FILE --responses FILE [--latency N]
-                                      answer a file of requests, one JSON body per line;
-                                      a summary with the latency goes to stdout
+  scorer batch --requests FILE --responses FILE [--path PATH] [--latency N]
+                                      answer a file of requests, one JSON body per line, as PATH does
+                                      (default /score); a summary with the latency goes to stdout
   scorer version
 
 Configuration is by environment: RIDGELINE_APP, RIDGELINE_SCORE, AZUREML_MODEL_DIR, RIDGELINE_PYTHON,
@@ -112,22 +113,32 @@ func wrongUsage(stderr io.Writer, err error) int {
 	return exitUsage
 }
 
-func parseBatch(args []string) (requests, responses string, latency int, err error) {
+// batchArgs are the flags of scorer batch.
+type batchArgs struct {
+	requests, responses, path string
+	latency                   int
+}
+
+func parseBatch(args []string) (batchArgs, error) {
+	var b batchArgs
 	flags := flag.NewFlagSet("batch", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&requests, "requests", "", "")
-	flags.StringVar(&responses, "responses", "", "")
-	flags.IntVar(&latency, "latency", 0, "")
+	flags.StringVar(&b.requests, "requests", "", "")
+	flags.StringVar(&b.responses, "responses", "", "")
+	flags.StringVar(&b.path, "path", "/score", "")
+	flags.IntVar(&b.latency, "latency", 0, "")
 	if err := flags.Parse(args); err != nil {
-		return "", "", 0, fmt.Errorf("batch: %w", err)
+		return b, fmt.Errorf("batch: %w", err)
 	}
 	switch {
 	case flags.NArg() > 0:
-		err = fmt.Errorf("batch: unexpected argument %q", flags.Arg(0))
-	case requests == "" || responses == "":
-		err = errors.New("batch needs --requests and --responses")
-	case latency < 0:
-		err = fmt.Errorf("batch: --latency %d: expected a number of requests", latency)
+		return b, fmt.Errorf("batch: unexpected argument %q", flags.Arg(0))
+	case b.requests == "" || b.responses == "":
+		return b, errors.New("batch needs --requests and --responses")
+	case !strings.HasPrefix(b.path, "/"):
+		return b, fmt.Errorf("batch: --path %s: expected a path such as /invocations", b.path)
+	case b.latency < 0:
+		return b, fmt.Errorf("batch: --latency %d: expected a number of requests", b.latency)
 	}
-	return requests, responses, latency, err
+	return b, nil
 }

@@ -54,15 +54,17 @@ const maxDeaths = 5
 // over and over, and the summary's latency is theirs alone: a steady state instead of
 // one that contains the first call's warm-up. Otherwise it is that of the lines.
 //
-// It returns a *worker.StartError when the scoring script cannot be made ready.
-func Batch(ctx context.Context, c Config, requests io.Reader, responses io.Writer, latency int) (BatchSummary, error) {
+// path is where they are sent, as in /score.
+//
+// It returns a *worker.StartError when the scoring script or the model cannot be made ready.
+func Batch(ctx context.Context, c Config, path string, requests io.Reader, responses io.Writer, latency int) (BatchSummary, error) {
 	c = c.withDefaults()
 	c.Workers = 1 // one after the other: more would stand idle
 	f := score.New(c.Config)
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(working) }()
-	b := batcher{front: f, routes: routes(f, c), limit: c.BodyLimit}
+	b := batcher{front: f, path: path, routes: routes(f, c), limit: c.BodyLimit}
 	summary, err := b.run(ctx, requests, responses, latency)
 	stop()
 	if start := <-ended; start != nil {
@@ -74,6 +76,7 @@ func Batch(ctx context.Context, c Config, requests io.Reader, responses io.Write
 type batcher struct {
 	front  *score.Front
 	routes http.Handler
+	path   string
 	limit  int64
 }
 
@@ -137,7 +140,7 @@ func (b *batcher) run(ctx context.Context, requests io.Reader, responses io.Writ
 
 func (b *batcher) one(ctx context.Context, line []byte) (BatchAnswer, error) {
 	x := &exchange.Exchange{Began: time.Now()}
-	r, err := http.NewRequestWithContext(exchange.With(ctx, x), http.MethodPost, "/score", bytes.NewReader(line))
+	r, err := http.NewRequestWithContext(exchange.With(ctx, x), http.MethodPost, b.path, bytes.NewReader(line))
 	if err != nil {
 		return BatchAnswer{}, err
 	}

@@ -274,7 +274,7 @@ def run(raw_data):
 		c, _ := config(t, script)
 		in := "1\n[2]\n\"raise\"\n\n\"die\"\n{\"data\": \"" + strings.Repeat("x", 200_000) + "\"}\n6"
 		var out bytes.Buffer
-		summary, err := Batch(context.Background(), c, strings.NewReader(in), &out, 25)
+		summary, err := Batch(context.Background(), c, "/score", strings.NewReader(in), &out, 25)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -303,13 +303,13 @@ def run(raw_data):
 	t.Run("a failed init is a StartError, also without requests", func(t *testing.T) {
 		c, _ := config(t, "def init():\n    raise ValueError('no model')\ndef run(x): pass\n")
 		var start *worker.StartError
-		if _, err := Batch(context.Background(), c, strings.NewReader(""), io.Discard, 0); !errors.As(err, &start) || start.Stage != "init" {
+		if _, err := Batch(context.Background(), c, "/score", strings.NewReader(""), io.Discard, 0); !errors.As(err, &start) || start.Stage != "init" {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("a script that kills every worker ends it", func(t *testing.T) {
 		c, _ := config(t, script)
-		_, err := Batch(context.Background(), c, strings.NewReader(strings.Repeat("\"die\"\n", 50)), io.Discard, 0)
+		_, err := Batch(context.Background(), c, "/score", strings.NewReader(strings.Repeat("\"die\"\n", 50)), io.Discard, 0)
 		if err == nil || !strings.Contains(err.Error(), "times in a row") {
 			t.Errorf("got %v", err)
 		}
