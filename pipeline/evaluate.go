@@ -189,13 +189,21 @@ func (r *Runner) throughScorer(ctx context.Context, p *passage, plan plan, s sid
 		return evaluation{}, err
 	}
 	requests, responses := filepath.Join(dir, "requests.jsonl"), filepath.Join(dir, "responses.jsonl")
-	batches, err := holdout.write(requests, p.Config.Release.Request)
+	config, err := r.config(ctx, s.Lock) // the model's own: how it wants to be asked, and where
+	if err != nil {
+		return evaluation{}, fmt.Errorf("read the %s's ridgeline.yaml: %w", s.Name, err)
+	}
+	batches, path, err := holdout.write(requests, config)
 	if err != nil {
 		return evaluation{}, err
 	}
+	command := append(slices.Clone(argv), "batch", "--requests", requests, "--responses", responses)
+	if path != "/score" { // which is also what scorers of before know
+		command = append(command, "--path", path)
+	}
 	task := ridgeline.TaskName(p.Run.ID, evaluateTask(s.Name), 1)
 	state, err := host.Run(ctx, r.Tasks, host.Task{
-		Name: task, Command: append(slices.Clone(argv), "batch", "--requests", requests, "--responses", responses),
+		Name: task, Command: command,
 		Dir: dir, Env: env, Timeout: time.Hour,
 	}, r.follow(p.Run.ID))
 	if err != nil {
@@ -255,53 +263,32 @@ func readHoldout(ctx context.Context, path string, d project.Dataset, sliceColum
 }
 
 // write writes the requests, batches first, and returns how many of them are
-// batches.
-func (h holdout) write(path, format string) (int, error) {
+// batches, and the path of the scorer that takes them.
+func (h holdout) write(file string, c project.Config) (batches int, path string, err error) {
 	var buf bytes.Buffer
-	batches := 0
 	add := func(rows [][]any) error {
-		body, err := requestBody(format, h.features, rows)
+		body, err := requestBody(c.Release.Request, h.features, rows)
 		if err != nil {
 			return err
+		}
+		if path == "" {
+			path = c.Release.Path(c.Model, body)
 		}
 		buf.Write(body)
 		return buf.WriteByte('\n')
 	}
 	for rows := range slices.Chunk(h.rows, batchRows) {
 		if err := add(rows); err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		batches++
 	}
 	for _, row := range h.rows[:min(len(h.rows), latencyRows)] {
 		if err := add([][]any{row}); err != nil {
-			return 0, err
+			return 0, "", err
 		}
 	}
-	return batches, os.WriteFile(path, buf.Bytes(), 0o600)
-}
-
-// requestBody spells rows as release.request says a request looks.
-func requestBody(format string, columns []ridgeline.Column, rows [][]any) ([]byte, error) {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
-	}
-	switch format {
-	case "dataframe_split":
-		return json.Marshal(map[string]any{format: map[string]any{"columns": names, "data": rows}})
-	case "dataframe_records":
-		records := make([]map[string]any, len(rows))
-		for i, row := range rows {
-			records[i] = map[string]any{}
-			for j, v := range row {
-				records[i][names[j]] = v
-			}
-		}
-		return json.Marshal(map[string]any{format: records})
-	default: // data, inputs
-		return json.Marshal(map[string]any{format: rows})
-	}
+	return batches, path, os.WriteFile(file, buf.Bytes(), 0o600)
 }
 
 // scored reads the answers and sets them beside the truth. Where predictions

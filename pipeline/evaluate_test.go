@@ -44,6 +44,15 @@ func TestAnswers(t *testing.T) {
 		"null":                          {`null`, nil, "gave no list of predictions: null"},
 		"an error as an answer":         {`{"error": "ValueError"}`, nil, `gave no list under result, predictions or outputs: {"error": "ValueError"}`},
 		"result is not a list":          {`{"result": 7}`, nil, "gave no list under result"},
+		"a table's rows":                {`{"predictions": [{"y": 1}, {"y": 2}]}`, []any{1.0, 2.0}, ""},
+		"a label beside probabilities":  {`{"predictions": [{"label": "a", "p": {"a": 1, "b": 0}}]}`, []any{"a"}, ""},
+		"one named output":              {`{"predictions": {"variable": [[1], [2]]}}`, []any{[]any{1.0}, []any{2.0}}, ""},
+		"named outputs":                 {`{"result": {"output_label": [1, 0], "output_probability": [{}, {}]}}`, []any{1.0, 0.0}, ""},
+		"several and no telling":        {`{"result": {"a": [1], "b": [2]}}`, nil, "gave no list under result"},
+		"a tensor":                      {`{"model_name": "m", "outputs": [{"name": "p", "shape": [2], "datatype": "FP64", "data": [1, 2]}]}`, []any{1.0, 2.0}, ""},
+		"a tensor of one column":        {`{"outputs": [{"name": "p", "shape": [2, 1], "datatype": "FP64", "data": [1, 2]}]}`, []any{1.0, 2.0}, ""},
+		"a tensor of two columns":       {`{"outputs": [{"name": "p", "shape": [1, 2], "datatype": "FP64", "data": [1, 2]}]}`, []any{[]any{1.0, 2.0}}, ""},
+		"a tensor that is short":        {`{"outputs": [{"name": "p", "shape": [2, 2], "datatype": "FP64", "data": [1, 2, 3]}]}`, nil, "gave no list"},
 		"no JSON":                       {`<html>`, nil, "gave an answer that is not JSON: <html>"},
 		"NaN, as Python would spell it": {`[NaN]`, nil, "gave an answer that is not JSON: [NaN]"},
 	} {
@@ -107,13 +116,15 @@ func TestP95(t *testing.T) {
 }
 
 func TestRequestBody(t *testing.T) {
-	columns := []ridgeline.Column{{Name: "age"}, {Name: "sex"}}
+	columns := []ridgeline.Column{{Name: "age", Type: "BIGINT"}, {Name: "sex", Type: "VARCHAR"}}
 	rows := [][]any{{int64(40), "f"}, {nil, "m"}}
 	for format, want := range map[string]string{
 		"data":              `{"data": [[40, "f"], [null, "m"]]}`,
 		"inputs":            `{"inputs": [[40, "f"], [null, "m"]]}`,
 		"dataframe_split":   `{"dataframe_split": {"columns": ["age", "sex"], "data": [[40, "f"], [null, "m"]]}}`,
 		"dataframe_records": `{"dataframe_records": [{"age": 40, "sex": "f"}, {"age": null, "sex": "m"}]}`,
+		"v2": `{"inputs": [{"name": "age", "shape": [2], "datatype": "FP64", "data": [40, null]},
+			{"name": "sex", "shape": [2], "datatype": "BYTES", "data": ["f", "m"]}]}`,
 	} {
 		t.Run(format, func(t *testing.T) {
 			got, err := requestBody(format, columns, rows)
@@ -175,7 +186,7 @@ func TestHoldout_write(t *testing.T) {
 			h.rows = append(h.rows, []any{int64(i)})
 		}
 		path := filepath.Join(t.TempDir(), "requests.jsonl")
-		batches, err := h.write(path, "data")
+		batches, at, err := h.write(path, project.Config{Model: "iris", Release: project.Release{Request: "data"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +195,7 @@ func TestHoldout_write(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-		if batches != test.batches || len(lines) != test.lines {
+		if at != "/score" || batches != test.batches || len(lines) != test.lines {
 			t.Errorf("%d rows: %d batches in %d lines, want %d in %d", test.rows, batches, len(lines), test.batches, test.lines)
 		}
 		asked := 0

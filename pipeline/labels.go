@@ -1,37 +1,10 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"maps"
 	"math"
 	"slices"
 )
-
-// answers finds the predictions in an answer: a list, or an object whose
-// result, predictions or outputs is one.
-func answers(body []byte) (list []any, reason string) {
-	var v any
-	if err := json.Unmarshal(body, &v); err != nil {
-		return nil, "gave an answer that is not JSON: " + clip(string(body), 300)
-	}
-	if s, ok := v.(string); ok { // json.dumps by the script itself
-		if err := json.Unmarshal([]byte(s), &v); err != nil {
-			return nil, "gave a string: " + clip(s, 300)
-		}
-	}
-	if object, ok := v.(map[string]any); ok {
-		for _, key := range []string{"result", "predictions", "outputs"} {
-			if inner, ok := object[key].([]any); ok {
-				return inner, ""
-			}
-		}
-		return nil, "gave no list under result, predictions or outputs: " + clip(string(body), 300)
-	}
-	if list, ok := v.([]any); ok {
-		return list, ""
-	}
-	return nil, "gave no list of predictions: " + clip(string(body), 300)
-}
 
 // number reads a prediction or a target as a number; a label gets one of its
 // own. A list of one element stands for that element.
