@@ -389,3 +389,90 @@ def test_over_the_channel(tmp_path, worker, sklearn_models):
     assert w.first.header["signature"]["inputs"][0] == {"name": "a", "type": "FP64"}
     got = w.predict(rows())
     np.testing.assert_array_equal(got.tensors[0].data, fitted.predict(X[:ROWS]))
+
+
+class TestConvert:
+    """What becomes of a scikit-learn model where the environment has skl2onnx and onnxruntime."""
+
+    def examine(self, folder, frame=X):
+        from ridgeline_worker.models import examine
+
+        need("skl2onnx"), need("onnxruntime")
+        table = {"columns": list(frame.columns), "rows": frame.to_numpy().tolist()}
+        (folder / "rows.json").write_text(json.dumps(table))
+        status = examine.main(
+            ["--model", str(folder / "model"), "--report", str(folder / "report.json"), "--rows", str(folder / "rows.json")]
+        )
+        assert status == 0
+        return json.loads((folder / "report.json").read_text())
+
+    def save(self, folder, fitted):
+        (folder / "model").mkdir()
+        joblib.dump(fitted, folder / "model" / "model.joblib")
+        return folder / "model"
+
+    def test_linear(self, tmp_path, sklearn_models):
+        fitted = sklearn_models()
+        folder = self.save(tmp_path, fitted)
+        before = models.load(folder).signature
+        report = self.examine(tmp_path)
+        assert report["onnx"].startswith("converted to ONNX in double precision: the same answers on 60 rows")
+        assert report["signature"] == before
+        model = models.load(folder)
+        assert "onnxruntime" in model.framework
+        assert model.signature == before  # nobody who asks can tell
+        got = answer(model, rows()).tensors[0]
+        assert got.type == "FP64"
+        np.testing.assert_allclose(got.data, fitted.predict(X[:ROWS]), rtol=1e-9)
+
+    def test_labels_and_columns_of_texts(self, tmp_path):
+        compose, pipeline = need("sklearn.compose"), need("sklearn.pipeline")
+        columns = compose.ColumnTransformer([("n", "passthrough", ["n"]), ("c", _encoder(), ["colour"])])
+        fitted = pipeline.make_pipeline(columns, need("sklearn.ensemble").RandomForestClassifier(5)).fit(MIXED, LABELS)
+        folder = self.save(tmp_path, fitted)
+        assert self.examine(tmp_path, MIXED)["onnx"].startswith("converted")
+        assert list(answer(models.load(folder), mixed()).tensors[0].data) == list(fitted.predict(MIXED[:ROWS]))
+
+    @pytest.mark.parametrize(
+        ("module", "name", "reason"),
+        [
+            ("sklearn.neighbors", "KNeighborsRegressor", "a model of this kind answers more slowly there"),
+            ("xgboost", "XGBRegressor", ""),  # nobody asked for it
+        ],
+    )
+    def test_what_is_not(self, tmp_path, module, name, reason):
+        folder = self.save(tmp_path, getattr(need(module), name)().fit(X, Y))
+        assert reason in self.examine(tmp_path)["onnx"]
+        assert "onnxruntime" not in models.load(folder).framework
+
+    @pytest.mark.parametrize(
+        ("want", "got", "off"),
+        [
+            ([1.0, 100.0], [1.0, 100.0], 0),
+            ([1.0, 100.0], [1.0, 100.1], 1e-3),
+            ([1e-12, 100.0], [0.0, 100.0], 1e-13 / 5),  # next to nothing, where answers are of the size of 50
+            ([np.nan, 1.0], [np.nan, 1.0], 0),
+            ([np.nan, 1.0], [2.0, 1.0], np.inf),
+            (["a", "b"], ["a", "b"], 0),
+            (["a", "b"], ["a", "a"], None),
+        ],
+    )
+    def test_compare(self, want, got, off):
+        from ridgeline_worker.models import convert
+
+        made = convert.compare(models.values.take(want, 2), models.values.take(got, 2))
+        assert made == off or made == pytest.approx(off, rel=0.01)
+
+    def test_other_answers_are_not_taken(self, tmp_path, sklearn_models, monkeypatch):
+        from ridgeline_worker.models import convert
+
+        folder = self.save(tmp_path, sklearn_models())
+        monkeypatch.setattr(convert, "TOLERANCE", -1.0)
+        assert "in double precision its answers are off by" in self.examine(tmp_path)["onnx"]
+        assert "onnxruntime" not in models.load(folder).framework
+
+    def test_a_model_that_cannot_be_loaded(self, tmp_path, capsys):
+        from ridgeline_worker.models import examine
+
+        assert examine.main(["--model", str(tmp_path), "--report", str(tmp_path / "r")]) == examine.UNUSABLE
+        assert "no model was recognised" in capsys.readouterr().err

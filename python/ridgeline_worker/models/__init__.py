@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import estimator, lightgbm_model, mlflow_model, onnx_model, xgboost_model
+from . import convert, estimator, lightgbm_model, mlflow_model, onnx_model, xgboost_model
 from .find import find
 from .model import Model, ModelError
 
@@ -34,7 +34,9 @@ def load(folder: str | os.PathLike[str]) -> Model:
     """
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    kind, path = find(Path(folder))
-    model = _LOADERS[kind](path)
+    model = convert.load(Path(folder))
+    if model is None:
+        kind, path = find(Path(folder))
+        model = _LOADERS[kind](path)
     model.warm()
     return model

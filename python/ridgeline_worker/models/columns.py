@@ -32,18 +32,20 @@ def _looked_at(found: Any, names: list[Any]) -> Iterable[dict[Any, str]]:
         yield from _looked_at(found.best_estimator_, names)
     elif hasattr(found, "transformers_"):  # ColumnTransformer
         for _, step, chosen in found.transformers_:
-            if not isinstance(step, str):  # "drop", "passthrough"
-                yield from _looked_at(step, _chosen(chosen, names))
+            yield from _looked_at(step, _chosen(chosen, names))
     elif hasattr(found, "transformer_list"):  # FeatureUnion
         for _, step in found.transformer_list:
-            if not isinstance(step, str):
-                yield from _looked_at(step, names)
+            yield from _looked_at(step, names)
     elif hasattr(found, "steps"):  # Pipeline
-        first = next((s for _, s in found.steps if s is not None and s != "passthrough"), None)
-        if first is not None:
-            yield from _looked_at(first, names)
+        yield from _looked_at(next((s for _, s in found.steps if s not in (None, "passthrough")), None), names)
     elif hasattr(found, "categories_") and len(found.categories_) == len(names):  # encoders
         yield {name: _type(values) for name, values in zip(names, found.categories_)}
+    elif (
+        found is None
+        or isinstance(found, str)
+        or (type(found).__name__ == "FunctionTransformer" and found.func is None)
+    ):
+        pass  # dropped, or passed through to the estimator behind it
     elif module.startswith("sklearn.feature_extraction.text"):
         yield dict.fromkeys(names, signature.TEXT)
     elif (
@@ -101,7 +103,8 @@ def _numeric(found: Any) -> bool:
         return getattr(found, "booster", None) != "gblinear" and not xgboost_model.categorical(found.get_booster())
     if module.startswith("lightgbm.") and getattr(found, "_Booster", None) is not None:
         return not lightgbm_model.categories(found.booster_)
-    return getattr(found, "is_categorical_", None) is None and not hasattr(found, "categories_")
+    chosen = getattr(found, "is_categorical_", None)  # HistGradientBoosting's
+    return (chosen is None or not any(chosen)) and not hasattr(found, "categories_")
 
 
 def estimators(found: Any) -> Iterable[Any]:

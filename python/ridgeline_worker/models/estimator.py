@@ -73,7 +73,9 @@ def model_of(found: Any, where: str, method: str = "predict") -> Model:
     elif given["form"] == "table" and not columns.positional(found):
         takes = FRAME
     predict = getattr(found, method)
-    return Model(framework(found), given, takes, lambda values, _params: predict(values))
+    model = Model(framework(found), given, takes, lambda values, _params: predict(values))
+    model.estimator = found if method == "predict" else None
+    return model
 
 
 def described(found: Any) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,7 @@ class Model:
         self.signature = given
         self.takes = takes  # FRAME, MATRIX or NAMED; empty: as the request was
         self._function = function
+        self.estimator: Any = None  # scikit-learn's, where it is one and is asked by its predict()
         self.joins = True  # requests may be answered together: a row's answer is its own
         self.harmless = True  # so is a row of zeros, for a trial
 
@@ -68,6 +70,11 @@ def need(module: str, what: str, package: str = "") -> Any:
         raise ModelError(
             f"{what}, and {module} cannot be imported: {e}. Add {package or module} to the project's packages."
         ) from e
+
+
+def present(module: str) -> bool:
+    """Report whether a package could be imported."""
+    return importlib.util.find_spec(module) is not None
 
 
 def own(version: Any, name: str) -> str:

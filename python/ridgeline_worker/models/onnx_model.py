@@ -27,7 +27,7 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Model:
         str(path), session_options(onnxruntime, options or {}), providers=onnxruntime.get_available_providers()
     )
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    types = [_type(i) for i in inputs]
+    types = [type_of(i) for i in inputs]
     shapes = [_shape(i) for i in inputs]
     name = inputs[0].name
 
@@ -35,7 +35,7 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Model:
         column = len(inputs[0].shape) == 2 and shapes[0] == [1]
 
         def call(values: Any, _params: dict[str, Any]) -> Any:
-            return _answer(session, outputs, {name: _cast(values, types[0], column)})
+            return _answer(session, outputs, {name: cast(values, types[0], column)})
 
         given = {"form": "array", "inputs": [signature.field("", types[0], shapes[0])]}
         return Model(own(onnxruntime.__version__, "onnxruntime"), given, MATRIX, call)
@@ -44,7 +44,7 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Model:
 
     def feed(values: Any, _params: dict[str, Any]) -> Any:
         return _answer(session, outputs, {
-            i.name: _cast(values[i.name], t, len(i.shape) == 2) for i, t in zip(inputs, types)
+            i.name: cast(values[i.name], t, len(i.shape) == 2) for i, t in zip(inputs, types)
         })  # fmt: skip
 
     fields = [signature.field(i.name, t, () if table else s) for i, t, s in zip(inputs, types, shapes)]
@@ -62,7 +62,7 @@ def session_options(onnxruntime: Any, asked: dict[str, Any]) -> Any:
     return options
 
 
-def _type(i: Any) -> str:
+def type_of(i: Any) -> str:
     kind = i.type[len("tensor(") : -1] if i.type.startswith("tensor(") else ""
     if kind not in _TYPES:
         raise ModelError(f"input {i.name} of the ONNX model is {i.type}: expected a tensor of {', '.join(_TYPES)}")
@@ -76,7 +76,7 @@ def _shape(i: Any) -> list[int]:
     return [n if isinstance(n, int) else -1 for n in i.shape[1:]]
 
 
-def _cast(values: Any, type_: str, column: bool) -> Any:
+def cast(values: Any, type_: str, column: bool) -> Any:
     """Return values with the type of an input; a column of one value a row has two dimensions in ONNX."""
     import numpy as np  # noqa: PLC0415
 
