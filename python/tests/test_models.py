@@ -399,12 +399,10 @@ class TestConvert:
 
         need("skl2onnx"), need("onnxruntime")
         table = {"columns": list(frame.columns), "rows": frame.to_numpy().tolist()}
-        (folder / "rows.json").write_text(json.dumps(table))
-        status = examine.main(
-            ["--model", str(folder / "model"), "--report", str(folder / "report.json"), "--rows", str(folder / "rows.json")]
-        )
-        assert status == 0
-        return json.loads((folder / "report.json").read_text())
+        given = {name: str(folder / name) for name in ("model", "report", "rows")}
+        (folder / "rows").write_text(json.dumps(table))
+        assert examine.main([arg for name, path in given.items() for arg in ("--" + name, path)]) == 0
+        return json.loads((folder / "report").read_text())
 
     def save(self, folder, fitted):
         (folder / "model").mkdir()
