@@ -144,6 +144,11 @@ func (a *API) endpoint(ctx context.Context, row ridgeline.Endpoint) (Endpoint, e
 		e.Deployments = append(e.Deployments, view)
 		if d.ID == row.Live {
 			e.Model, e.Version, e.Image, e.Ready, e.Replicas = view.Model, view.Version, view.Image, view.Ready, view.Replicas
+			version, err := a.Store.ModelVersion(ctx, d.Model, d.Version)
+			if err != nil {
+				return Endpoint{}, err
+			}
+			e.Framework = version.Framework
 		}
 	}
 	return e, nil

@@ -104,6 +104,8 @@ type ModelVersion struct {
 	Metrics     ridgeline.Metrics `json:"metrics"`
 	Artifact    string            `json:"artifact" doc:"sha256 of the model folder's archive"`
 	Size        int64             `json:"size"`
+	Framework   string            `json:"framework,omitempty" doc:"of a model that is served without a scoring script"`
+	Signature   json.RawMessage   `json:"signature,omitempty" doc:"what such a model takes and gives, when it tells"`
 	Override    []Override        `json:"override" doc:"who made it champion beside the gate, and why; oldest first"`
 }
 
@@ -170,6 +172,7 @@ type Endpoint struct {
 	Model        string       `json:"model,omitempty"`
 	Version      int          `json:"version"`
 	Image        string       `json:"image"`
+	Framework    string       `json:"framework,omitempty" doc:"of a model that answers without a scoring script: then /invocations and /v2 are beside /score"`
 	Ready        bool         `json:"ready"`
 	Replicas     int          `json:"replicas"`
 	Deployments  []Deployment `json:"deployments" doc:"all that may answer, newest first"`
@@ -269,7 +272,7 @@ func (a *API) viewVersion(v ridgeline.ModelVersion) ModelVersion {
 		Name: string(v.Model), Version: v.Version, Champion: v.Champion, Verdict: string(v.Verdict), Run: string(v.Run), Commit: v.Commit,
 		Image: a.image(v.Image), Created: v.Created, Project: string(v.Project), Pipeline: v.Pipeline, Environment: v.Environment,
 		Data: v.Data, Params: v.Params, Metrics: v.Metrics, Artifact: v.Artifact, Size: v.Size,
-		Override: append([]Override{}, v.Overrides...),
+		Framework: v.Framework, Signature: v.Signature, Override: append([]Override{}, v.Overrides...),
 	}
 }
 

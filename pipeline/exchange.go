@@ -35,18 +35,18 @@ func requestBody(format string, columns []ridgeline.Column, rows [][]any) ([]byt
 	}
 }
 
-// A tensor is one of the Open Inference Protocol's, for a column.
-type tensor struct {
+// A v2tensor is one of the Open Inference Protocol's, for a column.
+type v2tensor struct {
 	Name     string `json:"name"`
 	Shape    []int  `json:"shape"`
 	Datatype string `json:"datatype"`
 	Data     []any  `json:"data"`
 }
 
-func tensors(columns []ridgeline.Column, rows [][]any) []tensor {
-	list := make([]tensor, len(columns))
+func tensors(columns []ridgeline.Column, rows [][]any) []v2tensor {
+	list := make([]v2tensor, len(columns))
 	for j, c := range columns {
-		list[j] = tensor{Name: c.Name, Shape: []int{len(rows)}, Datatype: datatype(c.Type), Data: make([]any, len(rows))}
+		list[j] = v2tensor{Name: c.Name, Shape: []int{len(rows)}, Datatype: datatype(c.Type), Data: make([]any, len(rows))}
 		for i, row := range rows {
 			list[j].Data[i] = row[j]
 			if row[j] == nil && list[j].Datatype == "INT64" { // an integer cannot be missing, a number can

@@ -23,6 +23,7 @@ type challenger struct {
 	Version int
 	Image   string // repository@sha256:…
 	Size    int64  // bytes of the model folder
+	examined
 }
 
 // judge takes a trained model from its files to a verdict in the registry.
@@ -34,6 +35,15 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 	})
 	if err != nil {
 		return ending{}, err
+	}
+	cand.Folder = trained.Result.Model
+	if p.Config.Bare() {
+		cand.examined, err = flow.Step(c, "examine", func(ctx context.Context) (examined, error) {
+			return r.examine(ctx, p, plan, trained.Result.Model)
+		})
+		if err != nil || cand.Reason != "" {
+			return ending{ridgeline.Failed, cand.Reason}, err
+		}
 	}
 	cand.Image, err = flow.Step(c, pack, func(ctx context.Context) (string, error) {
 		return r.pack(ctx, p, plan, cand, trained.Result.Model)
@@ -55,6 +65,7 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 	if err != nil || scores.Reason != "" {
 		return ending{ridgeline.Failed, scores.Reason}, err
 	}
+	scores.Notes = append(scores.Notes, cand.notes(champion)...)
 	judged, err := flow.Step(c, decide, func(ctx context.Context) (judgement, error) {
 		return r.decide(ctx, p, plan, cand, champion, trained, scores)
 	})
@@ -85,7 +96,7 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 		return "", err
 	}
 	folder := filepath.Join(p.Dir, "model")
-	if err := r.Blob.GetTree(ctx, model, folder); err != nil {
+	if err := r.Blob.GetTree(ctx, cand.Folder, folder); err != nil {
 		return "", fmt.Errorf("fetch the model: %w", err)
 	}
 	env, err := r.Python.Ensure(ctx, lockOf(p.Pipeline), nil)
@@ -166,6 +177,7 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 			Commit: p.Pipeline.Commit.Hash, Environment: p.Pipeline.Environment, Data: map[string]string{}, Params: together(plan.Params, trained),
 			Metrics: map[string]float64{}, Artifact: trained.Result.Model, Size: cand.Size, Image: cand.Image,
 			Verdict: report.Verdict, Report: text, Evidence: judged.Evidence, Created: now,
+			Framework: cand.Framework, Signature: cand.Signature,
 		}
 		if off {
 			v.Overrides = []ridgeline.Override{{Who: p.Run.Caller, At: now, Reason: p.Run.GateOff, How: "gate off"}}

@@ -218,7 +218,7 @@ release:
 		`18:51: pipeline.gate.limits.size: expected a size`,
 		`18:55: pipeline.gate.limits: unknown key "p95": did you mean p95_ms?`,
 		`20:10: release.score: "../score.py": expected a path inside the project`,
-		`21:12: release.request: v3 is not supported by this version yet`,
+		`21:12: release.request: expected data, dataframe_split, dataframe_records, inputs or v2, got "v3"`,
 		`22:20: release.serve.workers: expected a whole number from 1 to 1000, got "0"`,
 		`22:31: release.serve.batch: unknown key "maximum": use max, scripts or target_ms`,
 		`22:79: release.serve: queue_ms 200 is longer than request_timeout_ms 100`,

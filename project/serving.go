@@ -22,6 +22,7 @@ type Serving struct {
 	MaxMemory   int64         // bytes beyond which a worker is replaced
 	CORS        []string      // origins whose pages may read answers; "*" for all
 	Log         Logging
+	NoONNX      bool // onnx: off; else a scikit-learn model is converted where that gives the same answers
 }
 
 func defaultServing() Serving {
@@ -67,7 +68,7 @@ func (r *reader) serving(n *yaml.Node) Serving {
 		return s
 	}
 	const what = "release.serve"
-	f := r.section(n, what, "workers", "batch", "request_timeout_ms", "queue", "queue_ms", "max_requests", "max_memory", "cors", "log")
+	f := r.section(n, what, "workers", "batch", "request_timeout_ms", "queue", "queue_ms", "max_requests", "max_memory", "cors", "log", "onnx")
 	milliseconds := func(key string) time.Duration {
 		return time.Duration(r.whole(f.value(key), what+"."+key, 0, 1, maxServeMillis)) * time.Millisecond
 	}
@@ -83,6 +84,7 @@ func (r *reader) serving(n *yaml.Node) Serving {
 		}
 		s.CORS = append(s.CORS, origin)
 	}
+	s.NoONNX = r.word(f.value("onnx"), what+".onnx", "auto", "auto", "off") == "off"
 	s.Log = r.logging(f.value("log"), s.Log)
 	if b := f.value("batch"); b != nil {
 		r.batch(b, what+".batch", &s)
@@ -110,6 +112,7 @@ func (r *reader) batch(n *yaml.Node, what string, s *Serving) {
 
 func servingSchema() m {
 	return object(m{
+		"onnx":    one("Whether a scikit-learn model without score is served as ONNX, where skl2onnx and onnxruntime are among the project's packages and it gives the same answers; default auto", "auto", "off"),
 		"workers": about("Python processes of each copy; default 1", whole(1, maxWorkers)),
 		"batch": either("Whether requests are answered together; default those to models, and to scripts with @input_schema", truth("true: a script's, too; false: none"), object(m{
 			"scripts": truth("Those to scripts, too; default false"), "max": about("Rows; default 1024", whole(1, maxBatch)),

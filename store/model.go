@@ -85,8 +85,8 @@ const demote = `UPDATE model_versions SET champion = 0 WHERE model = $1 AND cham
 func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) error {
 	const exists = `SELECT version FROM model_versions WHERE model = $1 AND version = $2`
 	const insert = `INSERT INTO model_versions (model, version, project, run, pipeline, hash, environment, data, params, metrics,
-			artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
+			artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created, framework, signature)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`
 	return s.doing(ctx, fmt.Sprintf("register version %d of model %s", v.Version, v.Model), func(tx *Store) error {
 		if err := tx.lockModel(ctx, v.Model, v.Project); err != nil {
 			return err
@@ -117,7 +117,8 @@ func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) e
 		}
 		_, err = tx.tx.Exec(ctx, insert, v.Model, v.Version, v.Project, v.Run, v.Pipeline, v.Commit, v.Environment, jsonText(v.Data),
 			jsonText(v.Params), jsonText(v.Metrics), v.Artifact, v.Size, v.Image, v.Verdict, v.Report,
-			v.Evidence.Settings, v.Evidence.Rows, v.Evidence.Trained, jsonText(v.Overrides), v.Champion, v.Created)
+			v.Evidence.Settings, v.Evidence.Rows, v.Evidence.Trained, jsonText(v.Overrides), v.Champion, v.Created,
+			v.Framework, v.Signature)
 		if err != nil {
 			return err
 		}
@@ -152,12 +153,13 @@ func (s *Store) SetVersionImage(ctx context.Context, model ridgeline.ModelName, 
 }
 
 const selectVersions = `SELECT model, version, project, run, pipeline, hash, environment, data, params, metrics,
-	artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created FROM model_versions`
+	artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created, framework, signature FROM model_versions`
 
 func scanVersion(row sqlq.Row) (v ridgeline.ModelVersion, err error) {
 	err = row.Scan(&v.Model, &v.Version, &v.Project, &v.Run, &v.Pipeline, &v.Commit, &v.Environment, asJSON(&v.Data), asJSON(&v.Params),
 		asJSON(&v.Metrics), &v.Artifact, &v.Size, &v.Image, &v.Verdict, asBytes(&v.Report),
-		asBytes(&v.Evidence.Settings), &v.Evidence.Rows, &v.Evidence.Trained, asJSON(&v.Overrides), asBool(&v.Champion), asTime(&v.Created))
+		asBytes(&v.Evidence.Settings), &v.Evidence.Rows, &v.Evidence.Trained, asJSON(&v.Overrides), asBool(&v.Champion), asTime(&v.Created),
+		&v.Framework, asBytes(&v.Signature))
 	return v, err
 }
 

@@ -193,7 +193,7 @@ func (c *cli) summary(ctx context.Context, client *api.Client, work string, out 
 		}
 	}
 	request := requests("smoke.json", smoke)[0]
-	fmt.Fprintf(c.out, "\nPOST %s\n     %s\n  -> ", last.URL, clip(strings.Join(strings.Fields(string(request)), " "), 100))
+	fmt.Fprintf(c.out, "\nPOST %s\n     %s\n  -> ", last.URL, clip(strings.Join(strings.Fields(string(request.Request)), " "), 100))
 	if err := c.ask(ctx, client.HTTP, last, "", request); err != nil {
 		return err
 	}

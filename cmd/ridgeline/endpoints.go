@@ -85,12 +85,15 @@ func traffic(all []api.Deployment) string {
 }
 
 func (c *cli) score() *cobra.Command {
-	var deployment string
+	var deployment, path string
 	cmd := &cobra.Command{
 		Use: "score PROJECT [ENVIRONMENT] FILE", Short: "Send a request to a live endpoint and print its answer", Args: cobra.RangeArgs(2, 3),
 		Long: `Score sends FILE (- for standard input) to the endpoint of ENVIRONMENT (default: production)
 and prints what it answers. FILE is a request body; of a file of smoke tests, each request is
-sent in turn. Exit code 1 when the answer is not 200.`,
+sent in turn. It goes to the endpoint's path that its contract belongs to: /score, or for a
+model without a scoring script /invocations (MLflow) and /v2 (Open Inference Protocol), as
+the body tells, unless --path or the smoke test says another. Exit code 1 when the answer is
+not 200.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			environment, file := "production", args[len(args)-1]
 			if len(args) == 3 {
@@ -109,6 +112,9 @@ sent in turn. Exit code 1 when the answer is not 200.`,
 				return err
 			}
 			for _, request := range requests(file, text) {
+				if path != "" {
+					request.Path = path
+				}
 				if err := c.ask(cmd.Context(), client.HTTP, e, deployment, request); err != nil {
 					return err
 				}
@@ -116,6 +122,7 @@ sent in turn. Exit code 1 when the answer is not 200.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&path, "path", "", "the endpoint's path, such as /invocations")
 	cmd.Flags().StringVar(&deployment, "deployment", "", "the deployment that answers, such as v3, whatever the weights")
 	return cmd
 }
@@ -127,17 +134,25 @@ func readFile(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// requests are the bodies in a file: those of its smoke tests, or itself.
-func requests(name string, text []byte) [][]byte {
+// requests are those of a file's smoke tests, or the file itself as a body.
+func requests(name string, text []byte) []project.SmokeCase {
 	cases, err := project.ParseSmoke(name, text)
 	if err != nil || len(cases) == 0 {
-		return [][]byte{text}
+		return []project.SmokeCase{{Request: text}}
 	}
-	var out [][]byte
-	for _, c := range cases {
-		out = append(out, c.Request)
+	return cases
+}
+
+// pathOf is the endpoint's path that a request goes to.
+func pathOf(e api.Endpoint, request project.SmokeCase) string {
+	if request.Path != "" {
+		return "/" + strings.TrimPrefix(request.Path, "/")
 	}
-	return out
+	var r project.Release
+	if e.Framework == "" {
+		r.Score = "a script"
+	}
+	return r.Path(ridgeline.ModelName(e.Model), request.Request)
 }
 
 func findEndpoint(ctx context.Context, client *api.Client, name, environment string) (api.Endpoint, error) {
@@ -158,8 +173,9 @@ func findEndpoint(ctx context.Context, client *api.Client, name, environment str
 	return api.Endpoint{}, ridgeline.Errorf(ridgeline.NotFound, "project %q has no environment %q: it has %s", name, environment, strings.Join(there, ", "))
 }
 
-func (c *cli) ask(ctx context.Context, client *http.Client, e api.Endpoint, deployment string, request []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(request))
+func (c *cli) ask(ctx context.Context, client *http.Client, e api.Endpoint, deployment string, request project.SmokeCase) error {
+	address := strings.TrimSuffix(e.URL, "/score") + pathOf(e, request)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(request.Request))
 	if err != nil {
 		return err
 	}
@@ -179,7 +195,7 @@ func (c *cli) ask(ctx context.Context, client *http.Client, e api.Endpoint, depl
 	}
 	fmt.Fprintln(c.out, strings.TrimSpace(string(answer)))
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", e.URL, res.Status)
+		return fmt.Errorf("%s answered %s", address, res.Status)
 	}
 	return nil
 }

@@ -139,11 +139,11 @@ func TestRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := requests("smoke.json", []byte(test.text))
 			if len(got) != len(test.want) {
-				t.Fatalf("got %q, want %q", got, test.want)
+				t.Fatalf("got %v, want %q", got, test.want)
 			}
 			for i := range got {
-				if string(got[i]) != test.want[i] {
-					t.Errorf("got %q, want %q", got[i], test.want[i])
+				if string(got[i].Request) != test.want[i] {
+					t.Errorf("got %q, want %q", got[i].Request, test.want[i])
 				}
 			}
 		})

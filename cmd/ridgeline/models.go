@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ridgeline-mlops/ridgeline/api"
+	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 )
 
 func (c *cli) models() *cobra.Command {
@@ -54,6 +57,10 @@ func (c *cli) model() *cobra.Command {
 				}
 				fmt.Fprintf(c.out, "\n  run          %s\n  commit       %s\n  pipeline     %d\n  environment  %s\n  image        %s\n  artifact     sha256:%s (%d bytes)\n",
 					v.Run, v.Commit, v.Pipeline, v.Environment, v.Image, v.Artifact, v.Size)
+				if v.Framework != "" {
+					fmt.Fprintf(c.out, "  framework    %s\n", v.Framework)
+				}
+				printSignature(c.out, v.Signature)
 				for _, name := range slices.Sorted(maps.Keys(v.Data)) {
 					fmt.Fprintf(c.out, "  data         %s sha256:%s\n", name, v.Data[name])
 				}
@@ -83,4 +90,24 @@ func nameVersion(text string) (name string, version int, err error) {
 		return "", 0, usage("%q: expected NAME or NAME:VERSION, such as diabetes:2", text)
 	}
 	return name, version, nil
+}
+
+// printSignature shows what a model takes and gives, a field each line.
+func printSignature(out io.Writer, text []byte) {
+	var s *tensor.Signature
+	if json.Unmarshal(text, &s) != nil || s == nil {
+		return
+	}
+	for _, list := range []struct {
+		kind   string
+		fields []tensor.Field
+	}{{"input", s.Inputs}, {"output", s.Outputs}} {
+		for _, f := range list.fields {
+			shape := ""
+			if len(f.Shape) > 0 {
+				shape = " " + fmt.Sprint(f.Shape)
+			}
+			fmt.Fprintf(out, "  %-12s %s\n", list.kind, strings.TrimSpace(f.Name+" "+f.Type.String()+shape))
+		}
+	}
 }

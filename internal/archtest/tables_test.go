@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"bench/loop":        {"bench"},
 	"bench/scoring":     {"bench"},
 	"blob":              {},
-	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
+	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "python", "score/tensor", "store"},
 	"cmd/ridgeline":     anything,
 	"cmd/scorer":        {"score/serve", "worker"},
 	"cmd/supervisor":    {"host/process"},
