@@ -78,6 +78,14 @@ class TestScikitLearn:
         assert types(model.signature) == MATRIX
         np.testing.assert_array_equal(answer(model, rows(ARRAY)).tensors[0].data, fitted.predict(X.to_numpy()[:ROWS]))
 
+    def test_fitted_on_one_column(self, tmp_path, sklearn_models):
+        fitted = sklearn_models(X[["a"]])
+        joblib.dump(fitted, tmp_path / "model.joblib")
+        model = models.load(tmp_path)
+        assert model.signature["outputs"] == [{"type": "FP64"}]
+        for given in (rows(TABLE, X[["a"]]), Batch(TABLE, ROWS, [Tensor("a", "FP64", X["a"].to_numpy()[:ROWS])])):
+            np.testing.assert_array_equal(answer(model, given).tensors[0].data, fitted.predict(X[["a"]][:ROWS]))
+
     def test_columns_by_name_and_texts(self, tmp_path):
         compose, pre, linear = (need("sklearn." + n) for n in ("compose", "preprocessing", "linear_model"))
         pipeline = need("sklearn.pipeline")

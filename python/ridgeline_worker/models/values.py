@@ -38,7 +38,8 @@ def series(t: Tensor, pd: Any) -> Any:
 
 def matrix(batch: Batch) -> Any:
     if len(batch.tensors) == 1:
-        return batch.tensors[0].data
+        data = batch.tensors[0].data
+        return data.reshape(-1, 1) if batch.form == TABLE and data.ndim == 1 else data
     import numpy as np  # noqa: PLC0415
 
     return np.stack([t.data for t in batch.tensors], axis=1)
