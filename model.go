@@ -24,8 +24,8 @@ type ModelVersion struct {
 	Verdict     Verdict
 	Report      []byte // the gate's report, JSON
 	Evidence    Evidence
-	Framework   string // of a model that is served without a scoring script, such as "scikit-learn 1.9.1"; else empty
-	Signature   []byte // what such a model takes and gives, JSON as score/tensor has it; nil when it does not tell
+	Framework   string     // of a model that is served without a scoring script, such as "scikit-learn 1.9.1"; else empty
+	Signature   []byte     // what such a model takes and gives, JSON as score/tensor has it; nil when it does not tell
 	Overrides   []Override // oldest first; kept for ever
 	Champion    bool
 	Created     time.Time
