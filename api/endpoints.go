@@ -145,7 +145,7 @@ func (a *API) endpoint(ctx context.Context, row ridgeline.Endpoint) (Endpoint, e
 		if d.ID == row.Live {
 			e.Model, e.Version, e.Image, e.Ready, e.Replicas = view.Model, view.Version, view.Image, view.Ready, view.Replicas
 			version, err := a.Store.ModelVersion(ctx, d.Model, d.Version)
-			if err != nil {
+			if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 				return Endpoint{}, err
 			}
 			e.Framework = version.Framework
