@@ -128,6 +128,12 @@ simulation: ## what the gate promises, simulated in full
 stories: build ## the stories: the built programs, from the command line
 	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) ./test/...
 
+# `make stories` has half a minute of it, with more kills.
+LOAD ?= 10m
+.PHONY: test-scoring-load
+test-scoring-load: build ## LOAD of requests, a worker killed every 5 s, the scorer every 30 s: nothing lost, nothing twice, no wrong caller
+	$(GO) test -count=1 -timeout 60m -v $(FLAGS) ./test/scoring -load $(LOAD) -worker 5s -scorer 30s
+
 # Their seeds run with every test; this looks for more, for as long as that.
 FUZZTIME ?= 60
 .PHONY: fuzz
