@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/ridgeline-mlops/ridgeline/score/parquet"
 	"github.com/ridgeline-mlops/ridgeline/score/serve"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
@@ -57,6 +58,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		command, args = args[0], args[1:]
 	}
 	switch command {
+	case parquet.Command: // not for people: the scorer starts itself so
+		return parquet.Main(os.Stdin, stdout)
 	case "serve":
 		return listen(ctx, args, stderr)
 	case "batch":

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
+	"github.com/ridgeline-mlops/ridgeline/score/parquet"
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
@@ -38,6 +39,7 @@ type handler struct {
 	model   Model
 	o       Options
 	readers tensor.Readers
+	parquet parquet.Reader
 }
 
 const jsonType = "application/json"
@@ -46,7 +48,7 @@ const jsonType = "application/json"
 // A method that a route does not know gets what FastAPI, under MLflow's server,
 // answers.
 func Handler(m Model, o Options) http.Handler {
-	h := &handler{model: m, o: o}
+	h := &handler{model: m, o: o, parquet: parquet.NewReader()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ping", only("GET", h.ping))
 	mux.HandleFunc("/health", only("GET", h.ping))
@@ -116,7 +118,7 @@ func (h *handler) invoke(w http.ResponseWriter, r *http.Request, x *exchange.Exc
 	if err != nil {
 		return nil, err
 	}
-	if x.Input, err = read(h.readers.For(model.Signature), body); err != nil {
+	if x.Input, err = read(r.Context(), h.readers.For(model.Signature), body); err != nil {
 		return nil, err
 	}
 	if x.Output, err = h.model.Predict(r.Context(), x.Input); err != nil {
@@ -133,10 +135,22 @@ func (h *handler) invoke(w http.ResponseWriter, r *http.Request, x *exchange.Exc
 var errScript = &exchange.Failure{Reason: exchange.Unserved,
 	Message: "This model is a scoring script, run(raw_data), and no MLflow model: it is asked at /score, with a body as the script wants it."}
 
-type reading func(*tensor.Reader, []byte) (tensor.Batch, error)
+type reading func(context.Context, *tensor.Reader, []byte) (tensor.Batch, error)
 
-func readJSON(r *tensor.Reader, body []byte) (tensor.Batch, error) {
+func readJSON(_ context.Context, r *tensor.Reader, body []byte) (tensor.Batch, error) {
 	return r.JSON(body, tensor.Split, tensor.Records, tensor.Instances, tensor.Inputs)
+}
+
+func readCSV(_ context.Context, r *tensor.Reader, body []byte) (tensor.Batch, error) {
+	return r.CSV(body)
+}
+
+func (h *handler) readParquet(ctx context.Context, r *tensor.Reader, body []byte) (tensor.Batch, error) {
+	columns, err := h.parquet.Read(ctx, body)
+	if err != nil {
+		return tensor.Batch{}, err
+	}
+	return r.Columns(columns)
 }
 
 // reader chooses by the content type; the messages are MLflow's.
@@ -165,9 +179,9 @@ func (h *handler) reader(contentType string) (reading, error) {
 	case jsonType:
 		return readJSON, nil
 	case "text/csv":
-		return (*tensor.Reader).CSV, nil
+		return readCSV, nil
 	case "application/vnd.apache.parquet":
-		return (*tensor.Reader).Parquet, nil
+		return h.readParquet, nil
 	}
 	return refuse("This predictor only supports the following content types: Types: ['text/csv', 'application/json', 'application/vnd.apache.parquet']. Got '%s'.", contentType)
 }

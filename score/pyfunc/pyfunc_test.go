@@ -9,16 +9,25 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
+	library "github.com/parquet-go/parquet-go"
 
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
+	"github.com/ridgeline-mlops/ridgeline/score/parquet"
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 	"github.com/ridgeline-mlops/ridgeline/worker"
 )
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == parquet.Command { // started again to read a file
+		os.Exit(parquet.Main(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
 
 // sums is a model that answers each row of a and b with their sum.
 type sums struct {
@@ -78,7 +87,7 @@ func parquetFile(t *testing.T) string {
 		Index int64   `parquet:"__index_level_0__"`
 	}
 	var out bytes.Buffer
-	if err := parquet.Write(&out, []row{{2, 1, 0}, {4, 3, 1}}, parquet.Compression(&parquet.Snappy)); err != nil {
+	if err := library.Write(&out, []row{{2, 1, 0}, {4, 3, 1}}, library.Compression(&library.Snappy)); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

@@ -322,3 +322,35 @@ func spell(t Tensor, to Type, p place, each int) ([]byte, error) {
 	}
 	return out, nil
 }
+
+// Columns makes the batch of a table's columns, each of single values, as they
+// came from a file. One without a type could not be read: it is an error where
+// the model wants it. A model without a signature gets them all.
+func (r *Reader) Columns(given []Tensor) (Batch, error) {
+	names := make([]string, len(given))
+	for i := range given {
+		names[i] = given[i].Name
+	}
+	if r.s == nil {
+		s := &Signature{Form: Table}
+		for _, t := range given {
+			if t.Type != 0 {
+				s.Inputs = append(s.Inputs, Field{Name: t.Name, Type: t.Type})
+			}
+		}
+		r = NewReader(s)
+	}
+	if len(given) == 0 || len(r.s.Inputs) == 0 {
+		return Batch{}, malformed("The table has no columns.")
+	}
+	r, err := r.forTable(names)
+	if err != nil {
+		return Batch{}, err
+	}
+	for i, t := range given {
+		if t.Type == 0 && (r.named && r.find([]byte(t.Name), i) >= 0 || !r.named && i < len(r.s.Inputs)) {
+			return Batch{}, unfit(t.Name, "Input '%s' is a column of lists or of a type that is not read. Send JSON.", short(t.Name))
+		}
+	}
+	return r.Tensors(given)
+}
