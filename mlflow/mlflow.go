@@ -18,7 +18,6 @@ import (
 	"github.com/valyala/fastjson"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
@@ -27,8 +26,9 @@ const Version = "3.17.2"
 
 // API answers MLflow's clients.
 type API struct {
-	Track *track.Store
-	Log   *slog.Logger
+	Track    *track.Store
+	Contents Contents
+	Log      *slog.Logger
 
 	parsers fastjson.ParserPool
 }
@@ -81,6 +81,8 @@ func (a *API) routes() []route {
 		{"POST", "logged-models/{model_id}/params", false, a.logModelParams},
 		{"PATCH", "logged-models/{model_id}/tags", false, a.setModelTags},
 		{"DELETE", "logged-models/{model_id}/tags/{tag_key}", false, a.deleteModelTag},
+		{"GET", "logged-models/{model_id}/artifacts/directories", true, a.listModel},
+		{"GET", "artifacts/list", true, a.listRun},
 	}
 }
 
@@ -95,8 +97,9 @@ func (a *API) Handler() http.Handler {
 			mux.Handle(r.method+" "+prefix+r.path, a.adapt(r))
 		}
 	}
+	a.mountArtifacts(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if generative(r.URL.Path) {
+		if leftOut(r.URL.Path) {
 			Fail(w, &notImplemented{r.URL.Path})
 			return
 		}
@@ -132,16 +135,16 @@ var (
 	Paths     = []string{"/api/2.0/", "/api/3.0/", "/ajax-api/"}
 )
 
-// generative reports whether a path is one of the parts of MLflow that are
-// about generative AI, or of its own multi-tenancy.
-func generative(path string) bool {
+// leftOut reports whether a path is one of the parts of MLflow that are about
+// generative AI, or of its own multi-tenancy, or of the model registry.
+func leftOut(path string) bool {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if len(parts) < 4 || parts[2] != "mlflow" {
 		return false
 	}
 	switch parts[3] {
 	case "traces", "unified-traces", "get-online-trace-details", "datasets", "gateway", "scorers", "label-schemas", "review-queues", "issues",
-		"prompt-optimization", "prompts", "assessments", "workspaces", "webhooks", "genai", "jobs", "mcp-servers", "secrets", "endpoints":
+		"prompt-optimization", "prompts", "assessments", "workspaces", "webhooks", "registered-models", "model-versions", "genai", "jobs", "mcp-servers", "secrets", "endpoints":
 		return true
 	}
 	return false
@@ -153,14 +156,9 @@ const maxBody = 40 << 20
 // adapt makes an http.Handler: it reads the request, checks the role, and
 // answers, or answers with the error.
 func (a *API) adapt(route route) http.Handler {
-	need := ridgeline.Writer
-	if route.read {
-		need = ridgeline.Viewer
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := auth.From(r.Context())
-		if !p.Role.Allows(need) {
-			Fail(w, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need))
+		if err := mayUse(r.Context(), route.read); err != nil {
+			Fail(w, err)
 			return
 		}
 		parser := a.parsers.Get()
@@ -172,9 +170,7 @@ func (a *API) adapt(route route) http.Handler {
 		}
 		b, err := route.handle(r.Context(), req, nil)
 		if err != nil {
-			if ridgeline.CodeOf(err) == ridgeline.Internal && !errors.Is(err, context.Canceled) {
-				a.Log.Error("answer MLflow's client", "path", r.URL.Path, "error", err)
-			}
+			a.logged(r, err)
 			Fail(w, err)
 			return
 		}
@@ -187,4 +183,11 @@ func (a *API) adapt(route route) http.Handler {
 			req.unanswered()
 		}
 	})
+}
+
+// logged keeps the cause of what is answered without one.
+func (a *API) logged(r *http.Request, err error) {
+	if ridgeline.CodeOf(err) == ridgeline.Internal && !errors.Is(err, context.Canceled) && r.Context().Err() == nil {
+		a.Log.Error("answer MLflow's client", "path", r.URL.Path, "error", err)
+	}
 }

@@ -349,9 +349,11 @@ func (a *API) logOutputs(ctx context.Context, r *request, _ []byte) ([]byte, err
 	return nil, a.Track.LogOutputs(ctx, id, models)
 }
 
+// modelHistory is the tag in which MLflow 2 keeps the models a run has logged.
+const modelHistory = "mlflow.log-model.history"
+
 // logModel appends to the tag in which MLflow 2 keeps what was logged.
 func (a *API) logModel(ctx context.Context, r *request, _ []byte) ([]byte, error) {
-	const tag = "mlflow.log-model.history"
 	text := r.need("model_json")
 	id, err := a.changeRun(ctx, r)
 	if err != nil {
@@ -370,11 +372,11 @@ func (a *API) logModel(ctx context.Context, r *request, _ []byte) ([]byte, error
 	if len(missing) > 0 {
 		return nil, invalid("Model json is missing mandatory fields: {%s}", strings.Join(missing, ", "))
 	}
-	return nil, a.Track.LogModelTag(ctx, id, tag, func(old string) (string, error) {
+	return nil, a.Track.LogModelTag(ctx, id, modelHistory, func(old string) (string, error) {
 		var all []json.RawMessage
 		if old != "" {
 			if err := json.Unmarshal([]byte(old), &all); err != nil {
-				return "", invalid("the run's tag %s is not a JSON array any more: %v", tag, err)
+				return "", invalid("the run's tag %s is not a JSON array any more: %v", modelHistory, err)
 			}
 		}
 		if !slices.ContainsFunc(all, func(m json.RawMessage) bool { return string(m) == text }) { // a repeated request

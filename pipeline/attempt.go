@@ -147,10 +147,17 @@ func (r *Runner) attempt(ctx context.Context, p *passage, w work, row *ridgeline
 	if spec.Env, err = r.stepEnv(ctx, p, w, env, dir); err != nil {
 		return try, outcome{}, err
 	}
+	tracking, secret, err := r.Tracking.Begin(ctx, p.Run, row.Name, try, step.Timeout)
+	if err != nil {
+		return try, outcome{}, err
+	}
+	spec.Env = append(spec.Env, tracking...)
 	if err := r.checkout(ctx, p.Pipeline.Commit, step, spec.Dir); err != nil {
 		return try, outcome{}, err
 	}
-	state, err := host.Run(ctx, r.Tasks, spec, r.follow(p.Run.ID))
+	follow := r.follow(p.Run.ID)
+	follow.Secrets = func(ctx context.Context) []string { return append(slices.Clone(r.Secrets(ctx)), secret) }
+	state, err := host.Run(ctx, r.Tasks, spec, follow)
 	if err != nil {
 		return try, outcome{}, err
 	}
@@ -160,12 +167,19 @@ func (r *Runner) attempt(ctx context.Context, p *passage, w work, row *ridgeline
 		if fate == fateKilled {
 			o.Status, o.Asked = ridgeline.Cancelled, true
 		}
-	} else if o, err = r.collect(ctx, step, filepath.Join(dir, "out")); err != nil {
+	} else if o, err = r.collect(ctx, step, try.Task, filepath.Join(dir, "out")); err != nil {
 		return try, outcome{}, err
 	} else if o.Reason != "" {
 		fate = fateOutput
 	}
 	try.Status, try.Message, try.Fate, try.Usage, try.Ended = o.Status, o.Reason, fate, state.Usage, time.Now().UTC()
+	logged, err := r.Tracking.End(ctx, try.Task, try.Status, try.Ended)
+	if err != nil {
+		return try, outcome{}, err
+	}
+	if o.Status == ridgeline.Succeeded {
+		o.Result.Metrics = withLogged(o.Result.Metrics, logged)
+	}
 	return try, o, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,7 @@ import (
 )
 
 // collect takes in what a step left in its output folder.
-func (r *Runner) collect(ctx context.Context, step project.Step, dir string) (outcome, error) {
+func (r *Runner) collect(ctx context.Context, step project.Step, task, dir string) (outcome, error) {
 	missing := func(err error) (outcome, error) {
 		return outcome{Status: ridgeline.Failed, Reason: fmt.Sprintf("%s: %v", step.Name, err)}, nil
 	}
@@ -31,6 +32,9 @@ func (r *Runner) collect(ctx context.Context, step project.Step, dir string) (ou
 		return missing(err)
 	}
 	if step.Name == train {
+		if err := r.loggedModel(ctx, task, dir); err != nil {
+			return outcome{}, err
+		}
 		folder, err := modelFolder(dir)
 		if err != nil {
 			return outcome{Status: ridgeline.Failed, Reason: err.Error()}, nil
@@ -46,6 +50,35 @@ func (r *Runner) collect(ctx context.Context, step project.Step, dir string) (ou
 		return outcome{}, fmt.Errorf("keep the output of %s: %w", step.Name, err)
 	}
 	return outcome{Status: ridgeline.Succeeded, Result: out}, nil
+}
+
+// loggedModel brings the model that train logged to where it would have saved
+// it, unless it did save one.
+func (r *Runner) loggedModel(ctx context.Context, task, dir string) error {
+	saved := filepath.Join(dir, "model")
+	if _, err := os.Lstat(saved); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temp := filepath.Join(dir, "..", "logged-model")
+	if err := os.RemoveAll(temp); err != nil {
+		return err
+	}
+	found, err := r.Tracking.Model(ctx, task, temp)
+	if err != nil || !found {
+		return err
+	}
+	return os.Rename(temp, saved)
+}
+
+// withLogged adds the metrics that the script logged to those that it wrote
+// down, which count when both are there.
+func withLogged(written, logged ridgeline.Metrics) ridgeline.Metrics {
+	if len(logged) == 0 {
+		return written
+	}
+	all := maps.Clone(logged)
+	maps.Copy(all, written)
+	return all
 }
 
 // left looks whether a step left what it has to.
@@ -105,7 +138,7 @@ func modelFolder(out string) (string, error) {
 		}
 		return folder, nil
 	}
-	return "", ridgeline.Errorf(ridgeline.Invalid, "train exited 0, but left no model: save it to $RIDGELINE_OUT/model (a file or a folder)")
+	return "", ridgeline.Errorf(ridgeline.Invalid, "train exited 0, but left no model: save it to $RIDGELINE_OUT/model (a file or a folder), or log it with MLflow (log_model)")
 }
 
 func treeSize(dir string) (int64, error) {

@@ -30,12 +30,26 @@ import (
 // Kind is the name under which flow knows a run.
 const Kind = "run"
 
+// Tracking is where the scripts of steps log what they do, each attempt by
+// itself. All methods are harmless twice.
+type Tracking interface {
+	// Begin returns what the attempt's command finds in its environment, and the
+	// secret in it.
+	Begin(ctx context.Context, run ridgeline.Run, step string, try ridgeline.Attempt, timeout time.Duration) (env []string, secret string, err error)
+	// End ends it, and returns the last value of each metric it logged.
+	End(ctx context.Context, task string, status ridgeline.Status, at time.Time) (ridgeline.Metrics, error)
+	// Model puts the model that the attempt logged last into dir, and reports
+	// whether there is one.
+	Model(ctx context.Context, task, dir string) (bool, error)
+}
+
 // A Runner drives runs. All fields are needed.
 type Runner struct {
 	Store    *store.Store
 	Blob     *blob.Store
 	Start    func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
 	Tasks    host.Tasks
+	Tracking Tracking
 	Python   *pyenv.Manager
 	Intake   *intake.Intake
 	Images   *image.Builder

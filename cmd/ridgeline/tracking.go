@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net"
+
 	"github.com/ridgeline-mlops/ridgeline/mlflow"
 	"github.com/ridgeline-mlops/ridgeline/server"
 )
@@ -15,10 +17,23 @@ func (n *node) trackingURL() string {
 }
 
 // mlflow is MLflow's dialect, at the paths where its clients look for it.
-func (n *node) mlflow() []server.Mount {
-	dialect := &mlflow.API{Track: n.tracking, Log: n.options.Log}
+func (n *node) mlflow(contents mlflow.Contents) []server.Mount {
+	dialect := &mlflow.API{Track: n.tracking, Contents: contents, Log: n.options.Log}
 	return []server.Mount{
 		{Surface: "mlflow", Paths: mlflow.Paths, Handler: dialect.Handler(), Runs: true, Refuse: mlflow.Refuse},
 		{Surface: "mlflow", Paths: mlflow.OpenPaths, Handler: mlflow.Open(), Open: true},
 	}
+}
+
+// local is the address under which this machine's own processes reach the
+// server, whatever it listens on.
+func (n *node) local() string {
+	host, port, err := net.SplitHostPort(n.listener.Addr().String())
+	if err != nil {
+		return n.url
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/intake"
+	"github.com/ridgeline-mlops/ridgeline/mlflow"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/prediction"
 	"github.com/ridgeline-mlops/ridgeline/project"
@@ -239,7 +240,7 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	n.runs = &pipeline.Runner{
 		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Intake: n.intake, Images: n.images,
-		Registry: target, Runtime: runtime, Dir: n.path("work"), Trees: n.path("trees"), Log: log,
+		Tracking: &mlflow.Steps{Track: n.tracking, Contents: blobs, Auth: access, URL: n.local()}, Registry: target, Runtime: runtime, Dir: n.path("work"), Trees: n.path("trees"), Log: log,
 		Packed: func(ctx context.Context, image string) ([]string, []string, error) {
 			l, err := local.prepare(ctx, image)
 			return l.Command[:min(1, len(l.Command))], l.Env, err
@@ -289,7 +290,7 @@ func (n *node) wire(ctx context.Context) error {
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
-	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: n.mlflow(), Log: log})
+	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: n.mlflow(blobs), Log: log})
 	return nil
 }
 
