@@ -198,7 +198,7 @@ $(VERSITYGW):
 # pinned packages, named by the list's hash: test/conformance/harness finds it so.
 .PHONY: conformance-tools
 conformance-tools: $(UV_NEEDS) ## the servers that ours is compared with, once
-	for list in test/conformance/environments/*.txt; do \
+	for list in test/conformance/environments/*.txt test/mlflow/environments/*.txt; do \
 	  name=$$(basename $$list .txt); \
 	  folder=$(CACHE)/ridgeline-conformance-$$name-$$(sha256sum $$list | cut -c1-12); \
 	  if [ -e $$folder ]; then continue; fi; \
