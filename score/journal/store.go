@@ -56,8 +56,9 @@ func (d Folder) put(path string, f *os.File) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	// Beside its place and renamed; and flushed, because the segment goes next.
-	out, err := os.CreateTemp(filepath.Dir(path), ".*.new")
+	// Beside its place and renamed, under a name that a repetition takes again;
+	// and flushed, because the segment goes next.
+	out, err := os.Create(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new"))
 	if err != nil {
 		return err
 	}
