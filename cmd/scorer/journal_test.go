@@ -26,7 +26,7 @@ import (
 // is in the inference log exactly once, one that did not come at most once,
 // and none went to another caller.
 func TestServe_kill_loses_nothing_acknowledged(t *testing.T) {
-	const kills, clients = 20, 4
+	const kills, clients = 12, 4
 	_, dir := scorer(t, "def init(): pass\ndef run(raw_data): return raw_data\n")
 	files := t.TempDir()
 	log := filepath.Join(dir, "log")
