@@ -59,7 +59,8 @@ const maxDeaths = 5
 // It returns a *worker.StartError when the scoring script or the model cannot be made ready.
 func Batch(ctx context.Context, c Config, path string, requests io.Reader, responses io.Writer, latency int) (BatchSummary, error) {
 	c = c.withDefaults()
-	c.Workers = 1 // one after the other: more would stand idle
+	c.Workers = 1          // one after the other: more would stand idle
+	defer c.collect(nil)() // a script that collects runs here, too; nothing is kept
 	f := score.New(c.Config)
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)

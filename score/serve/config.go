@@ -93,6 +93,7 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_PROJECT, RIDGELINE_ENVIRONMENT, RIDGELINE_MODEL_NAME, RIDGELINE_MODEL_VERSION, RIDGELINE_DEPLOYMENT, RIDGELINE_COPY
 //	                            what the log says of each request (none; the last one: the machine's name);
 //	                            clients of /v2 ask for the model by its name (model), and may by its version
+//	AZUREML_MDC_HOST, AZUREML_MDC_PORT  sink of azureml-ai-monitoring's Collector, when it is not to be the scorer's own
 //	AML_CORS_ORIGINS            comma-separated origins, or *
 //	SERVER_VERSION_LOG_RESPONSE_ENABLED  anything but true leaves out x-ms-server-version
 //	SERVICE_NAME                in /swagger.json (ML service); also SERVICE_VERSION (1.0), SERVICE_PATH_PREFIX

@@ -83,6 +83,7 @@ func (e *env) journal() *JournalConfig {
 // A keeper runs the inference log beside the listener.
 type keeper struct {
 	journal *journal.Journal
+	close   func() // the sink of Collectors
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -95,7 +96,7 @@ const lastShipment = 3 * time.Second
 // the other observers.
 func (c *Config) keep() (*keeper, error) {
 	if c.Journal == nil {
-		return &keeper{}, nil
+		return &keeper{close: c.collect(nil)}, nil
 	}
 	jc := c.Journal.Config
 	jc.Log = c.Log
@@ -105,7 +106,7 @@ func (c *Config) keep() (*keeper, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.Journal = &JournalConfig{Config: jc, URL: c.Journal.URL, Token: c.Journal.Token, journal: j}
-	k := &keeper{journal: j, cancel: cancel}
+	k := &keeper{journal: j, close: c.collect(j), cancel: cancel}
 	k.done.Go(func() { j.Run(ctx) })
 	c.Observers = append([]Observer{j}, c.Observers...)
 	c.Log.Info("the inference log is kept", "folder", jc.Dir, "storage", strings.SplitN(c.Journal.URL, "://", 2)[0])
@@ -114,6 +115,7 @@ func (c *Config) keep() (*keeper, error) {
 
 // stop ends the log when no answer can come any more.
 func (k *keeper) stop() {
+	k.close()
 	if k.journal == nil {
 		return
 	}
