@@ -114,6 +114,15 @@ func (p *Process) ExitCode(t testing.TB) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// Stop asks the program to end, and waits until it has.
+func (p *Process) Stop(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.ExitCode(t)
+}
+
 // Await waits until a GET of the address is answered with 200.
 func (p *Process) Await(t testing.TB, url string) {
 	t.Helper()
