@@ -47,31 +47,33 @@ class Caller:
         return self._join is not None
 
     def one(self, request: Frame) -> Answer:
-        with contextlib.ExitStack() as stack:
+        if not self.script.raw:
             try:
-                if self.script.raw:
-                    taken = stack.enter_context(rawhttp.request(request.header, request.body))
-                    values = {self.script.parameters[0].name: taken}
-                    if self.script.wants_headers:
-                        values["request_headers"] = request.header.get("headers") or {}
-                else:
-                    values = arguments(self.script, request.header, request.body)
+                values = arguments(self.script, request.header, request.body)
             except BadRequest as e:
                 return answers.refusal(e.status, str(e), str(e))
-            started = time.perf_counter()
-            try:
-                value = self._run(values)
-            except ScoringTimeout as e:
-                log(describe(e))
-                message = f"Scoring timeout after {self._timeout_ms} ms"
-                return answers.refusal(500, message, message, failed=True, timeout=True)
-            except BaseException as e:  # sys.exit() in run() ends this request, not the worker
-                message = schema.misfit(e)
-                if message:
-                    return answers.refusal(400, message, message)
-                log(describe(e))
-                return answers.refusal(500, answers.SCRIPT_FAILED, one_line(e), failed=True)
-            return _answer(value, (time.perf_counter() - started) * 1e3)
+            return self._call(values)
+        with rawhttp.request(request.header, request.body) as taken:
+            values = {self.script.parameters[0].name: taken}
+            if self.script.wants_headers:
+                values["request_headers"] = request.header.get("headers") or {}
+            return self._call(values)
+
+    def _call(self, values: dict[str, Any]) -> Answer:
+        started = time.perf_counter()
+        try:
+            value = self._run(values)
+        except ScoringTimeout as e:
+            log(describe(e))
+            message = f"Scoring timeout after {self._timeout_ms} ms"
+            return answers.refusal(500, message, message, failed=True, timeout=True)
+        except BaseException as e:  # sys.exit() in run() ends this request, not the worker
+            message = schema.misfit(e)
+            if message:
+                return answers.refusal(400, message, message)
+            log(describe(e))
+            return answers.refusal(500, answers.SCRIPT_FAILED, one_line(e), failed=True)
+        return _answer(value, (time.perf_counter() - started) * 1e3)
 
     def _run(self, values: dict[str, Any]) -> Any:
         if not self._timeout_ms:
