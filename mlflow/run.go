@@ -39,6 +39,17 @@ func appendInput(b []byte, in track.Input) []byte {
 }
 
 func appendRun(b []byte, r track.Run) []byte {
+	return beginRun(b, r).raw("outputs", func(b []byte) []byte {
+		o := begin(b)
+		list(o, "model_outputs", r.Made, func(b []byte, m track.Output) []byte {
+			return begin(b).text("model_id", m.Model).whole("step", m.Step).end()
+		})
+		return o.end()
+	}).end()
+}
+
+// beginRun writes a run but what it has made, of which a new one says nothing.
+func beginRun(b []byte, r track.Run) *object {
 	return begin(b).raw("info", func(b []byte) []byte { return appendInfo(b, r) }).raw("data", func(b []byte) []byte {
 		o := begin(b)
 		list(o, "metrics", r.Metrics, appendMetric)
@@ -50,13 +61,7 @@ func appendRun(b []byte, r track.Run) []byte {
 		list(o, "dataset_inputs", r.Inputs, appendInput)
 		list(o, "model_inputs", r.Read, func(b []byte, id string) []byte { return begin(b).text("model_id", id).end() })
 		return o.end()
-	}).raw("outputs", func(b []byte) []byte {
-		o := begin(b)
-		list(o, "model_outputs", r.Made, func(b []byte, m track.Output) []byte {
-			return begin(b).text("model_id", m.Model).whole("step", m.Step).end()
-		})
-		return o.end()
-	}).end()
+	})
 }
 
 func (a *API) createRun(ctx context.Context, r *request, b []byte) ([]byte, error) {
@@ -94,7 +99,7 @@ func (a *API) createRun(ctx context.Context, r *request, b []byte) ([]byte, erro
 	if err != nil && ctx.Err() != nil && r.unanswered != nil {
 		r.unanswered() // the client is gone, the run may be made all the same
 	}
-	return begin(b).raw("run", func(b []byte) []byte { return appendRun(b, run) }).end(), err
+	return begin(b).raw("run", func(b []byte) []byte { return beginRun(b, run).end() }).end(), err
 }
 
 func (a *API) getRun(ctx context.Context, r *request, b []byte) ([]byte, error) {

@@ -100,6 +100,12 @@ func Run(t testing.TB, folder string, env []string, program ...string) *Process 
 	return p
 }
 
+// Kill ends the program, and all that it started, at once.
+func (p *Process) Kill() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.Ended
+}
+
 // Output is what the program has written so far.
 func (p *Process) Output() string { return p.out.String() }
 
