@@ -185,6 +185,9 @@ func (f *Front) answered(l *lane, a worker.Answer) {
 			done.rows = append(done.rows, j.rows)
 		}
 	}
+	if whole != nil && f.joins {
+		f.gather(l, len(whole.jobs))
+	}
 	f.pump(l, done, now)
 	if l.closed && len(l.flight) == 0 && l.empty != nil {
 		close(l.empty)
@@ -192,6 +195,34 @@ func (f *Front) answered(l *lane, a worker.Answer) {
 	}
 	f.mu.Unlock()
 	done.tell()
+}
+
+const (
+	crowd      = 4                // as many requests, answered together, have likely as many successors
+	gatherTime = time.Millisecond // that these have to come
+)
+
+// gather leaves a lane that has just answered a crowd idle for a moment, until
+// as many requests wait as were there before. Without it, under load, the worker
+// would always run with the few that were first to come back, and most of a
+// processor that all share would go into calls of predict() for a handful of
+// rows. Fewer than a crowd never wait.
+func (f *Front) gather(l *lane, answered int) {
+	l.gathers = 0
+	if answered < crowd || len(f.lanes) > 1 && f.free() != nil {
+		return
+	}
+	l.gathers = answered + len(f.waiting)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(gatherTime, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			l.gathers = 0
+			f.pump(l, nil, time.Now())
+		})
+	} else {
+		l.timer.Reset(gatherTime)
+	}
 }
 
 // repeat has each of several jobs answered by itself when the model failed on

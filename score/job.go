@@ -70,6 +70,8 @@ type lane struct {
 	closed   bool          // takes no more
 	dropped  bool          // what it says does not count any more
 	lost     error         // how it ended, until what was under way has been seen to
+	gathers  int           // requests that have to wait before it takes them; see gather
+	timer    *time.Timer   // ends that
 	worn     chan struct{} // its keeper shall look whether it is
 	empty    chan struct{} // closed when nothing is under way; nil unless somebody waits for it
 	frames   worker.Frames // of the sender
@@ -106,13 +108,20 @@ func (f *Front) take(l *lane, now time.Time) []*group {
 	return groups
 }
 
-// room is how many more requests a lane may hold.
+// room is how many more groups a lane may be given now.
 func (f *Front) room(l *lane) int {
-	depth := 1
-	if l.hello.Kind == worker.KindScript && !f.joins && f.pace > 0 && f.pace < quick {
-		depth = pipelined
+	switch {
+	case f.joins || l.hello.Kind == worker.KindModel:
+		if len(f.waiting) < l.gathers && f.rows < f.limit.rows() {
+			return 0
+		}
+	case f.pace > 0 && f.pace < quick:
+		if len(l.flight) > pipelined/2 { // several at once cost little more than one
+			return 0
+		}
+		return pipelined - len(l.flight)
 	}
-	return depth - len(l.flight)
+	return 1 - len(l.flight)
 }
 
 // takeRequests makes one group of up to n requests.

@@ -12,6 +12,7 @@ import (
 const (
 	bodyStall = 30 * time.Second // without a byte of a request's body
 	bodyTime  = 10 * time.Minute // for a whole body
+	small     = 64 << 10         // bytes of a body that has no more time than a stall
 )
 
 // ReadBody reads a request's whole body of at most limit bytes. A client that
@@ -26,6 +27,15 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, unread(&http.MaxBytesError{Limit: limit}, limit)
 	}
 	control := http.NewResponseController(w)
+	if 0 < r.ContentLength && r.ContentLength <= small { // most bodies: no more is allocated than they are
+		_ = control.SetReadDeadline(time.Now().Add(bodyStall))
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			return nil, unread(err, limit)
+		}
+		_ = control.SetReadDeadline(time.Time{})
+		return body, nil
+	}
 	in := &steadyReader{from: http.MaxBytesReader(w, r.Body, limit), control: control, end: time.Now().Add(bodyTime)}
 	var b bytes.Buffer
 	b.Grow(int(min(max(r.ContentLength, 0), 1<<20)) + bytes.MinRead) // a claimed length is not believed before it comes
