@@ -15,7 +15,7 @@ type Config struct {
 	StartTimeout time.Duration // of import and init(), or of loading the model; 10 min
 
 	Timeout    time.Duration // of a request, from its arrival to its answer; 60 s
-	RunTimeout time.Duration // of one run() or predict(), whose worker is killed then; Timeout
+	RunTimeout time.Duration // of one run(), which a worker ends by itself, and is killed when it cannot; none but Timeout
 	Queue      int           // requests that may wait for a worker; 1000
 	QueueTime  time.Duration // how long a request may be expected to wait: beyond, it is refused at once; half of Timeout
 
@@ -35,7 +35,6 @@ func (c Config) withDefaults() Config {
 	set(&c.Workers, 1)
 	set(&c.StartTimeout, 10*time.Minute)
 	set(&c.Timeout, time.Minute)
-	set(&c.RunTimeout, c.Timeout)
 	set(&c.Queue, 1000)
 	set(&c.QueueTime, c.Timeout/2)
 	set(&c.BatchMax, 1024)

@@ -398,7 +398,11 @@ func (f *Front) resume() {
 func (f *Front) hung(l *lane) {
 	l.closed, l.dropped = true, true
 	head := l.flight[0]
-	fail(head.jobs[head.next:], f.tooLate(f.runTimeout))
+	limit := f.c.Timeout
+	if f.c.RunTimeout > 0 {
+		limit = min(limit, f.c.RunTimeout)
+	}
+	fail(head.jobs[head.next:], f.tooLate(limit))
 	f.stats.Hung++
 	go l.Abort() // it takes a moment to write its stack into the log; its keeper replaces it
 	for n := len(l.flight) - 1; n > 0; n-- {

@@ -26,7 +26,7 @@ import (
 // something is encoded, written or told.
 type Front struct {
 	c          Config
-	runTimeout time.Duration // the shorter of RunTimeout and Timeout
+	runTimeout time.Duration // after which a worker hangs
 	draining   atomic.Bool
 	model      atomic.Pointer[worker.Model]
 	up         chan struct{} // closed when the first worker is ready
@@ -64,9 +64,19 @@ type process interface {
 func New(c Config) *Front {
 	c = c.withDefaults()
 	return &Front{
-		c: c, runTimeout: min(c.RunTimeout, c.Timeout), limit: newLimit(c.BatchMax, c.BatchTarget),
+		c: c, runTimeout: hangs(c), limit: newLimit(c.BatchMax, c.BatchTarget),
 		up: make(chan struct{}), down: make(chan struct{}),
 	}
+}
+
+// hangs is how long a worker may be at one group. It is given the time to end
+// a run() by itself, which spares it.
+func hangs(c Config) time.Duration {
+	const grace = 500 * time.Millisecond
+	if c.RunTimeout == 0 {
+		return c.Timeout
+	}
+	return min(c.Timeout, c.RunTimeout+grace)
 }
 
 // Stats are counters and gauges.

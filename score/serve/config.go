@@ -68,8 +68,8 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_WORKER_PATH       folder that contains ridgeline_worker (an unpacked copy in the user's cache)
 //	RIDGELINE_LISTEN            unix:///path or [host]:port (:8080)
 //	RIDGELINE_WORKERS           Python processes (1)
-//	RIDGELINE_REQUEST_TIMEOUT_MS  of a request, from its arrival to its answer (SCORING_TIMEOUT_MS, else 60000)
-//	SCORING_TIMEOUT_MS          of one run() or predict(), whose worker is killed then (as a request's)
+//	RIDGELINE_REQUEST_TIMEOUT_MS  of a request, from its arrival to its answer (60000, or twice SCORING_TIMEOUT_MS)
+//	SCORING_TIMEOUT_MS          of one run(), which is interrupted then (as a request's)
 //	RIDGELINE_QUEUE             requests that may wait for a worker (1000)
 //	RIDGELINE_QUEUE_MS          a request that would wait for longer is refused at once (half of a request's time)
 //	RIDGELINE_BATCH             true: answer requests of any script together; false: none (models, and scripts with @input_schema)
@@ -130,8 +130,8 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 		ModelName:    getenv("RIDGELINE_MODEL_NAME"),
 		ModelVersion: getenv("RIDGELINE_MODEL_VERSION"),
 	}
-	if c.Timeout == 0 {
-		c.Timeout = c.RunTimeout
+	if c.Timeout == 0 && c.RunTimeout > 0 {
+		c.Timeout = max(time.Minute, 2*c.RunTimeout) // a run() that may take so long may also have to wait for one
 	}
 	if e.text("SERVER_VERSION_LOG_RESPONSE_ENABLED", "true") == "true" {
 		c.Version = "ridgeline/" + version
