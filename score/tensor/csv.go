@@ -18,6 +18,9 @@ func (r *Reader) CSV(body []byte) (Batch, error) {
 		return Batch{}, malformed("The body is not UTF-8.")
 	}
 	body = bytes.TrimPrefix(body, []byte("\ufeff"))
+	if csvWide(body) {
+		return Batch{}, errWide
+	}
 	names, rows, err := csvRows(body)
 	if err != nil {
 		return Batch{}, err
@@ -61,6 +64,26 @@ func (r *Reader) CSV(body []byte) (Batch, error) {
 		return Batch{}, err
 	}
 	return t.batch()
+}
+
+// csvWide reports whether a line has too many values: encoding/csv reads a line
+// whole before it counts them.
+func csvWide(body []byte) bool {
+	commas, quoted := 0, false
+	for _, b := range body {
+		switch {
+		case b == '"':
+			quoted = !quoted
+		case quoted:
+		case b == '\n':
+			commas = 0
+		case b == ',':
+			if commas++; commas >= widest {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // csvRows reads the header, and returns what goes through the rows.

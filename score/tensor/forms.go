@@ -22,7 +22,7 @@ func (r *Reader) split(c *cursor) (Batch, error) {
 			if c.next() == 'n' && c.literal("null") {
 				return nil
 			}
-			columns, err = c.names()
+			columns, err = c.names(r.s.Inputs)
 			return err
 		case "index":
 			_, err = c.skip()
@@ -54,14 +54,23 @@ func (r *Reader) split(c *cursor) (Batch, error) {
 	return t.batch()
 }
 
-// names reads a list of columns' names. A number is the name of a column that
-// has none, as in pandas.
-func (c *cursor) names() ([]string, error) {
+// widest is the columns of a request. Each takes more room than its name in
+// the body, and a hundred megabytes hold millions of names.
+const widest = 1 << 16
+
+var errWide = malformed("The table has more than %d columns.", widest)
+
+// names reads a list of columns' names, most often those of the inputs. A
+// number is the name of a column that has none, as in pandas.
+func (c *cursor) names(inputs []Field) ([]string, error) {
 	if c.next() != '[' {
 		return nil, malformed("Expected a list of columns' names, found %s.", c.kind())
 	}
-	var names []string
+	names := make([]string, 0, len(inputs))
 	err := c.list(func(i int) error {
+		if i >= widest {
+			return errWide
+		}
 		if b := c.next(); b-'0' <= 9 {
 			n, err := c.number()
 			names = append(names, string(n.text))
@@ -70,7 +79,11 @@ func (c *cursor) names() ([]string, error) {
 			return malformed("Column %d: expected a name, found %s.", i, c.kind())
 		}
 		name, err := c.text()
-		names = append(names, string(name))
+		if i < len(inputs) && inputs[i].Name == string(name) {
+			names = append(names, inputs[i].Name) // no copy
+		} else {
+			names = append(names, string(name))
+		}
 		return err
 	})
 	return names, err
@@ -97,6 +110,7 @@ func (r *Reader) rows(c *cursor, names []string) (*table, error) {
 	if err := t.header(names); err != nil {
 		return nil, err
 	}
+	t.room = (len(c.in) - c.at) / 2
 	return t, c.list(func(int) error { return t.cells(c) })
 }
 
@@ -202,6 +216,7 @@ func (r *Reader) inputs(c *cursor, byOrder bool) (Batch, error) {
 	case r.s.Form == Table && byOrder:
 		t := r.table()
 		t.positions()
+		t.room = (len(c.in) - c.at) / 2
 		if err := c.list(func(int) error { return t.cells(c) }); err != nil {
 			return Batch{}, err
 		}
@@ -238,7 +253,9 @@ func (r *Reader) object(c *cursor) (Batch, error) {
 	err := c.object(func(name []byte) error {
 		to := r.find(name, len(given))
 		if to < 0 {
-			extra = append(extra, string(name))
+			if len(extra) < few {
+				extra = append(extra, string(name))
+			}
 			_, err := c.skip()
 			return err
 		}

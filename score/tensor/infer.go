@@ -80,6 +80,9 @@ func infer(c cursor, field string) (*Signature, error) {
 	case c.next() == '{':
 		s := &Signature{Form: Named}
 		err := c.object(func(name []byte) error {
+			if len(s.Inputs) >= widest {
+				return errWide
+			}
 			f, err := inferArray(&c)
 			f.Name = string(name)
 			s.Inputs = append(s.Inputs, f)
@@ -131,7 +134,7 @@ func inferSplit(c *cursor) (*Signature, error) {
 	var saw []int
 	err := c.object(func(name []byte) (err error) {
 		if string(name) == "columns" && c.next() == '[' {
-			names, err = c.names()
+			names, err = c.names(nil)
 			return err
 		}
 		if string(name) != "data" || c.next() != '[' {
@@ -144,6 +147,9 @@ func inferSplit(c *cursor) (*Signature, error) {
 				return err
 			}
 			return c.list(func(i int) error {
+				if i >= widest {
+					return errWide
+				}
 				kind, err := c.see()
 				if i >= len(saw) {
 					saw = append(saw, 0)
@@ -185,6 +191,9 @@ func inferRecords(c *cursor) (*Signature, error) {
 		return c.object(func(name []byte) error {
 			i, ok := index[string(name)]
 			if !ok {
+				if len(saw) >= widest {
+					return errWide
+				}
 				i = len(saw)
 				index[string(name)] = i
 				saw, times = append(saw, 0), append(times, 0)

@@ -3,6 +3,7 @@ package tensor
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -160,6 +161,44 @@ func TestReader_JSON(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// A hundred megabytes of the worst kind end soon, and in an error.
+func TestReader_huge(t *testing.T) {
+	many := func(piece string, n int) string { return strings.Repeat(piece, n) }
+	var names strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&names, `"%d":1,`, i)
+	}
+	const n = 5_000_000
+	for name, read := range map[string]func() (Batch, error){
+		"columns": func() (Batch, error) {
+			return NewReader(three).JSON([]byte(`{"dataframe_split":{"columns":[`+many(`"",`, n)+`""]}}`), Split)
+		},
+		"a record": func() (Batch, error) {
+			return NewReader(nil).JSON([]byte(`{"dataframe_records":[{`+names.String()+`"":1}]}`), Records)
+		},
+		"an object": func() (Batch, error) {
+			return NewReader(nil).JSON([]byte(`{"inputs":{`+names.String()+`"":1}}`), Inputs)
+		},
+		"a row": func() (Batch, error) {
+			return NewReader(nil).JSON([]byte(`{"dataframe_split":{"data":[[`+many(`1,`, n)+`1]]}}`), Split)
+		},
+		"a line":  func() (Batch, error) { return NewReader(nil).CSV([]byte("a\n" + many(",", n))) },
+		"lists":   func() (Batch, error) { return NewReader(nil).JSON([]byte(`{"inputs":`+many("[", n)), Inputs) },
+		"objects": func() (Batch, error) { return NewReader(three).JSON([]byte(`{"x":`+many(`{"":`, n)), Inputs) },
+		"digits": func() (Batch, error) {
+			return NewReader(three).JSON([]byte(`{"inputs":{"a":[`+many("9", n)+`]}}`), Inputs)
+		},
+		"a text": func() (Batch, error) {
+			return NewReader(three).JSON([]byte(`{"inputs":{"a":["`+many("x", n)+`"]}}`), Inputs)
+		},
+	} {
+		b, err := read()
+		if err == nil || len(err.Error()) > 2000 {
+			t.Errorf("%s: %d rows, %.200v", name, b.Rows, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import "slices"
 type table struct {
 	*Reader
 	block []byte // the matrix, row-major
+	room  int    // a guess of its bytes: a number takes twice as many in JSON
 	cols  []column
 	rows  int
 	order []int    // of the cells of a row: the column each belongs to, -1 when none wants it
@@ -90,7 +91,11 @@ func (t *table) complete() error {
 // begin starts a row.
 func (t *table) begin() {
 	if t.matrix != 0 {
-		t.block = extend(t.block, len(t.cols)*t.matrix.Size())
+		row := len(t.cols) * t.matrix.Size()
+		if t.block == nil {
+			t.block = make([]byte, 0, max(row, t.room))
+		}
+		t.block = extend(t.block, row)
 	}
 	t.rows++
 }
@@ -169,7 +174,7 @@ func (t *table) record(c *cursor) error {
 		to := t.find(name, guess)
 		guess++
 		if to < 0 {
-			if t.rows == 1 {
+			if len(t.extra) < few {
 				t.extra = append(t.extra, string(name))
 			}
 			return t.cell(c, -1)

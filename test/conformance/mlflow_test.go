@@ -168,7 +168,7 @@ func mlflowProbes() []harness.Probe {
 
 var mlflowKnown = []harness.Known{
 	{Probes: []string{"*"}, What: []string{"Server"}, Theirs: "`Server: uvicorn`", Ours: "no such header", Why: "clients have no use for it, attackers have"},
-	{Probes: []string{"split*", "records", "inputs*", "instances", "params*", "a field*", "charset", "csv*", "raises*", "no rows", "converts*", "refused*", "a value*", "broken*", "another*", "a parameter", "no type"},
+	{Probes: []string{"split*", "records", "inputs*", "instances", "params*", "a field*", "charset", "csv*", "parquet", "raises*", "no rows", "converts*", "refused*", "a value*", "broken*", "another*", "a parameter", "no type"},
 		What: []string{"X-Request-Id"}, Theirs: "no id", Ours: "`X-Request-Id`, the client's or a new one", Why: "feedback and the inference log refer to it"},
 	{Probes: []string{"GET /version"}, What: []string{"body"}, Theirs: "MLflow's version", Ours: "ours", Why: "the truth about who answers"},
 	{Probes: []string{"raises*", "broken: empty csv", "broken: parquet", "a value: csv*", "no rows"}, What: []string{"stack_trace"}, Theirs: "the stack trace, with the server's paths", Ours: "none; it is in the log", Why: "it tells strangers about the inside"},
@@ -181,24 +181,49 @@ var mlflowKnown = []harness.Known{
 	{Probes: []string{"no type"}, What: []string{"status", "body", "Content-Type"}, Theirs: "500 without `Content-Type`", Ours: "415, as for any other that is not known", Why: "it is the client's mistake"},
 }
 
+// bothMLflow starts MLflow's server and ours on a model's folder.
+func bothMLflow(t *testing.T, python, folder string) (theirs, ours string) {
+	t.Helper()
+	at := harness.Address(t)
+	host, port, _ := strings.Cut(at, ":")
+	reference := harness.Run(t, t.TempDir(), []string{"PATH=" + filepath.Dir(python) + ":" + os.Getenv("PATH"), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true"},
+		python, "-m", "mlflow", "models", "serve", "--model-uri", folder, "--env-manager", "local", "--host", host, "--port", port)
+	scorer, us := serveModel(t, python, folder)
+	scorer.Await(t, "http://"+us+"/healthz/ready")
+	reference.Await(t, "http://"+at+"/ping")
+	return "http://" + at, "http://" + us
+}
+
+// pandasParquet is rows as pandas writes them, with one column of lists and
+// an index that nobody asked for.
+func pandasParquet(t *testing.T, python string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rows.parquet")
+	p := harness.Run(t, t.TempDir(), nil, python, "-c", `
+import sys, pandas as pd
+frame = pd.DataFrame({"sex": [0.0, 1.0], "age": [1, 2], "lists": [[1], []], "bmi": [2.0, 1.0]}, index=["a", "b"])
+frame.astype({"age": "int32"}).to_parquet(sys.argv[1])
+`, path)
+	if code := p.ExitCode(t); code != 0 {
+		t.Fatalf("no Parquet was made:\n%s", p.Output())
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(file)
+}
+
 // TestMLflow holds our /ping, /health, /version and /invocations to those of
 // `mlflow models serve`, the version in environments/mlflow.txt.
 func TestMLflow(t *testing.T) {
 	t.Parallel()
 	python := harness.Python(t, "mlflow")
 	folder := linearModel(t, python)
-	at := harness.Address(t)
-	host, port, _ := strings.Cut(at, ":")
-	reference := harness.Run(t, t.TempDir(), []string{"PATH=" + filepath.Dir(python) + ":" + os.Getenv("PATH"), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true"},
-		python, "-m", "mlflow", "models", "serve", "--model-uri", folder, "--env-manager", "local", "--host", host, "--port", port)
-	scorer, us := serveModel(t, python, folder)
-	scorer.Await(t, "http://"+us+"/ping")
-	reference.Await(t, "http://"+at+"/ping")
-
+	theirs, ours := bothMLflow(t, python, folder)
 	var all []harness.Difference
-	for _, p := range mlflowProbes() {
-		theirs, ours := harness.Ask(t, "http://"+at, p), harness.Ask(t, "http://"+us, p)
-		all = append(all, harness.Compare(p, apart(theirs, ""), apart(ours, ""), untimed)...)
+	for _, p := range append(mlflowProbes(), invoke("parquet", "application/vnd.apache.parquet", pandasParquet(t, python))) {
+		all = append(all, harness.Compare(p, apart(harness.Ask(t, theirs, p), ""), apart(harness.Ask(t, ours, p), ""), untimed)...)
 	}
 	harness.Check(t, all, mlflowKnown)
 	harness.Document(t, "mlflow", mlflowKnown)
