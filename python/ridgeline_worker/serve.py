@@ -97,6 +97,7 @@ class Runs(Protocol):
     """What is behind the channel: a script or a model."""
 
     takes: int  # the type of frame that it is asked with
+    joins: bool  # whether it has a use for being asked several together; it may turn false
 
     def hello(self) -> dict[str, Any]:
         """What to say of it, see worker.Model on the Go side."""
@@ -114,7 +115,7 @@ def answer_all(runs: Runs, stream: BinaryIO, channel: socket.socket) -> None:
         if request is None:
             return
         together = request.header.get("together", 1)
-        if together == 1:
+        if together == 1 or not runs.joins:
             channel.sendall(runs.answer(request))
             continue
         requests = [request]
@@ -154,6 +155,10 @@ class ScriptRuns:
             "openapi": self.described,
         }
 
+    @property
+    def joins(self) -> bool:
+        return self.caller.joins
+
     def answer(self, request: frames.Frame) -> bytes:
         return self._frame(request.id, self.caller.one(request))
 
@@ -174,6 +179,7 @@ class ModelRuns:
     """Runs a model without a script, one call of predict() per frame."""
 
     takes = frames.PREDICT
+    joins = False  # the scorer joins rows itself
 
     def __init__(self, app: Path):
         from . import models  # noqa: PLC0415  a script's worker has no use for the adapters
@@ -198,7 +204,7 @@ class ModelRuns:
             return frames.encode(frames.PREDICTED, request.id, {"reason": "unusable", "error": str(e)})
 
     def answer_together(self, requests: list[frames.Frame]) -> list[bytes]:
-        return [self.answer(r) for r in requests]  # the scorer joins rows itself
+        return [self.answer(r) for r in requests]
 
     def predict(self, request: frames.Frame) -> tuple[dict[str, Any], bytes]:
         started = time.perf_counter()
