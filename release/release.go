@@ -44,9 +44,10 @@ type Releaser struct {
 	Start    func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
 	Services host.Services
 	Traffic  Traffic
-	Trees    string // checkouts by tree digest, shared and never written again
-	LogURL   string // where scorers bring their inference log; empty: none is kept
-	LogDir   string // folder of this machine where it waits for that, a folder for each deployment
+	Env      []string // KEY=value, for every scorer
+	Trees    string   // checkouts by tree digest, shared and never written again
+	LogURL   string   // where scorers bring their inference log; empty: none is kept
+	LogDir   string   // folder of this machine where it waits for that, a folder for each deployment
 	Log      *slog.Logger
 
 	environments sync.Map // of scorers, by deployment: what one's commit says never changes

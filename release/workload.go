@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,7 @@ func (r *Releaser) workload(ctx context.Context, d ridgeline.Deployment) (host.W
 	if err != nil {
 		return w, err
 	}
-	w.Env = append(identity(d), r.logging(d, cfg.Release.Serve.Log)...)
+	w.Env = slices.Concat(r.Env, identity(d), r.logging(d, cfg.Release.Serve.Log))
 	r.environments.Store(d.ID, w.Env)
 	return w, nil
 }

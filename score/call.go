@@ -89,7 +89,7 @@ func (f *Front) answer(ctx context.Context, j *job) error {
 	}
 	x := exchange.From(ctx)
 	if x.Queued = time.Since(began); !j.sent.IsZero() {
-		x.Queued, x.Worker, x.Batch = j.sent.Sub(began), j.pid, j.together
+		x.Sent, x.Queued, x.Worker, x.Batch = j.sent, j.sent.Sub(began), j.pid, j.together
 	}
 	if j.failure != nil {
 		return j.failure

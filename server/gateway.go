@@ -13,6 +13,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/internal/tracing"
 )
 
 // Live is what the gateway has to know of endpoints.
@@ -34,6 +35,7 @@ type Gateway struct {
 	store   Live
 	copies  Copies
 	auth    *auth.Authenticator
+	tracer  *tracing.Tracer
 	log     *slog.Logger
 	metrics gatewayMetrics
 	pools   pools
@@ -44,10 +46,10 @@ type Gateway struct {
 	lanes  map[ridgeline.DeploymentID]*counts // of deployments
 }
 
-// NewGateway makes a gateway.
-func NewGateway(store Live, copies Copies, a *auth.Authenticator, log *slog.Logger) *Gateway {
+// NewGateway makes a gateway. The tracer may be nil.
+func NewGateway(store Live, copies Copies, a *auth.Authenticator, tracer *tracing.Tracer, log *slog.Logger) *Gateway {
 	return &Gateway{
-		store: store, copies: copies, auth: a, log: log, metrics: newGatewayMetrics(),
+		store: store, copies: copies, auth: a, tracer: tracer, log: log, metrics: newGatewayMetrics(),
 		routes: map[string]*route{}, counts: map[string]*counts{}, lanes: map[ridgeline.DeploymentID]*counts{},
 	}
 }
@@ -95,6 +97,11 @@ func (g *Gateway) answer(w *answerer, r *http.Request, c *call) {
 	case c.path == feedbackPath && !c.grpc:
 		g.feedback(w, r, c.endpoint)
 		return
+	}
+	if span := g.tracer.Serve(r.Header, "gateway", c.began); span != nil {
+		defer func() {
+			span.End(w.status, "", "http.request.method", r.Method, "url.path", r.URL.Path, "ridgeline.endpoint", c.endpoint, "ridgeline.deployment", w.Header().Get(DeploymentHeader))
+		}()
 	}
 	under := rt.counts
 	if n := under.inflight.Add(1); rt.limit.Concurrent > 0 && n > int64(rt.limit.Concurrent) {
@@ -197,6 +204,12 @@ func (g *Gateway) admit(r *http.Request, endpoint string) (*route, error) {
 type answerer struct {
 	http.ResponseWriter
 	problem func(w http.ResponseWriter, status int, detail string)
+	status  int
+}
+
+func (a *answerer) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap is for http.ResponseController.

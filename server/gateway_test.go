@@ -112,7 +112,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := server.NewGateway(w, w, a, quiet)
+	g := server.NewGateway(w, w, a, nil, quiet)
 	s := httptest.NewServer(g)
 	t.Cleanup(s.Close)
 	return &fixture{world: w, gateway: g, auth: a, url: s.URL + "/endpoints/iris/qa", key: a.EndpointKey(w.endpoints["iris/qa"], auth.Primary)}

@@ -32,6 +32,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/intake"
+	"github.com/ridgeline-mlops/ridgeline/internal/tracing"
 	"github.com/ridgeline-mlops/ridgeline/mlflow"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/prediction"
@@ -82,6 +83,7 @@ type node struct {
 	runs        *pipeline.Runner
 	releases    *release.Releaser
 	predictions *prediction.Log
+	tracer      *tracing.Tracer
 	outbox      *trigger.Outbox
 	due         *trigger.Schedules
 	server      *server.Server
@@ -222,10 +224,13 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	library := &data.Library{Dir: n.path("data")}
 	services := n.host.Services()
-	gateway := server.NewGateway(n.store, services, access, log)
+	if n.tracer, err = tracing.New(context.Background(), log, "ridgeline", "service.version", version()); err != nil {
+		return err
+	}
+	gateway := server.NewGateway(n.store, services, access, n.tracer, log)
 	logs := blobs.Objects("predictions")
 	n.releases = &release.Releaser{
-		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"),
+		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"), Env: tracing.Variables(os.Environ()),
 		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: gateway, Trees: n.path("trees"), Log: log,
 	}
 	n.intake = &intake.Intake{
@@ -417,6 +422,9 @@ func (n *node) shutdown(keepServices bool) {
 	if err := n.server.Shutdown(ctx); err != nil {
 		n.options.Log.Warn("requests were cut off", "error", err)
 	}
+	spans, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	_ = n.tracer.Close(spans) // what is wrong with the collector was said
 	n.cancel()
 	if engine := n.engine.Load(); engine != nil {
 		if err := engine.Shutdown(10 * time.Second); err != nil {

@@ -38,9 +38,12 @@ var arrows = map[string][]string{
 
 	"internal/cloudtest": {},
 
+	"internal/tracing/tracingtest": {},
+
 	"internal/pgtest":   {},
 	"internal/runctest": {},
 	"internal/sqlq":     {},
+	"internal/tracing":  {},
 	"internal/words":    {},
 	"mlflow":            {"auth", "track"},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "intake", "project", "pyenv", "python", "score/tensor", "store"},
@@ -97,16 +100,18 @@ var doors = map[string][]string{
 	"github.com/klauspost/compress":            {"image"},
 	"github.com/netresearch/go-cron":           {"project"},
 	"github.com/parquet-go/parquet-go":         {"score/journal", "score/parquet"},
-	"github.com/prometheus/client_golang":      {"server"},
+	"github.com/prometheus/client_golang":      {"score/serve", "server"},
 	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
 	"github.com/standard-webhooks":             {"trigger"},
 	"go.yaml.in/yaml":                          {"data", "project", "pyenv"},
 	"github.com/valyala/fastjson":              {"mlflow"},
+	"go.opentelemetry.io/otel":                 {"internal/tracing"},
+	"go.opentelemetry.io/proto/otlp":           {"internal/tracing/tracingtest"},
 	"gocloud.dev":                              {"blob"},
 	"golang.org/x/sys":                         everywhere,
 	"golang.org/x/term":                        {"cmd/ridgeline"},
-	"google.golang.org/protobuf":               {"score/oip"},
+	"google.golang.org/protobuf":               {"internal/tracing", "internal/tracing/tracingtest", "score/oip"},
 	"gonum.org/v1/gonum":                       {"gate"},
 	"modernc.org/sqlite":                       {"store/sqldb"},
 }

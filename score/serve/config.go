@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/internal/tracing"
 	"github.com/ridgeline-mlops/ridgeline/score"
 	"github.com/ridgeline-mlops/ridgeline/score/azureml"
 	"github.com/ridgeline-mlops/ridgeline/worker"
@@ -31,10 +32,13 @@ type Config struct {
 	Service      azureml.Service
 	LogRequests  bool       // a line for every answer, see azureml.AccessLog; failures are logged in any case
 	Access       io.Writer  // where these lines go; os.Stderr
+	About        []string   // what tells this scorer from others in traces: attributes and values, in pairs
 	Observers    []Observer // see every request of a dialect, in this order, before its answer goes
 
 	// Journal says how the inference log is kept; nil: there is none.
 	Journal *JournalConfig
+
+	tracer *tracing.Tracer
 }
 
 func (c Config) withDefaults() Config {
@@ -94,6 +98,7 @@ func set[T comparable](field *T, value T) {
 //	                            what the log says of each request (none; the last one: the machine's name);
 //	                            clients of /v2 ask for the model by its name (model), and may by its version
 //	AZUREML_MDC_HOST, AZUREML_MDC_PORT  sink of azureml-ai-monitoring's Collector, when it is not to be the scorer's own
+//	OTEL_EXPORTER_OTLP_ENDPOINT traces go there, by OTLP over HTTP (none); with OpenTelemetry's other variables
 //	AML_CORS_ORIGINS            comma-separated origins, or *
 //	SERVER_VERSION_LOG_RESPONSE_ENABLED  anything but true leaves out x-ms-server-version
 //	SERVICE_NAME                in /swagger.json (ML service); also SERVICE_VERSION (1.0), SERVICE_PATH_PREFIX
@@ -129,6 +134,10 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 		LogRequests:  e.flag("RIDGELINE_LOG_REQUESTS"),
 		ModelName:    getenv("RIDGELINE_MODEL_NAME"),
 		ModelVersion: getenv("RIDGELINE_MODEL_VERSION"),
+		About: []string{
+			"ridgeline.project", getenv("RIDGELINE_PROJECT"), "deployment.environment.name", getenv("RIDGELINE_ENVIRONMENT"),
+			"ridgeline.model", getenv("RIDGELINE_MODEL_NAME"), "service.version", getenv("RIDGELINE_MODEL_VERSION"), "service.instance.id", getenv("RIDGELINE_COPY"),
+		},
 	}
 	if c.Timeout == 0 && c.RunTimeout > 0 {
 		c.Timeout = max(time.Minute, 2*c.RunTimeout) // a run() that may take so long may also have to wait for one

@@ -27,26 +27,35 @@ type Observer interface {
 	Observe(x *exchange.Exchange, r *http.Request)
 }
 
-// Handler puts the dialects side by side, with /healthz/live and
-// /healthz/ready. Each request gets an exchange, which c.Observers see when its
+// Handler puts the dialects side by side, with /healthz/live, /healthz/ready
+// and /metrics. Each request gets an exchange, which c.Observers see when its
 // answer is about to go.
 func Handler(f *score.Front, c Config) http.Handler {
 	c = c.withDefaults()
+	figures := newMetrics(f, c.Journal.state)
 	mux := routes(f, c)
-	observers := append(slices.Clone(c.Observers), &failureLog{c.Log})
+	observers := append(slices.Clone(c.Observers), figures, &failureLog{c.Log})
 	if c.LogRequests {
 		observers = append(observers, &azureml.AccessLog{To: c.Access})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			figures.handler.ServeHTTP(w, r)
+			return
+		}
 		if f.Draining() {
 			w.Header()["Connection"] = []string{"close"} // the next request shall go elsewhere
 		}
 		x := &exchange.Exchange{Began: time.Now()}
 		x.TraceID, x.SpanID = traceparent(r.Header)
+		span := c.begin(r, x)
 		r = r.WithContext(exchange.With(r.Context(), x))
 		a := &answering{ResponseWriter: w, x: x, r: r, observers: observers}
 		mux.ServeHTTP(a, r)
 		a.observe(http.StatusOK) // what net/http sends for a handler that wrote nothing
+		if x.Dialect != "" {
+			end(span, x, r)
+		}
 	})
 }
 
@@ -154,7 +163,7 @@ func (l *failureLog) Observe(x *exchange.Exchange, r *http.Request) {
 		cause = x.Failure.Error()
 	}
 	log("request", "method", r.Method, "path", r.URL.Path, "status", x.Status, "ms", float64(time.Since(x.Began).Microseconds())/1e3,
-		"bytes", len(x.Answer), "request_id", x.RequestID, "error", cause)
+		"bytes", len(x.Answer), "request_id", x.RequestID, "trace_id", x.TraceID, "error", cause)
 }
 
 func live(w http.ResponseWriter, _ *http.Request) {

@@ -46,6 +46,12 @@ func serveOn(ctx context.Context, c Config, listener net.Listener) error {
 		return err
 	}
 	defer kept.stop()
+	lastly, err := c.trace(ctx)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer lastly()
 	f := score.New(c.Config)
 	server := newServer(Handler(f, c), c.Log)
 	working, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
