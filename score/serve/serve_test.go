@@ -245,7 +245,7 @@ func TestConfigFromEnv(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Worker.App != "/a" || c.Worker.Script != "src/s.py" || c.Worker.ModelDir != dir || c.Workers != 3 || c.Timeout != 1500*time.Millisecond || len(c.CORSOrigins) != 2 || c.CORSOrigins[1] != "https://b" || c.Version != "ridgeline/1.2" {
+	if c.Worker.App != "/a" || c.Worker.Script != "src/s.py" || c.Worker.ModelDir != dir || c.Workers != 3 || c.RunTimeout != 1500*time.Millisecond || c.Timeout != time.Minute || len(c.CORSOrigins) != 2 || c.CORSOrigins[1] != "https://b" || c.Version != "ridgeline/1.2" {
 		t.Errorf("got %+v", c)
 	}
 	vars = map[string]string{"RIDGELINE_WORKERS": "0", "SCORING_TIMEOUT_MS": "soon", "RIDGELINE_LISTEN": "nowhere", "AZUREML_MODEL_DIR": dir + "/no", "RIDGELINE_LOG_REQUESTS": "maybe"}
