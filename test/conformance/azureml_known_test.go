@@ -14,7 +14,7 @@ var azuremlKnown = []harness.Known{
 		Theirs: "`Server: gunicorn`", Ours: "no such header", Why: "it is their web server's",
 	},
 	{
-		Probes: []string{"*: swagger, POST", "*: healthy, POST", "*: put", "*: delete", "*: patch", "*: head"}, What: []string{"Allow"},
+		Probes: []string{"*: swagger, POST", "*: healthy, POST", "*: put", "*: delete", "*: patch", "*: head", "*: method of no standard"}, What: []string{"Allow"},
 		Theirs: "405 without `Allow`", Ours: "with it", Why: "RFC 9110 asks for it",
 	},
 	{
@@ -70,6 +70,11 @@ var azuremlKnown = []harness.Known{
 	{
 		Probes: []string{"headers: no id"}, What: []string{"body", "Content-Length"},
 		Theirs: "`request_headers` has no `X-Ms-Request-Id` when the client sent none", Ours: "it has the one that the answer carries", Why: "Azure's gateway adds it there, and scripts log it",
+	},
+	{
+		Probes: []string{"plain: header of 9 kB", "plain: 150 headers"},
+		What:   []string{"status", "body", "Content-Length", "Content-Type", "Date", functionFailed, functionTime, requestID, legacyID},
+		Theirs: "431 in HTML for a header of over 8,190 bytes, and for over 100 headers", Ours: "64 kB of headers in all, then 431", Why: "their web server's limits; clients behind proxies come near them",
 	},
 	{
 		Probes: []string{"plain: twice a slash"}, What: []string{"status", "body", "Content-Length", "Content-Type", "Location", functionFailed, functionTime, requestID, legacyID},

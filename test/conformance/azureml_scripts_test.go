@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline/test/conformance/harness"
@@ -90,6 +91,8 @@ func plainProbes() []harness.Probe {
 		ask("put", "PUT", "/score"), ask("delete", "DELETE", "/score"), ask("patch", "PATCH", "/score"), ask("head", "HEAD", "/score"),
 		ask("slash", "GET", "/score/"), ask("not found", "GET", "/nope"), post("not found, POST", "/score2", jsonType, "{}"), ask("in other case", "GET", "/Score"), ask("twice a slash", "GET", "//score"),
 		ask("not found, with ids", "GET", "/nope", "x-request-id", "A", "x-ms-request-id", "B", "TraceId", "T"),
+		post("query of a post", "/score?a=1", "", "x"), ask("path in other words", "GET", "/%73core"), ask("path with a NUL", "GET", "/score%00"), ask("method of no standard", "SCORE", "/score"),
+		post("header of 9 kB", "/score", "", "x", "X-Long", strings.Repeat("y", 9000)), post("150 headers", "/score", "", "x", many(150)...),
 		post("trace id", "/score", "", "x", "TraceId", "T"), post("trace ids", "/score", "", "x", "TraceId", "T", "TraceId", "U"),
 		post("empty ids", "/score", "", "x", "x-request-id", "", "x-ms-request-id", ""),
 		post("id of spaces", "/score", "", "x", "x-request-id", "  "),
@@ -110,6 +113,14 @@ func plainProbes() []harness.Probe {
 		probes = append([]harness.Probe{post("ids "+ids[0]+"-"+ids[1]+"-"+ids[2], "/score", "", "x", header...)}, probes...)
 	}
 	return append(swaggerProbes(), probes...)
+}
+
+// many is so many headers of names of their own.
+func many(n int) (header []string) {
+	for i := range n {
+		header = append(header, fmt.Sprintf("X-Number-%d", i), "y")
+	}
+	return header
 }
 
 func swaggerProbes() []harness.Probe {
