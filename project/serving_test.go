@@ -10,6 +10,12 @@ func TestServe_Env(t *testing.T) {
 	if env := (Serving{}).Env(); env != nil {
 		t.Errorf("nothing was said, and the scorer is told %q", env)
 	}
+	for settings, off := range map[string]bool{"{onnx: auto}": false, "{onnx: off}": true, "{workers: 1}": false} {
+		c, err := Parse(FileName, []byte(strings.Replace(least, "score.py}", "score.py, serve: "+settings+"}", 1)))
+		if err != nil || c.Release.Serve.NoONNX != off {
+			t.Errorf("%s: off %v, %v", settings, c.Release.Serve.NoONNX, err)
+		}
+	}
 	for settings, want := range map[string]string{
 		"{workers: 3}":                           "RIDGELINE_WORKERS=3",
 		"{batch: true}":                          "RIDGELINE_BATCH=true",

@@ -53,6 +53,7 @@ func TestParseSmoke_reports_every_mistake(t *testing.T) {
 		{"empty list", "[]", []string{"s.json:1:1: expected a case"}},
 		{"a number", "7", []string{"s.json:1:1: expected a case"}},
 		{"case is a number", `[{"request": 1}, 7]`, []string{"s.json:1:18: case 2: expected a map with name, path, request, expect, max_latency_ms, got \"7\""}},
+		{"half a path", `{"path": "invocations", "request": 1}`, []string{`s.json:1:10: case 1.path: expected a path from the endpoint on, such as "/invocations", got "invocations"`}},
 		{"cut short", "{\"request\":\n [1, 2", []string{"s.json:2:6: not JSON: unexpected end"}},
 		{"comma", "{\n \"request\": 1,}", []string{"s.json:2:15: not JSON: invalid character '}'"}},
 		{"NaN", `{"request": NaN}`, []string{"s.json:1:13: not JSON"}},

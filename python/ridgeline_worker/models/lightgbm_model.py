@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import signature
-from .model import FRAME, MATRIX, Model, ModelError, need, own
+from .model import FRAME, MATRIX, Model, ModelError, need, own, threads
 
 
 def load(path: Path) -> Model:
@@ -29,7 +29,7 @@ def booster_model(booster: Any) -> Model:
     def call(values: Any, _params: dict[str, Any]) -> Any:
         for name in kinds:
             values[name] = values[name].astype("category")
-        return booster.predict(values)
+        return booster.predict(values, num_threads=threads())
 
     return Model(own(framework().__version__, "lightgbm"), given, FRAME if kinds else MATRIX, call)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -75,6 +76,15 @@ def need(module: str, what: str, package: str = "") -> Any:
 def present(module: str) -> bool:
     """Report whether a package could be imported."""
     return importlib.util.find_spec(module) is not None
+
+
+def threads() -> int:
+    """Return how many threads one predict() may use: one unless OMP_NUM_THREADS says otherwise. Workers are
+    what the scorer has several of, and threads that wait for each other on a busy machine cost a row's
+    answer a hundred times its time.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else 1
 
 
 def own(version: Any, name: str) -> str:

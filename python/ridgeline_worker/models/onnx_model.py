@@ -6,12 +6,11 @@ One output is one array, several are a dict in the model's order.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from . import signature
-from .model import MATRIX, NAMED, Model, ModelError, need, own
+from .model import MATRIX, NAMED, Model, ModelError, need, own, threads
 
 # ONNX's names of the element types; bfloat16, 8 bit floats and complex numbers have none here.
 _TYPES = {
@@ -53,11 +52,9 @@ def load(path: Path, options: dict[str, Any] | None = None) -> Model:
 
 
 def session_options(onnxruntime: Any, asked: dict[str, Any]) -> Any:
-    """Return the session's options: one thread a worker unless somebody asked for more, because workers
-    are what the scorer has several of."""
+    """Return the session's options, as an MLmodel asks for them."""
     options = onnxruntime.SessionOptions()
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
-    options.intra_op_num_threads = int(asked.get("intra_op_num_threads") or (threads if threads.isdigit() else 1))
+    options.intra_op_num_threads = int(asked.get("intra_op_num_threads") or threads())
     options.inter_op_num_threads = int(asked.get("inter_op_num_threads") or 1)
     return options
 

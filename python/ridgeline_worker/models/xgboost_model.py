@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import signature
-from .model import FRAME, MATRIX, Model, need, own
+from .model import FRAME, MATRIX, Model, need, own, threads
 
 # What save_model() of the scikit-learn interface notes in the file, and its class. A classifier then
 # answers with classes; a file of a plain Booster answers as its objective does.
@@ -39,6 +39,7 @@ def booster_model(booster: Any, predict: Callable[[Any], Any] | None = None) -> 
         given = signature.table(names, [signature.ANY if n in kinds else signature.FLOAT for n in names])
     else:
         given = signature.matrix(booster.num_features())
+    booster.set_param({"nthread": threads()})
     linear = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == "gblinear"
 
     def call(values: Any, _params: dict[str, Any]) -> Any:
