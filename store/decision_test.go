@@ -45,7 +45,7 @@ func testDecisions(t *testing.T, s *Store) {
 	off := ridgeline.ModelVersion{
 		Model: "ridge", Version: must(s.ReserveVersion(ctx, "ridge", "r-3"))(t), Project: one.Project, Run: "r-3", Verdict: ridgeline.Inconclusive,
 		Created: at(5), Overrides: []ridgeline.Override{{Who: "bob", At: at(5), Reason: "fire", How: "gate off"}},
-		Evidence: ridgeline.Evidence{Settings: []byte(`{"Metric":"mse"}`), Rows: "b1", Trained: "b2"},
+		Evidence:  ridgeline.Evidence{Settings: []byte(`{"Metric":"mse"}`), Rows: "b1", Trained: "b2"},
 		Framework: "scikit-learn 1.9.1", Signature: []byte(`{"form":"array"}`),
 	}
 	ok(t, s.RegisterVersion(ctx, off))
