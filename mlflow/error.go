@@ -27,7 +27,7 @@ var spelling = map[ridgeline.Code]struct {
 type notImplemented struct{ path string }
 
 func (e *notImplemented) Error() string {
-	return fmt.Sprintf("Ridgeline does not answer %s: of MLflow it leaves out the generative AI features (tracing, prompts, gateway, evaluation), workspaces, webhooks "+
+	return fmt.Sprintf("Ridgeline does not answer %s: of MLflow it leaves out the generative AI features (tracing, prompts, gateway, evaluation), workspaces, webhooks, presigned addresses "+
 		"and the registry's routes, for models are registered by a pipeline's gate; experiments, runs, metrics, datasets, logged models and artifacts are all here", e.path)
 }
 

@@ -136,11 +136,15 @@ var (
 )
 
 // leftOut reports whether a path is one of the parts of MLflow that are about
-// generative AI, or of its own multi-tenancy, or of the model registry.
+// generative AI, of its own multi-tenancy, of the model registry, or addresses
+// that lead around the server.
 func leftOut(path string) bool {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if len(parts) < 4 || parts[2] != "mlflow" {
 		return false
+	}
+	if len(parts) > 4 && parts[3] == "artifacts" && strings.HasPrefix(parts[4], "presigned-") {
+		return true
 	}
 	switch parts[3] {
 	case "traces", "unified-traces", "get-online-trace-details", "datasets", "gateway", "scorers", "label-schemas", "review-queues", "issues",

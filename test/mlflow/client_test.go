@@ -1,4 +1,4 @@
-package mlflow
+package mlflow_test
 
 import (
 	"path/filepath"
@@ -12,7 +12,7 @@ import (
 // TestClient lets MLflow's own clients, the newest and an older one, drive the
 // built server.
 func TestClient(t *testing.T) {
-	url, token := ridgeline(t)
+	url, token := serve(t)
 	script, err := filepath.Abs("client.py")
 	if err != nil {
 		t.Fatal(err)

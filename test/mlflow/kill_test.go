@@ -1,4 +1,4 @@
-package mlflow
+package mlflow_test
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
-// Package mlflow holds our answers to MLflow's: what the real server of a
+// Package mlflow_test holds our answers to MLflow's: what the real server of a
 // release says to the same requests is in testdata, and its clients drive ours.
-package mlflow
+package mlflow_test
 
 import (
 	"bytes"
@@ -52,7 +52,7 @@ func TestREST(t *testing.T) {
 	if err := json.Unmarshal(text, &want); err != nil {
 		t.Fatal(err)
 	}
-	url, token := ridgeline(t)
+	url, token := serve(t)
 	got := ask(t, url, token)
 	for _, name := range slices.Sorted(maps.Keys(got)) {
 		if _, there := want[name]; !there {
@@ -108,8 +108,8 @@ func oneLine(t *testing.T, a answer) string {
 	return string(b)
 }
 
-// ridgeline starts the built server in a folder of its own.
-func ridgeline(t *testing.T) (url, token string) {
+// serve starts the built server in a folder of its own.
+func serve(t *testing.T) (url, token string) {
 	address, folder := harness.Address(t), t.TempDir()
 	token = "rl_conformance"
 	p := harness.Run(t, folder, []string{"RIDGELINE_ADMIN_TOKEN=" + token}, harness.Built(t, "ridgeline"), "up", "--dir", folder, "--listen", address)
