@@ -19,6 +19,7 @@ var arrows = map[string][]string{
 	"bench/data":        {"bench"},
 	"bench/loop":        {"bench"},
 	"bench/scoring":     {"bench"},
+	"bench/tracking":    {"bench"},
 	"blob":              {},
 	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
 	"cmd/ridgeline":     anything,

@@ -1,0 +1,199 @@
+// Command tracking measures tracking servers side by side: Ridgeline,
+// FastTrackML and MLflow's own, asked the same by the same clients over HTTP. It
+// writes bench/results/tracking.json and the tracking part of
+// docs/benchmarks.md.
+//
+// It measures the built program; which answers are right is test/mlflow's.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/bench"
+)
+
+const (
+	mlflowVersion  = "3.17.2"
+	fastmlVersion  = "0.6.0"
+	bearer         = "rl_bench"
+	clients        = 20
+	searchedRuns   = 10_000
+	searchedMany   = 100_000
+	historyPoints  = 10_000
+	metricsInBatch = 100
+)
+
+// row is one figure of bench/results/tracking.json.
+type row struct {
+	What              string  `json:"what"`
+	Server            string  `json:"server"`
+	Version           string  `json:"version"`
+	Connections       int     `json:"connections"`
+	Runs              int     `json:"runs,omitempty"`   // in the store, for a search
+	Points            int     `json:"points,omitempty"` // of a history
+	RequestsPerSecond float64 `json:"requests_per_second,omitempty"`
+	P50               float64 `json:"p50_ms,omitempty"`
+	P95               float64 `json:"p95_ms,omitempty"`
+	Failed            int64   `json:"failed,omitempty"` // requests that were not answered with 200
+	MemoryMB          float64 `json:"memory_mb,omitempty"`
+}
+
+func main() {
+	seconds := flag.Float64("seconds", 5, "how long each storm lasts")
+	many := flag.Bool("many", false, "search among 100,000 runs, too (Ridgeline and FastTrackML)")
+	only := flag.String("only", "", "measure only the servers whose names contain this")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := measure(ctx, time.Duration(*seconds*float64(time.Second)), *many, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-tracking:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(ctx context.Context, storm time.Duration, many bool, only string) error {
+	dir, err := os.MkdirTemp("", "ridgeline-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	all, err := servers(ctx)
+	if err != nil {
+		return err
+	}
+	var rows []row
+	for _, s := range all {
+		if !strings.Contains(s.name, only) {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "measuring", s.name)
+		folder := filepath.Join(dir, strings.ReplaceAll(s.name, " ", "-"))
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return err
+		}
+		got, err := s.measure(ctx, folder, storm, many)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		rows = append(rows, got...)
+	}
+	if only != "" {
+		for _, r := range rows {
+			fmt.Printf("%+v\n", r)
+		}
+		return nil
+	}
+	return bench.Report("tracking", rows, table(rows))
+}
+
+// measure starts the server, asks it, and ends it.
+func (s server) measure(ctx context.Context, folder string, storm time.Duration, many bool) ([]row, error) {
+	c, err := s.start(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	defer c.stop()
+	var rows []row
+	add := func(r row) {
+		r.Server, r.Version = s.name, s.version
+		rows = append(rows, r)
+	}
+	add(row{What: "idle", MemoryMB: c.memory()})
+	ids, err := c.runs(ctx, "0", clients)
+	if err != nil {
+		return nil, err
+	}
+	add(c.storm(ctx, "create a run", storm, func(int, int) (string, string) {
+		return "runs/create", fmt.Sprintf(`{"experiment_id": "0", "user_id": "u", "start_time": %d, "tags": [{"key": "mlflow.user", "value": "u"}, {"key": "mlflow.source.name", "value": "train.py"}, {"key": "mlflow.source.type", "value": "LOCAL"}]}`, time.Now().UnixMilli())
+	}))
+	add(c.storm(ctx, "log a metric", storm, func(client, i int) (string, string) {
+		return "runs/log-metric", fmt.Sprintf(`{"run_id": %q, "key": "loss", "value": %g, "timestamp": %d, "step": %d}`, ids[client], 1/float64(1+i), time.Now().UnixMilli(), i)
+	}))
+	add(c.storm(ctx, "log a batch of 100 metrics", storm, func(client, i int) (string, string) {
+		return "runs/log-batch", batch(ids[client], i)
+	}))
+	got, err := c.searches(ctx, searchedRuns)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range got {
+		add(r)
+	}
+	h, err := c.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	add(h)
+	if many && s.many {
+		got, err := c.searches(ctx, searchedMany)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range got {
+			add(r)
+		}
+	}
+	add(row{What: "after all this", MemoryMB: c.memory()})
+	return rows, nil
+}
+
+func batch(run string, step int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"run_id": %q, "metrics": [`, run)
+	now := time.Now().UnixMilli()
+	for i := range metricsInBatch {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, `{"key": "metric_%d", "value": %g, "timestamp": %d, "step": %d}`, i, float64(step)/float64(1+i), now, step)
+	}
+	b.WriteString("]}")
+	return b.String()
+}
+
+// table has a row for each thing measured, a column for each server.
+func table(rows []row) string {
+	var names, whats []string
+	cells := map[string]string{}
+	for _, r := range rows {
+		what := r.What
+		if r.Runs > 0 {
+			what += fmt.Sprintf(", %d runs", r.Runs)
+		}
+		if !slices.Contains(names, r.Server+" "+r.Version) {
+			names = append(names, r.Server+" "+r.Version)
+		}
+		if !slices.Contains(whats, what) {
+			whats = append(whats, what)
+		}
+		cell := fmt.Sprintf("%.1f ms, p95 %.1f", r.P50, r.P95)
+		switch {
+		case r.MemoryMB > 0:
+			cell = fmt.Sprintf("%.0f MB", r.MemoryMB)
+		case r.RequestsPerSecond > 0:
+			cell = fmt.Sprintf("%.0f/s, p95 %.0f ms", r.RequestsPerSecond, r.P95)
+		}
+		if r.Failed > 0 {
+			cell += fmt.Sprintf(", %d failed", r.Failed)
+		}
+		cells[what+"\x00"+r.Server+" "+r.Version] = cell
+	}
+	var b strings.Builder
+	b.WriteString("| | " + strings.Join(names, " | ") + " |\n|---|" + strings.Repeat("---|", len(names)) + "\n")
+	for _, w := range whats {
+		b.WriteString("| " + w + " |")
+		for _, n := range names {
+			b.WriteString(" " + cells[w+"\x00"+n] + " |")
+		}
+		b.WriteString("\n")
+	}
+	return b.String() + "\nTwenty clients; a search asks for 100 runs, a history for 10,000 points.\n"
+}
