@@ -67,13 +67,12 @@ func (j *Journal) finished() ([]string, error) {
 // ship brings finished segments to the storage, the oldest first.
 func (j *Journal) ship(ctx context.Context) error {
 	list, err := j.finished()
-	for _, path := range list {
-		if err = shipSegment(ctx, path, j.c.Store); err != nil {
-			break
-		}
-		j.mu.Lock()
-		j.stats.Files++
-		j.mu.Unlock()
+	if err == nil {
+		err = shipAll(ctx, list, j.c.Store, func() {
+			j.mu.Lock()
+			j.stats.Files++
+			j.mu.Unlock()
+		})
 	}
 	j.mu.Lock()
 	j.stats.Problem = ""
@@ -83,6 +82,30 @@ func (j *Journal) ship(ctx context.Context) error {
 	j.mu.Unlock()
 	return errors.Join(err, j.measure())
 }
+
+// shipAll goes on with the next segment when one cannot be converted, which
+// only concerns that one; not when the storage does not take it.
+func shipAll(ctx context.Context, list []string, store Store, shipped func()) error {
+	var failed error
+	for _, path := range list {
+		err := shipSegment(ctx, path, store)
+		if away := (*awayError)(nil); errors.As(err, &away) {
+			return errors.Join(failed, err)
+		}
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		shipped()
+	}
+	return failed
+}
+
+// awayError is an error of the storage.
+type awayError struct{ err error }
+
+func (e *awayError) Error() string { return e.err.Error() }
+func (e *awayError) Unwrap() error { return e.err }
 
 // shipSegment makes a finished segment's Parquet file, brings it to the
 // storage, and removes the segment once it is there. The file's name and
@@ -109,7 +132,7 @@ func shipSegment(ctx context.Context, path string, store Store) error {
 	if rows > 0 {
 		name := h.hour() + "/" + FileName(path)
 		if err := store.Put(ctx, name, out); err != nil {
-			return err
+			return &awayError{err}
 		}
 	}
 	return os.Remove(path)
@@ -273,10 +296,8 @@ func Adopt(ctx context.Context, dir string, store Store) (empty bool, err error)
 	if err != nil {
 		return false, err
 	}
-	for _, path := range list {
-		if err := shipSegment(ctx, path, store); err != nil {
-			return false, err
-		}
+	if err := shipAll(ctx, list, store, func() {}); err != nil {
+		return false, err
 	}
 	return true, nil
 }
