@@ -77,6 +77,7 @@ func (a *API) Handler() http.Handler {
 	a.events(api)
 	a.data(api, mux)
 	a.predictions(api, mux)
+	a.logTokens(api)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
 }

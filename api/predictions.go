@@ -160,3 +160,33 @@ func (a *API) logState(id ridgeline.DeploymentID) (*LogState, error) {
 	}
 	return s, nil
 }
+
+// LogToken lets the scorers of a deployment bring their inference log.
+type LogToken struct {
+	URL     string    `json:"url" doc:"RIDGELINE_LOG_URL"`
+	Token   string    `json:"token" doc:"RIDGELINE_LOG_TOKEN; shown this once"`
+	Expires time.Time `json:"expires"`
+}
+
+func (a *API) logTokens(api huma.API) {
+	route(a, api, huma.Operation{
+		OperationID: "make-log-token", Method: http.MethodPost, Path: "/deployments/{id}/log-token",
+		Summary: "Let a deployment's scorers on other machines bring their inference log, and nothing else", Tags: []string{"predictions"},
+	}, ridgeline.Writer, func(ctx context.Context, in *struct {
+		ID   string `path:"id"`
+		Body *struct {
+			Hours float64 `json:"hours,omitempty" minimum:"0" maximum:"8784" doc:"0 or absent: 24"`
+		}
+	}) (LogToken, error) {
+		hours := 24.0
+		if in.Body != nil && in.Body.Hours > 0 {
+			hours = in.Body.Hours
+		}
+		d, err := a.Store.Deployment(ctx, ridgeline.DeploymentID(in.ID))
+		if err != nil {
+			return LogToken{}, err
+		}
+		expires := time.Now().Add(time.Duration(hours * float64(time.Hour))).UTC().Truncate(time.Second)
+		return LogToken{URL: a.BaseURL + "/api/v1/deployments/" + in.ID + "/log", Token: a.Auth.LogToken(d.ID, expires), Expires: expires}, nil
+	})
+}

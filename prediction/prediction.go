@@ -21,18 +21,28 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/score/journal"
-	"github.com/ridgeline-mlops/ridgeline/store"
 )
+
+// Store is what a Log has to know of the database.
+type Store interface {
+	Project(ctx context.Context, name ridgeline.ProjectName) (ridgeline.Project, error)
+	Projects(ctx context.Context) ([]ridgeline.Project, error)
+	Deployment(ctx context.Context, id ridgeline.DeploymentID) (ridgeline.Deployment, error)
+	Feedback(ctx context.Context, p ridgeline.ProjectName, environment string, since time.Time, each func(ridgeline.Feedback) error) error
+	ForgetFeedback(ctx context.Context, p ridgeline.ProjectName, before time.Time) error
+}
 
 // A Log is the inference log of all projects. All fields are needed.
 type Log struct {
-	Store   *store.Store
+	Store   Store
 	Files   *blob.Objects
 	Waiting string // folder of this machine: <deployment>/<copy>/ holds what a scorer has not brought to Files yet
 	Temp    string // for what is looked up
 	// Keep is how long a project's log is kept; 0 is for ever.
 	Keep func(ctx context.Context, p ridgeline.ProjectName) (time.Duration, error)
-	Log  *slog.Logger
+	// Whose says which deployment's log a bearer secret lets in.
+	Whose func(secret string, now time.Time) (ridgeline.DeploymentID, error)
+	Log   *slog.Logger
 }
 
 // Run takes in what dead scorers left, and forgets what is old, until ctx is

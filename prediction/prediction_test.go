@@ -26,8 +26,23 @@ import (
 
 type fixture struct {
 	*prediction.Log
-	keep time.Duration
-	t    *testing.T
+	store *store.Store
+	known map[ridgeline.DeploymentID]ridgeline.Deployment
+	keep  time.Duration
+	t     *testing.T
+}
+
+// known is the database, with deployments that need no release.
+type known struct {
+	*store.Store
+	f *fixture
+}
+
+func (k known) Deployment(ctx context.Context, id ridgeline.DeploymentID) (ridgeline.Deployment, error) {
+	if d, ok := k.f.known[id]; ok {
+		return d, nil
+	}
+	return k.Store.Deployment(ctx, id)
 }
 
 func newFixture(t *testing.T, blobs string) *fixture {
@@ -52,9 +67,9 @@ func newFixture(t *testing.T, blobs string) *fixture {
 			t.Fatal(err)
 		}
 	}
-	f := &fixture{t: t}
+	f := &fixture{t: t, store: s, known: map[ridgeline.DeploymentID]ridgeline.Deployment{}}
 	f.Log = &prediction.Log{
-		Store: s, Files: b.Objects("predictions"), Waiting: filepath.Join(dir, "waiting"), Temp: dir, Log: log,
+		Store: known{s, f}, Files: b.Objects("predictions"), Waiting: filepath.Join(dir, "waiting"), Temp: dir, Log: log,
 	}
 	f.Log.Keep = f.kept
 	return f
@@ -184,7 +199,7 @@ func TestLog_feedback(t *testing.T) {
 	}
 	list := []ridgeline.Feedback{label("a", 0, "3.25"), label("a", 1, `"good"`), label("unknown", 0, "1")}
 	for range 2 {
-		if err := f.Store.SaveFeedback(t.Context(), list); err != nil {
+		if err := f.store.SaveFeedback(t.Context(), list); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -237,7 +252,7 @@ func TestLog_Forget(t *testing.T) {
 	put("wine/odd")
 	now := time.Date(2026, 3, 8, 12, 30, 0, 0, time.UTC)
 	old := ridgeline.Feedback{Project: "wine", Environment: "qa", Request: "a", Label: json.RawMessage("1"), At: now, Received: now.Add(-8 * 24 * time.Hour)}
-	if err := f.Store.SaveFeedback(t.Context(), []ridgeline.Feedback{old}); err != nil {
+	if err := f.store.SaveFeedback(t.Context(), []ridgeline.Feedback{old}); err != nil {
 		t.Fatal(err)
 	}
 	f.keep = 7 * 24 * time.Hour

@@ -259,7 +259,7 @@ func (n *node) wire(ctx context.Context) error {
 		},
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
-	n.predictions = &prediction.Log{Store: n.store, Files: logs, Waiting: n.path("journal"), Temp: n.path("tmp"), Keep: n.kept, Log: log}
+	n.predictions = &prediction.Log{Store: n.store, Files: logs, Waiting: n.path("journal"), Temp: n.path("tmp"), Keep: n.kept, Whose: access.LogDeployment, Log: log}
 	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
 	n.forges = forge.New(forge.Options{
 		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"),
@@ -295,8 +295,14 @@ func (n *node) wire(ctx context.Context) error {
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
-	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: n.mlflow(blobs), Log: log})
+	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere()), Log: log})
 	return nil
+}
+
+// logsFromElsewhere takes the inference log of scorers on other machines, who
+// prove themselves by their deployment's own token.
+func (n *node) logsFromElsewhere() server.Mount {
+	return server.Mount{Surface: "log", Paths: []string{"/api/v1/deployments/{deployment}/log/{file...}"}, Handler: n.predictions, Open: true}
 }
 
 // kept is how long a project's inference log is kept: as its newest published

@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"internal/words":    {},
 	"mlflow":            {"auth", "track"},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "intake", "project", "pyenv", "python", "score/tensor", "store"},
-	"prediction":        {"blob", "data", "score/journal", "store"},
+	"prediction":        {"blob", "data", "score/journal"},
 	"project":           {},
 	"pyenv":             {},
 	"python":            {},
