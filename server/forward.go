@@ -215,13 +215,18 @@ type pools struct{ all sync.Map }
 
 type pool struct {
 	base  *url.URL
+	near  *sockets // nil: the copy is not on this machine
 	plain *http.Transport
 	grpc  *http.Transport // HTTP/2 without TLS
 }
 
-func (p *pool) transport(c *call) *http.Transport {
-	if c.grpc {
+// transport is what serves the request best.
+func (p *pool) transport(c *call) http.RoundTripper {
+	switch {
+	case c.grpc:
 		return p.grpc
+	case p.near != nil && c.body.rest == nil:
+		return p.near
 	}
 	return p.plain
 }
@@ -238,6 +243,10 @@ func (p *pools) of(address string) *pool {
 	if err != nil { // a host's own address; it has always parsed
 		target = &url.URL{Scheme: "http", Host: "invalid"}
 	}
-	known, _ := p.all.LoadOrStore(address, &pool{target, plain, grpc})
+	made := &pool{base: target, plain: plain, grpc: grpc}
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		made.near = &sockets{path: path}
+	}
+	known, _ := p.all.LoadOrStore(address, made)
 	return known.(*pool)
 }

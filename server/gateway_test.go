@@ -97,7 +97,7 @@ type fixture struct {
 	key     string // its primary key
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	w := &world{
 		endpoints: map[string]ridgeline.Endpoint{"iris/qa": {Project: "iris", Environment: "qa", PrimaryGeneration: 1, SecondaryGeneration: 1}},
@@ -119,7 +119,7 @@ func newFixture(t *testing.T) *fixture {
 }
 
 // scorer answers on a Unix socket, as copies on this machine do.
-func scorer(t *testing.T, handle http.HandlerFunc) (at host.Copy, stop func()) {
+func scorer(t testing.TB, handle http.HandlerFunc) (at host.Copy, stop func()) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gw") // a socket's path may have 107 bytes
 	if err != nil {

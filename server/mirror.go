@@ -39,7 +39,7 @@ func (g *Gateway) mirror(out *http.Request, c *call, lanes []*lane) {
 			defer l.counts.mirroring.Add(-1)
 			defer cancel()
 			status := "failed"
-			if res, err := pool.plain.RoundTrip(twin); err == nil {
+			if res, err := pool.transport(c).RoundTrip(twin); err == nil {
 				if _, err := io.Copy(io.Discard, res.Body); err == nil {
 					status = class(res.StatusCode)
 				}

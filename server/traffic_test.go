@@ -446,3 +446,72 @@ func TestGateway_traces(t *testing.T) {
 		t.Errorf("got %+v, and the scorer was told %s", span, told)
 	}
 }
+
+// Connections to a copy are kept, and none of them is trusted longer than the
+// copy lives.
+func TestGateway_kept_connections(t *testing.T) {
+	f := newFixture(t)
+	var opened atomic.Int64
+	dir := t.TempDir()
+	start := func(says string) (stop func()) {
+		t.Helper()
+		l, err := net.Listen("unix", dir+"/s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &http.Server{
+			ConnState: func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					opened.Add(1)
+				}
+			},
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/unread": // it answers before it has read a body, and closes
+					http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+				case "/pieces":
+					for range 3 {
+						fmt.Fprint(w, "piece ")
+						_ = http.NewResponseController(w).Flush()
+					}
+				default:
+					_, _ = io.Copy(io.Discard, r.Body)
+					fmt.Fprint(w, says)
+				}
+			}),
+		}
+		go func() { _ = s.Serve(l) }()
+		return func() { s.Close() }
+	}
+	stop := start("first")
+	f.place("d-1", host.Copy{Address: "unix://" + dir + "/s", Ready: true})
+	f.live("d-1")
+	ask := func(path, body string) string {
+		t.Helper()
+		status, answer, _ := post(t, f.url+path, f.key, strings.NewReader(body))
+		return fmt.Sprint(status, " ", strings.TrimSpace(answer))
+	}
+	for range 5 {
+		if got := ask("/score", "{}"); got != "200 first" {
+			t.Errorf("got %s", got)
+		}
+	}
+	if n := opened.Load(); n != 1 {
+		t.Errorf("%d connections for five requests, one after the other", n)
+	}
+	if got := ask("/pieces", "{}"); got != "200 piece piece piece" {
+		t.Errorf("got %s", got)
+	}
+	if got := ask("/unread", strings.Repeat("x", 900_000)); got != "413 too large" {
+		t.Errorf("got %s", got)
+	}
+	if got := ask("/score", "{}"); got != "200 first" {
+		t.Errorf("after that: got %s", got)
+	}
+	stop()
+	stop = start("second") // in its place, where the gateway still has a connection to the first
+	defer stop()
+	if got := ask("/score", "{}"); got != "200 second" {
+		t.Errorf("got %s", got)
+	}
+}
