@@ -152,9 +152,16 @@ type supervised struct {
 	stopped atomic.Bool
 	ended   chan struct{}
 
-	mu  sync.Mutex
-	cmd *exec.Cmd
-	log bytes.Buffer
+	mu       sync.Mutex
+	cmd      *exec.Cmd
+	log      bytes.Buffer
+	deadline time.Time // for the end, once it is asked for
+}
+
+func (s *supervised) until() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deadline
 }
 
 func start(t *testing.T, env ...string) *supervised {
@@ -191,7 +198,9 @@ func start(t *testing.T, env ...string) *supervised {
 
 func (s *supervised) supervise(bin string) {
 	defer close(s.ended)
-	for !s.stopped.Load() {
+	// What a busy machine kept a scorer from bringing away before it ended is
+	// its successor's to bring.
+	for !s.stopped.Load() || len(s.segments()) > 0 && time.Now().Before(s.until()) {
 		cmd := exec.Command(bin)
 		cmd.Env = s.env
 		out := &bytes.Buffer{}
@@ -219,17 +228,36 @@ func (s *supervised) signal(which os.Signal) {
 	}
 }
 
-// stop lets the scorer drain and bring its log away.
+// segments are the files of the log that wait to be made Parquet.
+func (s *supervised) segments() []string {
+	left, err := filepath.Glob(s.dir + "/waiting/*/*.segment")
+	if err != nil {
+		s.t.Error(err)
+	}
+	return left
+}
+
+// stop lets the scorer drain and bring its log away. It is asked to again and
+// again, as its successor may be there meanwhile.
 func (s *supervised) stop() {
-	if s.stopped.Swap(true) {
+	s.mu.Lock()
+	again := s.stopped.Swap(true)
+	s.deadline = time.Now().Add(2 * time.Minute)
+	s.mu.Unlock()
+	if again {
 		return
 	}
-	s.signal(syscall.SIGTERM)
-	select {
-	case <-s.ended:
-	case <-time.After(time.Minute):
-		s.signal(os.Kill)
-		s.t.Error("the scorer did not end within a minute")
+	for ended := false; !ended; {
+		s.signal(syscall.SIGTERM)
+		select {
+		case <-s.ended:
+			ended = true
+		case <-time.After(5 * time.Second):
+			if time.Now().After(s.until()) {
+				s.signal(os.Kill)
+				s.t.Error("the scorer did not end in time")
+			}
+		}
 	}
 	if s.t.Failed() {
 		s.t.Logf("the scorers' log ends:\n%s", s.log.String()[max(0, s.log.Len()-4000):])
@@ -299,8 +327,8 @@ func (s *supervised) logged() map[int64]int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if left, _ := filepath.Glob(s.dir + "/waiting/*/*"); len(left) > 0 {
-		s.t.Logf("left behind: %v", left)
+	if left := s.segments(); len(left) > 0 {
+		s.t.Errorf("left behind: %v", left)
 	}
 	return counts
 }
