@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-const gatewayName = "ridgeline, script, through the gateway"
+const gatewayName = "ridgeline, scikit-learn, through the gateway"
 
-// gateway is a Ridgeline server with an endpoint for the same model and script.
+// gateway is a Ridgeline server with an endpoint for the same model.
 // Its version is what the server trained from the same rows.
 func (p *parts) gateway(ctx context.Context) (*side, func(), error) {
 	state, project := filepath.Join(p.dir, "state"), filepath.Join(p.dir, "project")
@@ -83,7 +83,7 @@ func (p *parts) endpoint(ctx context.Context, bin, state, project string) (*side
 	if err != nil {
 		return nil, err
 	}
-	return &side{name: gatewayName, version: p.version, dialect: "data", path: u.Path, address: u.Host, key: endpoints[0].Key}, nil
+	return &side{name: gatewayName, version: p.version, dialect: "inputs", path: strings.TrimSuffix(u.Path, "/score") + "/invocations", address: u.Host, key: endpoints[0].Key}, nil
 }
 
 const config = `project: ridge
@@ -95,7 +95,6 @@ pipeline:
     train: mkdir -p $RIDGELINE_OUT/model && cp model.joblib $RIDGELINE_OUT/model/
   gate: {metric: mse}
 release:
-  score: score.py
   environments:
     production: {host: process}
 `
@@ -106,10 +105,6 @@ func (p *parts) project(dir string) error {
 		return err
 	}
 	model, err := os.ReadFile(filepath.Join(p.model(), "model.joblib"))
-	if err != nil {
-		return err
-	}
-	script, err := os.ReadFile(here("plain.py"))
 	if err != nil {
 		return err
 	}
@@ -125,7 +120,6 @@ func (p *parts) project(dir string) error {
 		"ridgeline.yaml":   config,
 		"rows.csv":         table.String(),
 		"requirements.txt": "scikit-learn==1.9.1\nnumpy==2.4.6\n",
-		"score.py":         string(script),
 		"model.joblib":     string(model),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
