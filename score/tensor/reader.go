@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -158,8 +159,11 @@ func (r *Reader) JSON(body []byte, fields ...string) (Batch, error) {
 	if err == nil {
 		err = c.end()
 	}
+	if err != nil && len(found) == 1 { // a second field is the greater mistake
+		found, others = present(body, fields), nil
+	}
 	switch {
-	case err != nil:
+	case err != nil && len(found) < 2:
 		return Batch{}, err
 	case len(found) != 1:
 		return Batch{}, malformed("Expected %s. Received an object with the fields %s.", expected(fields), quoted(append(found, others...)))
@@ -171,6 +175,19 @@ func (r *Reader) JSON(body []byte, fields ...string) (Batch, error) {
 		}
 	}
 	return b, nil
+}
+
+// present lists which of fields an object has, as far as it can be read.
+func present(body []byte, fields []string) (found []string) {
+	c := cursor{in: body}
+	_ = c.object(func(name []byte) error {
+		if slices.Contains(fields, string(name)) {
+			found = append(found, string(name))
+		}
+		_, err := c.skip()
+		return err
+	})
+	return found
 }
 
 func expected(fields []string) string {

@@ -132,6 +132,7 @@ func TestReader_JSON(t *testing.T) {
 		{"a list", three, mlflow, `[1]`, `Expected a JSON object with exactly one of the fields 'dataframe_split', 'dataframe_records', 'instances', 'inputs'. Received a list.`},
 		{"no field", three, mlflow, `{"a":1}`, `Expected a JSON object with exactly one of the fields 'dataframe_split', 'dataframe_records', 'instances', 'inputs'. Received an object with the fields ['a'].`},
 		{"two fields", three, mlflow, `{"inputs":{"a":[1],"b":[1],"c":[1]},"instances":[]}`, `Expected a JSON object with exactly one`},
+		{"two fields, the first unfit", three, mlflow, `{"inputs":{},"instances":[]}`, `Expected a JSON object with exactly one`},
 		{"a field twice", three, mlflow, `{"inputs":{"a":[1],"b":[1],"c":[1]},"inputs":{}}`, `Expected a JSON object with exactly one`},
 		{"truncated", three, mlflow, `{"dataframe_split":{"columns":["a","b","c"],"data":[[1,2`, `The body is not valid JSON: it ends at byte`},
 		{"more after it", three, mlflow, `{"inputs":{"a":[1],"b":[1],"c":[1]}}x`, `The body is not valid JSON: expected the end of the body at byte 36, found 'x'.`},

@@ -153,6 +153,7 @@ func mlflowProbes() []harness.Probe {
 		invoke("broken: nothing", jsonHeader, ``),
 		invoke("broken: no field", jsonHeader, `{}`),
 		invoke("broken: two fields", jsonHeader, `{"inputs":{"age":[1],"bmi":[2],"sex":[0]},"instances":[]}`),
+		invoke("broken: two fields, the first unfit", jsonHeader, `{"inputs":{},"instances":[]}`),
 		invoke("broken: split as a list", jsonHeader, `{"dataframe_split":[1]}`),
 		invoke("broken: split of something else", jsonHeader, `{"dataframe_split":{"rows":[1]}}`),
 		invoke("broken: records as an object", jsonHeader, `{"dataframe_records":{"a":1}}`),
