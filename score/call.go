@@ -18,7 +18,8 @@ const most = worker.FrameLimit - 1<<20
 
 // Call has a scoring script answer one request. It returns when there is an
 // answer, at the request's deadline, or when ctx ends; a run() that has begun
-// then goes on, and its answer is dropped. The error is an *exchange.Failure.
+// goes on: when ctx is cancelled it is waited for, and when ctx has a deadline of
+// its own its answer is dropped. The error is an *exchange.Failure.
 //
 // Nobody may write to the request's body from then on, not even after Call has
 // returned.
@@ -82,7 +83,8 @@ func (f *Front) answer(ctx context.Context, j *job) error {
 	select {
 	case <-j.done:
 	case <-ctx.Done():
-		if f.leave(j) {
+		// One that sends no more may still read, and its request has begun: net/http cannot tell it from one that is gone.
+		if f.leave(j, errors.Is(ctx.Err(), context.Canceled)) {
 			return left(ctx)
 		}
 		<-j.done

@@ -306,11 +306,12 @@ func fail(jobs []*job, why *exchange.Failure) {
 }
 
 // leave forgets a job whose caller does not wait any more, and reports
-// whether it had no outcome yet.
-func (f *Front) leave(j *job) bool {
+// whether it did: not when it has its outcome, nor, where it has begun, for a
+// caller who only may have left.
+func (f *Front) leave(j *job, maybe bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if j.ended {
+	if j.ended || maybe && !slices.Contains(f.waiting, j) {
 		return false
 	}
 	j.ended = true
