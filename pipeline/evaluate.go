@@ -44,12 +44,14 @@ type side struct {
 	Image string
 	Model string // digest of the model folder as a tree
 	Lock  ridgeline.Pipeline
+	// Signature is what it said of itself; nil when it did not.
+	Signature []byte
 }
 
 // evaluate lets both models answer the same rows: through their own scorers,
 // or by the project's own evaluate command.
 func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenger, model string, champion *ridgeline.ModelVersion) (scores, error) {
-	sides := []side{{Name: "challenger", Image: cand.Image, Model: model, Lock: p.Pipeline}}
+	sides := []side{{Name: "challenger", Image: cand.Image, Model: model, Lock: p.Pipeline, Signature: cand.Signature}}
 	if champion != nil {
 		pipe, err := flow.Step(c, "champion's pipeline", func(ctx context.Context) (ridgeline.Pipeline, error) {
 			return r.Store.Pipeline(ctx, champion.Project, champion.Pipeline)
@@ -57,7 +59,7 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 		if err != nil {
 			return scores{}, err
 		}
-		sides = append(sides, side{Name: "champion", Image: champion.Image, Model: champion.Artifact, Lock: pipe})
+		sides = append(sides, side{Name: "champion", Image: champion.Image, Model: champion.Artifact, Lock: pipe, Signature: champion.Signature})
 	}
 	_, err := flow.Step(c, "evaluate", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, r.mark(ctx, p.stepRow(evaluate, ridgeline.Running, ""))
@@ -193,7 +195,7 @@ func (r *Runner) throughScorer(ctx context.Context, p *passage, plan plan, s sid
 	if err != nil {
 		return evaluation{}, fmt.Errorf("read the %s's ridgeline.yaml: %w", s.Name, err)
 	}
-	batches, path, err := holdout.write(requests, config)
+	batches, path, err := holdout.write(requests, config, s.Signature)
 	if err != nil {
 		return evaluation{}, err
 	}
@@ -247,7 +249,7 @@ func readHoldout(ctx context.Context, path string, d project.Dataset, sliceColum
 				h.target = append(h.target, row[i])
 			}
 			if !hidden {
-				h.rows[j] = append(h.rows[j], row[i])
+				h.rows[j] = append(h.rows[j], sendable(row[i]))
 			}
 			if slices.Contains(sliceColumns, column.Name) {
 				h.slices[column.Name] = append(h.slices[column.Name], text(row[i]))
@@ -262,12 +264,20 @@ func readHoldout(ctx context.Context, path string, d project.Dataset, sliceColum
 	return h, nil
 }
 
+// sendable is a value as JSON can carry it: what is no number is missing.
+func sendable(v any) any {
+	if f, ok := v.(float64); ok && math.IsNaN(f) {
+		return nil
+	}
+	return v
+}
+
 // write writes the requests, batches first, and returns how many of them are
 // batches, and the path of the scorer that takes them.
-func (h holdout) write(file string, c project.Config) (batches int, path string, err error) {
+func (h holdout) write(file string, c project.Config, signature []byte) (batches int, path string, err error) {
 	var buf bytes.Buffer
 	add := func(rows [][]any) error {
-		body, err := requestBody(c.Release.Request, h.features, rows)
+		body, err := requestBody(c.Release.Request, signature, h.features, rows)
 		if err != nil {
 			return err
 		}

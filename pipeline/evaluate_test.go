@@ -127,7 +127,7 @@ func TestRequestBody(t *testing.T) {
 			{"name": "sex", "shape": [2], "datatype": "BYTES", "data": ["f", "m"]}]}`,
 	} {
 		t.Run(format, func(t *testing.T) {
-			got, err := requestBody(format, columns, rows)
+			got, err := requestBody(format, nil, columns, rows)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,6 +142,15 @@ func TestRequestBody(t *testing.T) {
 				t.Errorf("got %s, want %s on one line", got, want)
 			}
 		})
+	}
+}
+
+// A model whose columns have no names takes them as one tensor.
+func TestRequestBody_nameless(t *testing.T) {
+	columns := []ridgeline.Column{{Name: "a", Type: "DOUBLE"}, {Name: "b", Type: "BIGINT"}}
+	got, err := requestBody("v2", []byte(`{"form": "array", "inputs": [{"type": "FP64", "shape": [2]}]}`), columns, [][]any{{1.5, int64(2)}, {nil, int64(4)}})
+	if want := `{"inputs":[{"name":"rows","shape":[2,2],"datatype":"FP64","data":[1.5,2,null,4]}]}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 }
 
@@ -160,6 +169,9 @@ func TestReadHoldout(t *testing.T) {
 	}
 	if !reflect.DeepEqual(h.target, []any{1.5, 2.0}) || !slices.Equal(h.slices["sex"], []string{"f", "m"}) {
 		t.Errorf("target %v, slices %v", h.target, h.slices)
+	}
+	if h, err := readHoldout(t.Context(), file(t, "nan.csv", "age,progression\n1.5,2\nNaN,3\n"), project.Dataset{Target: "progression"}, nil); err != nil || !reflect.DeepEqual(h.rows, [][]any{{1.5}, {nil}}) {
+		t.Errorf("what is no number is %v, %v; want it missing", h.rows, err)
 	}
 	for name, change := range map[string]func(*project.Dataset, *[]string){
 		"no such target": func(d *project.Dataset, _ *[]string) { d.Target = "nothing" },
@@ -186,7 +198,7 @@ func TestHoldout_write(t *testing.T) {
 			h.rows = append(h.rows, []any{int64(i)})
 		}
 		path := filepath.Join(t.TempDir(), "requests.jsonl")
-		batches, at, err := h.write(path, project.Config{Model: "iris", Release: project.Release{Request: "data"}})
+		batches, at, err := h.write(path, project.Config{Model: "iris", Release: project.Release{Request: "data"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,10 +8,12 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 )
 
-// requestBody spells rows as release.request says a request looks.
-func requestBody(format string, columns []ridgeline.Column, rows [][]any) ([]byte, error) {
+// requestBody spells rows as release.request says a request looks. signature
+// is what the model said of itself, if it did.
+func requestBody(format string, signature []byte, columns []ridgeline.Column, rows [][]any) ([]byte, error) {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.Name
@@ -29,6 +31,10 @@ func requestBody(format string, columns []ridgeline.Column, rows [][]any) ([]byt
 		}
 		return json.Marshal(map[string]any{format: records})
 	case project.RequestV2:
+		var s *tensor.Signature
+		if json.Unmarshal(signature, &s) == nil && s != nil && s.Form == tensor.Array {
+			return json.Marshal(map[string]any{"inputs": []v2tensor{whole(tensors(columns, rows), len(rows))}})
+		}
 		return json.Marshal(map[string]any{"inputs": tensors(columns, rows)})
 	default: // data, inputs
 		return json.Marshal(map[string]any{format: rows})
@@ -55,6 +61,23 @@ func tensors(columns []ridgeline.Column, rows [][]any) []v2tensor {
 		}
 	}
 	return list
+}
+
+// whole is the columns as one tensor of rows, for a model that takes one
+// nameless array: of numbers if all of them are.
+func whole(columns []v2tensor, rows int) v2tensor {
+	one := v2tensor{Name: "rows", Shape: []int{rows, len(columns)}, Datatype: "FP64"}
+	for _, c := range columns {
+		if c.Datatype == "BYTES" {
+			one.Datatype = "BYTES"
+		}
+	}
+	for i := range rows {
+		for _, c := range columns {
+			one.Data = append(one.Data, c.Data[i])
+		}
+	}
+	return one
 }
 
 // datatype is the protocol's name of a DuckDB type. What has none there goes
