@@ -51,6 +51,9 @@ func (s *scorers) Apply(_ context.Context, w host.Workload) error {
 	}
 	c := &scorer{image: w.Image, socket: filepath.Join(s.dir, string(w.ID))}
 	s.note("apply %s", w.Image)
+	if !slices.Contains(w.Env, "OTEL_SDK_DISABLED=true") {
+		s.note("without what every scorer is told")
+	}
 	l, err := net.Listen("unix", c.socket)
 	if err != nil {
 		return err
@@ -178,7 +181,7 @@ func open(t *testing.T, approval string) *fixture {
 	sockets, err := os.MkdirTemp("", "rel") // a socket's path may have 107 bytes
 	check(t, err)
 	f := &fixture{project: "iris", scorers: &scorers{dir: sockets, running: map[ridgeline.DeploymentID]*scorer{}}}
-	f.Releaser = &release.Releaser{Store: s, Blob: blobs, Start: engine.Start, Services: f.scorers, Traffic: f.scorers, Trees: t.TempDir(), Log: log}
+	f.Releaser = &release.Releaser{Store: s, Blob: blobs, Start: engine.Start, Services: f.scorers, Traffic: f.scorers, Env: []string{"OTEL_SDK_DISABLED=true"}, Trees: t.TempDir(), Log: log}
 	engine.Handle(release.Kind, f.Run)
 	check(t, engine.Launch(ctx))
 	t.Cleanup(func() {
