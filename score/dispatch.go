@@ -1,6 +1,7 @@
 package score
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,9 @@ func (f *Front) enqueue(j *job) *exchange.Failure {
 	defer f.mu.Unlock()
 	if f.closed != nil {
 		return f.closed
+	}
+	if !f.fits(j) {
+		return broken(errors.New("a script was sent tensors, or a model a script's request"))
 	}
 	if failure := f.refuse(); failure != nil {
 		f.stats.Shed++

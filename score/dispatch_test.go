@@ -363,6 +363,42 @@ func TestFront_late(t *testing.T) {
 	})
 }
 
+// Who asks before anybody knows what the workers run is not sent to what he
+// did not mean, which would end it.
+func TestFront_kinds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fake{model: aModel, pid: 7, frames: make(chan worker.Frame, 10), done: make(chan struct{}), took: func(int) time.Duration { return time.Millisecond }}
+		f := New(Config{Log: slog.New(slog.DiscardHandler), start: func(_ context.Context, _ worker.Config, answer func(worker.Answer)) (process, error) {
+			time.Sleep(time.Second)
+			w.answer = answer
+			go w.run()
+			return w, nil
+		}})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := f.Call(ctx, worker.Request{})
+			if got := failure(t, err); got.Reason != exchange.Stopped || got.RetryAfter == 0 {
+				t.Errorf("got %+v", got)
+			}
+		})
+		wg.Go(func() {
+			if out, err := f.Predict(ctx, number(1, 1)); err != nil || !holds(out, 1, 1) {
+				t.Errorf("got %+v, %v", out, err)
+			}
+		})
+		wg.Wait()
+		_, err := f.Call(ctx, worker.Request{})
+		if got := failure(t, err); got.Reason != exchange.Broken {
+			t.Errorf("got %+v", got)
+		}
+		cancel()
+		<-ended
+	})
+}
+
 // The death of a worker fails what it had begun, and nobody else.
 func TestFront_death(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -134,10 +135,30 @@ func (f *Front) start(ctx context.Context) (*lane, error) {
 	f.lanes = append(f.lanes, l)
 	if f.model.CompareAndSwap(nil, &hello.Model) {
 		f.joins = hello.Joins && !f.c.Unjoined
+		f.misled()
 		close(f.up)
 	}
 	go f.resume()
 	return l, nil
+}
+
+// misled refuses those who asked before it was known what they ask.
+func (f *Front) misled() {
+	f.waiting = slices.DeleteFunc(f.waiting, func(j *job) bool {
+		if f.fits(j) {
+			return false
+		}
+		f.rows -= j.rows
+		fail([]*job{j}, &exchange.Failure{Reason: exchange.Stopped, RetryAfter: time.Second, Message: "The model has only just become ready. Ask again."})
+		return true
+	})
+}
+
+// fits reports whether a job is one for what the workers run, or whether that
+// is not known yet: a worker takes the wrong frame for the end of all sense.
+func (f *Front) fits(j *job) bool {
+	m := f.model.Load()
+	return m == nil || (m.Kind == worker.KindModel) == (j.request == nil)
 }
 
 // tend waits for the end of a lane's worker, or of ctx. A worker that is worn
