@@ -433,7 +433,7 @@ func TestFront_death(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if deaths, last, _ := b.Deaths(); deaths != 0 || !errors.Is(last, errGone) { // answers came after it
+		if deaths, _, last := b.Deaths(); deaths != 0 || !errors.Is(last, errGone) { // answers came after it
 			t.Errorf("%d deaths in a row, the last %v", deaths, last)
 		}
 	})

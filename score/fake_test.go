@@ -28,7 +28,6 @@ type fake struct {
 	frames chan worker.Frame
 	done   chan struct{}
 	once   sync.Once
-	err    error
 
 	mu     sync.Mutex
 	groups []int // rows of each frame

@@ -148,10 +148,10 @@ func (f *Front) Draining() bool { return f.draining.Load() }
 
 // Deaths counts the ends of workers in a row, without an answer between them,
 // and says why the last one ended. Was reports whether one has ever been ready.
-func (f *Front) Deaths() (deaths int, last error, was bool) {
+func (f *Front) Deaths() (deaths int, was bool, last error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.deaths, f.trouble, f.model.Load() != nil
+	return f.deaths, f.model.Load() != nil, f.trouble
 }
 
 // Model is what the first ready worker said of what it runs; false before.

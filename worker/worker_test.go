@@ -159,7 +159,7 @@ func TestStart(t *testing.T) {
 
 	t.Run("init that takes too long ends with where it was", func(t *testing.T) {
 		c, _ := config(t, "import threading\ndef init():\n    threading.Event().wait()\ndef run(x): pass\n")
-		_, err := Start(limit(t, 700*time.Millisecond), c, silent)
+		_, err := Start(limit(t, 2*time.Second), c, silent)
 		var start *StartError
 		if !errors.As(err, &start) || start.Stage != "timeout" {
 			t.Fatalf("got %v, want a timeout", err)

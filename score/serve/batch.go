@@ -160,7 +160,7 @@ func (b *batcher) one(ctx context.Context, line []byte) (BatchAnswer, error) {
 		}
 		a.Error = x.Failure.Error()
 	}
-	if deaths, last, _ := b.front.Deaths(); deaths >= maxDeaths {
+	if deaths, _, last := b.front.Deaths(); deaths >= maxDeaths {
 		return BatchAnswer{}, fmt.Errorf("the worker ended %d times in a row; at last: %w", deaths, last)
 	}
 	return a, nil

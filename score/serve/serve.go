@@ -97,7 +97,7 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 
 func stop(f *score.Front, c Config, server *http.Server, stopWorkers func(), workers chan error) error {
 	f.Drain()
-	_, _, was := f.Deaths()
+	_, was, _ := f.Deaths()
 	c.Log.Info("draining", "delay", c.DrainDelay, "timeout", c.DrainTimeout)
 	var err error
 	if was { // nobody sends requests to what never was ready
