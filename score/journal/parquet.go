@@ -125,6 +125,7 @@ func (t *table) text(name string, b []byte) *column {
 // survey finds the columns that the segment needs beyond the fixed ones.
 func (t *table) survey(s *segmentReader) error {
 	for {
+		s.reuse()
 		kind, err := s.next()
 		if errors.Is(err, io.EOF) {
 			t.settle(s.layouts)
@@ -188,13 +189,13 @@ func (t *table) schema() *parquet.Schema {
 }
 
 const (
-	chunkValues   = 32 << 10 // handed to the writer at once, all columns together
-	rowGroupBytes = 4 << 20  // of values; what is in memory grows with it
+	chunkValues   = 8 << 10 // handed to the writer at once, all columns together
+	rowGroupBytes = 2 << 20 // of values; what is in memory grows with it
 )
 
 func (t *table) write(s *segmentReader, out io.Writer) (int64, error) {
 	w := parquet.NewGenericWriter[any](out, t.schema(), parquet.Compression(&parquet.Snappy),
-		parquet.PageBufferSize(min(64<<10, max(1<<10, rowGroupBytes/len(t.columns)))),
+		parquet.PageBufferSize(min(32<<10, max(1<<10, rowGroupBytes/len(t.columns)))),
 		parquet.CreatedBy("ridgeline", "1", ""),
 		parquet.KeyValueMetadata("ridgeline.sample", strconv.FormatFloat(s.head.Sample, 'g', -1, 64)),
 		parquet.KeyValueMetadata("ridgeline.began", s.head.Began.UTC().Format(time.RFC3339Nano)))
@@ -221,6 +222,7 @@ func (t *table) write(s *segmentReader, out io.Writer) (int64, error) {
 			if err := t.flush(w); err != nil {
 				return 0, err
 			}
+			s.reuse()
 		}
 	}
 	if err := t.flush(w); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -233,7 +234,11 @@ func (t *table) framesOf(side int, p *loggedPayload) (all [][][]byte) {
 	if p.kind != payloadTensors {
 		return nil
 	}
-	for i, f := range t.placed[side][p.layout].layout.Tensors {
+	tensors := t.placed[side][p.layout].layout.Tensors
+	if !slices.ContainsFunc(tensors, func(f field) bool { return f.Type.Size() == 0 }) {
+		return nil
+	}
+	for i, f := range tensors {
 		var list [][]byte
 		if data := p.data[i]; f.Type.Size() == 0 {
 			for len(data) >= 4 {

@@ -101,7 +101,8 @@ type segmentReader struct {
 	head    head
 	layouts []layout
 	record  []byte
-	content []byte // of the record read last, without its kind; never written again
+	content []byte // of the record read last, without its kind; good until reuse
+	block   []byte // what records are read into
 }
 
 var errNoSegment = errors.New("the file does not begin as a segment of the inference log")
@@ -130,7 +131,7 @@ func (s *segmentReader) next() (byte, error) {
 		if n < 1 || n > maxRecord {
 			return 0, io.EOF
 		}
-		s.record = make([]byte, n) // the caller may go on using the last one's
+		s.record = s.room(int(n))
 		if _, err := io.ReadFull(s.in, s.record); err != nil {
 			return 0, ended(err)
 		}
@@ -149,6 +150,20 @@ func (s *segmentReader) next() (byte, error) {
 		s.layouts = append(s.layouts, l)
 	}
 }
+
+// room is memory for a record.
+func (s *segmentReader) room(n int) []byte {
+	if len(s.block)+n > cap(s.block) {
+		s.block = make([]byte, 0, max(256<<10, n))
+	}
+	from := len(s.block)
+	s.block = s.block[:from+n]
+	return s.block[from : from+n : from+n]
+}
+
+// reuse gives up the records that were read so far: their memory is for the
+// next ones.
+func (s *segmentReader) reuse() { s.block = s.block[:0] }
 
 func ended(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
