@@ -263,12 +263,13 @@ func putPairs(ctx context.Context, q sqlq.Querier, table, owner string, id any, 
 // maxPlaces is how many placeholders a list of ids has at most.
 const maxPlaces = 500
 
-// insertRows inserts rows of so many columns by statements of 100, 10 and 1
-// rows, so that few texts have to be kept prepared.
+// insertRows inserts rows of so many columns by statements of 20, 5 and 1 rows,
+// so that few texts have to be kept prepared. More in one would be slower: SQLite
+// looks up the name of each placeholder in a list of all of them.
 func insertRows(ctx context.Context, q sqlq.Querier, head, tail string, columns int, args []any) error {
 	for len(args) > 0 {
 		rows := 1
-		for _, size := range []int{100, 10} {
+		for _, size := range []int{20, 5} {
 			if len(args) >= size*columns {
 				rows = size
 				break

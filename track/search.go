@@ -132,9 +132,11 @@ type beginning struct{ tables, join string }
 
 // from decides where to begin: with the runs that the rarest term holds for, by
 // the index on its values, or with the latest runs, of which each is looked at
-// until the page is full. Of N runs, a term that holds for k takes about k steps
-// the first way and wanted*N/k the second, so the first is better below
-// sqrt(wanted*N); counting stops there. It returns the terms that are left.
+// until the page is full. Of N runs, the first takes as many steps as the rarest
+// term holds for; the second wanted/share, where share is that of the runs that
+// all terms hold for, taken as independent of each other, and N at most. A step
+// of the first costs about four times as much, for its runs lie apart. It returns
+// the terms that are left.
 func (s *Store) from(ctx context.Context, st *statement, terms []query.Term, wanted int) (beginning, []query.Term, error) {
 	latest := beginning{tables: " FROM runs r"}
 	candidates := 0
@@ -150,7 +152,12 @@ func (s *Store) from(ctx context.Context, st *statement, terms []query.Term, wan
 	if err := s.db.Reader().QueryRow(ctx, `SELECT value FROM counters WHERE name = 'run'`).Scan(&total); err != nil {
 		return latest, nil, err
 	}
-	fewest, rarest := int64(math.Sqrt(float64(wanted)*float64(total)))+1, -1
+	// Beyond this many no term alone is worth beginning with; several may be.
+	most := int64(math.Sqrt(float64(wanted)*float64(total))) + 1
+	if candidates > 1 {
+		most = max(most, total/10)
+	}
+	fewest, rarest, share := most, -1, 1.0
 	for i, t := range terms {
 		count := &statement{}
 		found := count.found(t)
@@ -158,15 +165,16 @@ func (s *Store) from(ctx context.Context, st *statement, terms []query.Term, wan
 			continue
 		}
 		var n int64
-		text := "SELECT count(*) FROM (SELECT run FROM (" + found + ") f LIMIT " + count.arg(fewest) + ") c"
+		text := "SELECT count(*) FROM (SELECT run FROM (" + found + ") f LIMIT " + count.arg(most) + ") c"
 		if err := s.db.Reader().QueryRow(ctx, text, count.args...).Scan(&n); err != nil {
 			return latest, nil, err
 		}
+		share *= float64(n) / float64(max(total, 1))
 		if n < fewest {
 			fewest, rarest = n, i
 		}
 	}
-	if rarest < 0 {
+	if rarest < 0 || 4*float64(fewest) > min(float64(total), float64(wanted)/max(share, 1e-12)) {
 		return latest, terms, nil
 	}
 	// SQLite takes the tables of a CROSS JOIN in the order they are written.

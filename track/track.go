@@ -61,7 +61,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the migrations: %w", err)
 	}
-	db, err := sqldb.Open(ctx, o.URL, sqldb.Options{Migrations: migrations, Schema: "tracking", Prepare: true, Log: o.Log})
+	db, err := sqldb.Open(ctx, o.URL, sqldb.Options{Migrations: migrations, Schema: "tracking", Prepare: true, LogPages: 8000, Log: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("open the tracking database: %w", err)
 	}

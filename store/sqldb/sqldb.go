@@ -31,7 +31,12 @@ type Options struct {
 	// Prepare keeps statements prepared on SQLite, for those who run a few
 	// texts many times (PostgreSQL's driver does it anyway).
 	Prepare bool
-	Log     *slog.Logger // nil: silent
+	// LogPages is how long SQLite's write-ahead log grows before a commit folds
+	// it into the file, in pages of 4 KiB; 0 for SQLite's 1,000. Who writes much
+	// folds more rarely, and each folding then writes a page once that changed
+	// often.
+	LogPages int
+	Log      *slog.Logger // nil: silent
 }
 
 // A DB is an open database. Every method may be called from any goroutine.
@@ -59,7 +64,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	var err error
 	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
 	case "sqlite":
-		e, err = openSQLite(ctx, rest)
+		e, err = openSQLite(ctx, rest, o.LogPages)
 	case "postgres", "postgresql":
 		e, err = openPostgres(ctx, url, o.Schema)
 	default:

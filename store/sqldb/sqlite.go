@@ -31,7 +31,7 @@ type sqliteDB struct {
 	writing, reading statements
 }
 
-func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
+func openSQLite(ctx context.Context, path string, logPages int) (*sqliteDB, error) {
 	if path == "" || path == ":memory:" {
 		return nil, ridgeline.Errorf(ridgeline.Invalid, "database address sqlite:%s names no file: use sqlite:/path/app.db", path)
 	}
@@ -50,7 +50,11 @@ func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
 	}
 	address := (&url.URL{Scheme: "file", Path: path}).String()
 	db := &sqliteDB{}
-	if db.writer, err = sql.Open("sqlite", address+sqliteWriter); err != nil {
+	writer := address + sqliteWriter
+	if logPages > 0 {
+		writer += fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", logPages)
+	}
+	if db.writer, err = sql.Open("sqlite", writer); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	db.writer.SetMaxOpenConns(1)
