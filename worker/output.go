@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"strings"
@@ -44,13 +45,13 @@ func (o *output) copyFrom(r *os.File) {
 func (o *output) remember(b []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, c := range b {
-		switch {
-		case c == '\n':
+	for len(b) > 0 {
+		part, rest, ended := bytes.Cut(b, []byte{'\n'})
+		o.line = append(o.line, part[:min(len(part), tailWidth-len(o.line))]...)
+		if ended {
 			o.keep()
-		case len(o.line) < tailWidth:
-			o.line = append(o.line, c)
 		}
+		b = rest
 	}
 }
 

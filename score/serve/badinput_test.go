@@ -145,7 +145,9 @@ func TestBadRequests(t *testing.T) {
 			if c.half {
 				client.half()
 			}
-			if status, text := client.answer(); status != c.status || !strings.Contains(text, c.says) {
+			// Who closes his half is taken as gone, if his answer is not quicker.
+			status, text := client.answer()
+			if left := c.half && c.status == 200 && status == 500; !left && (status != c.status || !strings.Contains(text, c.says)) {
 				t.Errorf("got %d %.300q, want %d …%s…", status, text, c.status, c.says)
 			}
 			if status, text := dial(t, address).send(post("8")).answer(); status != 200 || text != `"8"` {
