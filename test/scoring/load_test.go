@@ -279,11 +279,8 @@ func (s *supervised) kill(ctx context.Context) (workers, scorers int) {
 		case <-ctx.Done():
 			return workers, scorers
 		case <-each.C:
-			for _, pid := range s.children() {
-				if syscall.Kill(pid, syscall.SIGKILL) == nil {
-					workers++
-				}
-				break
+			if pids := s.children(); len(pids) > 0 && syscall.Kill(pids[0], syscall.SIGKILL) == nil {
+				workers++
 			}
 		case <-all.C:
 			s.signal(os.Kill)
