@@ -197,7 +197,7 @@ func snapshot(segment, file string, q Query) (rows int64, err error) {
 		return 0, err
 	}
 	w := bufio.NewWriterSize(out, 256<<10)
-	_, rows, err = journal.Convert(in, w)
+	rows, err = journal.Convert(in, w)
 	return rows, errors.Join(err, w.Flush(), out.Close())
 }
 

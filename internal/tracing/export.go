@@ -141,7 +141,7 @@ func encodeSpan(s sdktrace.ReadOnlySpan) (b []byte) {
 // keyValue is a KeyValue; what is neither text nor a whole number is spelled as
 // text.
 func keyValue(a attribute.KeyValue) []byte {
-	value := put(nil, 1, []byte(a.Value.Emit()))
+	value := put(nil, 1, []byte(a.Value.String()))
 	if a.Value.Type() == attribute.INT64 {
 		value = number(nil, 3, uint64(a.Value.AsInt64())) //nolint:gosec // how protobuf writes an int64
 	}

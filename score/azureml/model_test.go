@@ -165,12 +165,12 @@ func FuzzModel(f *testing.F) {
 	}
 	h := Handler(table, Options{BodyLimit: 1 << 20})
 	f.Fuzz(func(t *testing.T, query, body string) {
-		for method, code := range map[string]int{"POST": 0, "GET": 0} {
+		for _, method := range []string{"POST", "GET"} {
 			r := httptest.NewRequest(method, "/score", strings.NewReader(body))
 			r.URL.RawQuery = query
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			code = w.Code
+			code := w.Code
 			text, _ := io.ReadAll(w.Body)
 			if code != 200 && code != 400 && code != 500 || !json.Valid(text) {
 				t.Errorf("%s %q %q: %d %s", method, query, body, code, text)

@@ -271,7 +271,7 @@ func TestJournal_torn(t *testing.T) {
 			want++
 		}
 		damaged := append([]byte{}, whole[:cut]...)
-		_, rows, err := Convert(strings.NewReader(string(damaged)), io.Discard)
+		rows, err := Convert(strings.NewReader(string(damaged)), io.Discard)
 		if errors.Is(err, errNoSegment) && want == 0 {
 			continue
 		}
@@ -464,7 +464,7 @@ func FuzzConvert(f *testing.F) {
 		from := len(b)
 		b = append(begin(b, []byte{recordExchange, recordRow, recordLayout}[uint(kind)%3]), content...)
 		seal(b, from)
-		_, _, _ = Convert(strings.NewReader(string(b)), io.Discard)
+		_, _ = Convert(strings.NewReader(string(b)), io.Discard)
 	})
 }
 
@@ -504,7 +504,7 @@ func BenchmarkConvert(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, rows, err := Convert(f, io.Discard); err != nil || rows != n {
+		if rows, err := Convert(f, io.Discard); err != nil || rows != n {
 			b.Fatal(rows, err)
 		}
 		f.Close()

@@ -14,13 +14,19 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 )
 
-// Convert writes a segment as a Parquet file and returns its head and how
-// many rows the file has. A request has one row for each row of its input (or
+// Convert writes a segment as a Parquet file and returns how many rows the
+// file has. A request has one row for each row of its input (or
 // of its output, where that has more), and one when it has no rows.
 //
 // The segment is read twice: once for what columns there are, once for the
 // values, of which a few megabytes are in memory at a time.
-func Convert(in io.ReadSeeker, out io.Writer) (head, int64, error) {
+func Convert(in io.ReadSeeker, out io.Writer) (rows int64, err error) {
+	_, rows, err = convert(in, out)
+	return rows, err
+}
+
+// convert is Convert, and returns the segment's head as well.
+func convert(in io.ReadSeeker, out io.Writer) (head, int64, error) {
 	s, err := readSegment(in)
 	if err != nil {
 		return head{}, 0, err

@@ -268,7 +268,7 @@ func number(of, as tensor.Type, b []byte) parquet.Value {
 		bits |= uint64(x) << (8 * i)
 	}
 	signed := int64(bits<<(64-8*len(b))) >> (64 - 8*len(b))
-	float := math.NaN()
+	var float float64
 	switch of {
 	case tensor.Float16:
 		float = half(uint16(bits))

@@ -146,7 +146,7 @@ func convertFile(path string, out *os.File) (head, int64, error) {
 	}
 	defer in.Close()
 	w := bufio.NewWriterSize(out, 256<<10)
-	h, rows, err := Convert(in, w)
+	h, rows, err := convert(in, w)
 	return h, rows, errors.Join(err, w.Flush())
 }
 
