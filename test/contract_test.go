@@ -134,7 +134,7 @@ func TestContract(t *testing.T) {
 			want, failed      string // part of the body; the header
 			ids               bool
 		}{
-			"healthy":     {http.MethodGet, base + "/", "", 200, "Healthy", "", false},
+			"healthy":     {http.MethodGet, base + "/", "", 200, "Healthy", "", true}, // as the reference server has it
 			"ready":       {http.MethodGet, base + "/healthz/ready", "", 200, `"ready":true`, "", false},
 			"not JSON":    {http.MethodPost, e.URL, "{", 500, "An unexpected error occurred in scoring script", "True", true},
 			"wrong shape": {http.MethodPost, e.URL, `{"rows": 1}`, 500, "An unexpected error occurred in scoring script", "True", true},
