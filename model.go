@@ -5,13 +5,15 @@ import (
 	"time"
 )
 
-// A ModelVersion is a model that reached the gate, with its whole lineage.
-// Only a promoted one becomes champion.
+// A ModelVersion is a model that reached the gate, with its whole lineage, or
+// one that was registered by hand and may be sent there: that one has no run, no
+// verdict and no image yet. Only a promoted one becomes champion.
 type ModelVersion struct {
 	Model       ModelName
 	Version     int
+	Source      Origin
 	Project     ProjectName
-	Run         RunID
+	Run         RunID // that made it or, of a manual one, judged it
 	Pipeline    int
 	Commit      string
 	Environment string            // lock hash
@@ -29,6 +31,7 @@ type ModelVersion struct {
 	Overrides   []Override // oldest first; kept for ever
 	Champion    bool
 	Created     time.Time
+	Registration
 }
 
 // Evidence is what a report was made from: enough to make it again.

@@ -18,6 +18,7 @@ type Run struct {
 	From            string         // this step and what depends on it run anew, though Resumes has them; empty: none
 	NoCache         bool           // every step runs, whatever was made before
 	Reproduces      string         // NAME:V, when it only looks whether that version comes out again; then it registers nothing
+	Judges          string         // NAME:V of a version registered by hand, which it takes to the gate in place of training one; empty: none
 	GateOff         string         // the caller's reason to make its model champion whatever the gate says; empty: the gate decides
 	Status          Status
 	Verdict         Verdict

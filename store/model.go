@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
@@ -12,7 +13,7 @@ import (
 // the model, as one of the run's project, if there is none. The same run gets
 // the same number again. A model of another project is Conflict.
 func (s *Store) ReserveVersion(ctx context.Context, model ridgeline.ModelName, run ridgeline.RunID) (int, error) {
-	const ensure = `INSERT INTO models (name, project) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`
+	const ensure = `INSERT INTO models (name, project, created, updated) VALUES ($1, $2, $3, $3) ON CONFLICT (name) DO UPDATE SET deleted = 0`
 	const raise = `UPDATE models SET reserved = reserved + 1 WHERE name = $1 RETURNING reserved`
 	const insert = `INSERT INTO model_reservations (model, version, run) VALUES ($1, $2, $3)`
 	if err := ridgeline.CheckName("model", string(model)); err != nil {
@@ -24,7 +25,7 @@ func (s *Store) ReserveVersion(ctx context.Context, model ridgeline.ModelName, r
 		if err != nil {
 			return err
 		}
-		if _, err := tx.tx.Exec(ctx, ensure, model, r.Project); err != nil {
+		if _, err := tx.tx.Exec(ctx, ensure, model, r.Project, time.Now()); err != nil {
 			return err
 		}
 		if err := tx.lockModel(ctx, model, r.Project); err != nil {
@@ -46,7 +47,8 @@ func (s *Store) ReserveVersion(ctx context.Context, model ridgeline.ModelName, r
 	return version, nil
 }
 
-// lockModel takes the row of a model that has to be of that project.
+// lockModel takes the row of a model that has to be of that project. One that
+// was registered by hand and belongs to nobody becomes the project's.
 func (s *Store) lockModel(ctx context.Context, model ridgeline.ModelName, project ridgeline.ProjectName) error {
 	found, err := s.lock(ctx, "models", "name = $1", model)
 	if err != nil {
@@ -56,8 +58,11 @@ func (s *Store) lockModel(ctx context.Context, model ridgeline.ModelName, projec
 		return ridgeline.Errorf(ridgeline.NotFound, "no model %s", model)
 	}
 	var owner ridgeline.ProjectName
-	if err := s.tx.QueryRow(ctx, `SELECT project FROM models WHERE name = $1`, model).Scan(&owner); err != nil {
+	if err := s.tx.QueryRow(ctx, `SELECT COALESCE(project, '') FROM models WHERE name = $1`, model).Scan(&owner); err != nil {
 		return err
+	}
+	if owner == "" {
+		return s.adopt(ctx, model, project)
 	}
 	if owner != project {
 		return ridgeline.Errorf(ridgeline.Conflict, "model %s belongs to project %s, not %s: give this project's model another name", model, owner, project)
@@ -78,31 +83,22 @@ func (s *Store) reservation(ctx context.Context, model ridgeline.ModelName, run 
 const demote = `UPDATE model_versions SET champion = 0 WHERE model = $1 AND champion = 1`
 
 // RegisterVersion keeps the model version under the number reserved for its
-// run. It happens once: the same run again changes nothing, not even when
-// another version has become champion since. A promoted or overridden version
-// becomes the champion, and the champion until then stops being one, at the
-// same instant. An override is audited. v.Champion is not looked at.
+// run or, of one that was registered by hand, what its run found out about it.
+// It happens once: the same run again changes nothing, not even when another
+// version has become champion since. A promoted or overridden version becomes
+// the champion, and the champion until then stops being one, at the same
+// instant. An override is audited. v.Champion is not looked at.
 func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) error {
-	const exists = `SELECT version FROM model_versions WHERE model = $1 AND version = $2`
-	const insert = `INSERT INTO model_versions (model, version, project, run, pipeline, hash, environment, data, params, metrics,
-			artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created, framework, signature)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`
 	return s.doing(ctx, fmt.Sprintf("register version %d of model %s", v.Version, v.Model), func(tx *Store) error {
 		if err := tx.lockModel(ctx, v.Model, v.Project); err != nil {
 			return err
 		}
-		reserved, err := tx.reservation(ctx, v.Model, v.Run)
-		switch {
-		case err != nil:
+		there, err := tx.registered(ctx, v)
+		if there || err != nil {
 			return err
-		case reserved == 0:
-			return ridgeline.Errorf(ridgeline.Conflict, "run %s has reserved no version of model %s: reserve one first", v.Run, v.Model)
-		case reserved != v.Version:
-			return ridgeline.Errorf(ridgeline.Conflict, "run %s has reserved version %d of model %s, not %d", v.Run, reserved, v.Model, v.Version)
 		}
-		var there int
-		if err := tx.tx.QueryRow(ctx, exists, v.Model, v.Version).Scan(&there); !absent(err) {
-			return err // nil: it is registered
+		if v.Updated.IsZero() {
+			v.Updated = v.Created
 		}
 		v.Champion = v.Verdict == ridgeline.Promoted || len(v.Overrides) > 0
 		for _, o := range v.Overrides {
@@ -115,18 +111,73 @@ func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) e
 				return err
 			}
 		}
-		_, err = tx.tx.Exec(ctx, insert, v.Model, v.Version, v.Project, v.Run, v.Pipeline, v.Commit, v.Environment, jsonText(v.Data),
+		if v.Source != ridgeline.ByHand {
+			if _, err := tx.tx.Exec(ctx, insertVersion, v.Model, v.Version, ridgeline.ByPipeline, v.Created); err != nil {
+				return err
+			}
+		}
+		_, err = tx.tx.Exec(ctx, fillVersion, v.Project, v.Run, v.Pipeline, v.Commit, v.Environment, jsonText(v.Data),
 			jsonText(v.Params), jsonText(v.Metrics), v.Artifact, v.Size, v.Image, v.Verdict, v.Report,
-			v.Evidence.Settings, v.Evidence.Rows, v.Evidence.Trained, jsonText(v.Overrides), v.Champion, v.Created,
-			v.Framework, v.Signature)
+			v.Evidence.Settings, v.Evidence.Rows, v.Evidence.Trained, jsonText(v.Overrides), v.Champion,
+			v.Framework, v.Signature, v.Lock, v.Python, v.TrackingRun, v.Updated, v.Model, v.Version)
 		if err != nil {
 			return err
 		}
-		if err := tx.emitVersion(ctx, ridgeline.EventModelRegistered, v); err != nil || !v.Champion {
+		if _, err := tx.tx.Exec(ctx, `UPDATE models SET updated = $1 WHERE name = $2`, v.Updated, v.Model); err != nil {
 			return err
+		}
+		if v.Source != ridgeline.ByHand {
+			if err := tx.emitVersion(ctx, ridgeline.EventModelRegistered, v); err != nil {
+				return err
+			}
+		}
+		if !v.Champion {
+			return nil
 		}
 		return tx.emitVersion(ctx, ridgeline.EventModelPromoted, v)
 	})
+}
+
+// A version's row begins with its number alone; what a run has found out about
+// it fills it.
+const (
+	insertVersion = `INSERT INTO model_versions (model, version, source, pipeline, hash, environment, data, params, metrics, artifact, size, image,
+			verdict, report, champion, created)
+		VALUES ($1, $2, $3, 0, '', '', 'null', 'null', 'null', '', 0, '', '', '', 0, $4)`
+	fillVersion = `UPDATE model_versions SET project = $1, run = $2, pipeline = $3, hash = $4, environment = $5, data = $6, params = $7, metrics = $8,
+			artifact = $9, size = $10, image = $11, verdict = $12, report = $13, settings = $14, scored = $15, trained = $16, overrides = $17,
+			champion = $18, framework = $19, signature = $20, lock = $21, python = $22, tracking_run = $23, updated = $24
+		WHERE model = $25 AND version = $26`
+)
+
+// registered reports whether the version has been registered by its run, and
+// refuses one that is not its run's.
+func (s *Store) registered(ctx context.Context, v ridgeline.ModelVersion) (bool, error) {
+	const exists = `SELECT COALESCE(run, '') FROM model_versions WHERE model = $1 AND version = $2`
+	var run ridgeline.RunID
+	err := s.tx.QueryRow(ctx, exists, v.Model, v.Version).Scan(&run)
+	if err != nil && !absent(err) {
+		return false, err
+	}
+	if v.Source == ridgeline.ByHand {
+		switch {
+		case err != nil:
+			return false, ridgeline.Errorf(ridgeline.NotFound, "no version %d of model %s is registered", v.Version, v.Model)
+		case run != "" && run != v.Run:
+			return false, ridgeline.Errorf(ridgeline.Conflict, "version %d of model %s has been judged by run %s already", v.Version, v.Model, run)
+		}
+		return run == v.Run, nil
+	}
+	reserved, failed := s.reservation(ctx, v.Model, v.Run)
+	switch {
+	case failed != nil:
+		return false, failed
+	case reserved == 0:
+		return false, ridgeline.Errorf(ridgeline.Conflict, "run %s has reserved no version of model %s: reserve one first", v.Run, v.Model)
+	case reserved != v.Version:
+		return false, ridgeline.Errorf(ridgeline.Conflict, "run %s has reserved version %d of model %s, not %d", v.Run, reserved, v.Model, v.Version)
+	}
+	return err == nil, nil
 }
 
 // SetVersionImage notes the image made of a registered version. Another one
@@ -152,25 +203,28 @@ func (s *Store) SetVersionImage(ctx context.Context, model ridgeline.ModelName, 
 	})
 }
 
-const selectVersions = `SELECT model, version, project, run, pipeline, hash, environment, data, params, metrics,
-	artifact, size, image, verdict, report, settings, scored, trained, overrides, champion, created, framework, signature FROM model_versions`
+const selectVersions = `SELECT v.model, v.version, v.source, COALESCE(v.project, ''), COALESCE(v.run, ''), v.pipeline, v.hash, v.environment, v.data, v.params, v.metrics,
+	v.artifact, v.size, v.image, v.verdict, v.report, v.settings, v.scored, v.trained, v.overrides, v.champion, v.created, v.framework, v.signature,
+	v.caller, v.uri, v.folder, v.tracking_run, v.run_link, v.logged_model, v.description, v.stage, v.updated, v.lock, v.python FROM model_versions v`
 
 func scanVersion(row sqlq.Row) (v ridgeline.ModelVersion, err error) {
-	err = row.Scan(&v.Model, &v.Version, &v.Project, &v.Run, &v.Pipeline, &v.Commit, &v.Environment, asJSON(&v.Data), asJSON(&v.Params),
+	err = row.Scan(&v.Model, &v.Version, &v.Source, &v.Project, &v.Run, &v.Pipeline, &v.Commit, &v.Environment, asJSON(&v.Data), asJSON(&v.Params),
 		asJSON(&v.Metrics), &v.Artifact, &v.Size, &v.Image, &v.Verdict, asBytes(&v.Report),
 		asBytes(&v.Evidence.Settings), &v.Evidence.Rows, &v.Evidence.Trained, asJSON(&v.Overrides), asBool(&v.Champion), asTime(&v.Created),
-		&v.Framework, asBytes(&v.Signature))
+		&v.Framework, asBytes(&v.Signature),
+		&v.By, &v.URI, &v.Folder, &v.TrackingRun, &v.RunLink, &v.LoggedModel, &v.Description, &v.Stage, asTime(&v.Updated), &v.Lock, &v.Python)
 	return v, err
 }
 
 // ModelVersion returns a registered version; version 0 is the newest.
 func (s *Store) ModelVersion(ctx context.Context, model ridgeline.ModelName, version int) (ridgeline.ModelVersion, error) {
 	var f filter
-	f.and("model = ?", model)
+	f.and("v.deleted = 0")
+	f.and("v.model = ?", model)
 	if version != 0 {
-		f.and("version = ?", version)
+		f.and("v.version = ?", version)
 	}
-	query, args := f.sql(selectVersions, "version DESC", 1)
+	query, args := f.sql(selectVersions, "v.version DESC", 1)
 	v, err := scanVersion(s.q().QueryRow(ctx, query, args...))
 	switch {
 	case absent(err) && version == 0:
@@ -187,10 +241,11 @@ func (s *Store) ModelVersion(ctx context.Context, model ridgeline.ModelName, ver
 // model is empty.
 func (s *Store) ModelVersions(ctx context.Context, model ridgeline.ModelName) ([]ridgeline.ModelVersion, error) {
 	var f filter
-	order := "created DESC, model, version DESC"
+	f.and("v.deleted = 0")
+	order := "v.created DESC, v.model, v.version DESC"
 	if model != "" {
-		f.and("model = ?", model)
-		order = "version DESC"
+		f.and("v.model = ?", model)
+		order = "v.version DESC"
 	}
 	query, args := f.sql(selectVersions, order, 0)
 	all, err := collect(ctx, s.q(), scanVersion, query, args...)
@@ -202,7 +257,7 @@ func (s *Store) ModelVersions(ctx context.Context, model ridgeline.ModelName) ([
 
 // Champion returns the model's champion, and whether it has one.
 func (s *Store) Champion(ctx context.Context, model ridgeline.ModelName) (ridgeline.ModelVersion, bool, error) {
-	v, err := scanVersion(s.q().QueryRow(ctx, selectVersions+` WHERE model = $1 AND champion = 1`, model))
+	v, err := scanVersion(s.q().QueryRow(ctx, selectVersions+` WHERE v.model = $1 AND v.champion = 1`, model))
 	switch {
 	case absent(err):
 		return ridgeline.ModelVersion{}, false, nil

@@ -22,10 +22,11 @@ func testModelVersions(t *testing.T, s *Store) {
 	refused(t, err, ridgeline.NotFound, "no version of model ridge is registered")
 
 	want := ridgeline.ModelVersion{
-		Model: "ridge", Version: 1, Project: r.Project, Run: r.ID, Pipeline: 3, Commit: "abc", Environment: "e1",
+		Model: "ridge", Version: 1, Source: ridgeline.ByPipeline, Project: r.Project, Run: r.ID, Pipeline: 3, Commit: "abc", Environment: "e1",
 		Data: map[string]string{"diabetes": "d1"}, Params: map[string]string{},
 		Metrics:  map[string]float64{"mse": 0.1 + 0.2, "nan": math.Inf(1), "low": math.Inf(-1), "": math.Copysign(0, -1), "big": math.MaxFloat64},
 		Artifact: "a1", Size: 1 << 40, Verdict: ridgeline.Inconclusive, Report: []byte(`{"effect": 0.01}`), Created: at(5),
+		Registration: ridgeline.Registration{Updated: at(5)},
 	}
 	ok(t, s.RegisterVersion(ctx, want))
 	same(t, must(s.ModelVersion(ctx, "ridge", 1))(t), want)

@@ -23,14 +23,14 @@ type RunFilter struct {
 // its id is Conflict.
 func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
 	const insert = `INSERT INTO runs (id, project, pipeline, cause, caller, params, data, resumes, from_step, no_cache, reproduces,
-			gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT (id) DO NOTHING`
+			gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended, judges)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) ON CONFLICT (id) DO NOTHING`
 	return s.doing(ctx, fmt.Sprintf("create run %s", r.ID), func(tx *Store) error {
 		if _, err := tx.Project(ctx, r.Project); err != nil {
 			return err
 		}
 		n, err := tx.tx.Exec(ctx, insert, r.ID, r.Project, r.Pipeline, r.Cause, r.Caller, jsonText(r.Params), jsonText(r.Data), r.Resumes, r.From,
-			r.NoCache, r.Reproduces, r.GateOff, r.Status, r.Verdict, r.Model, r.Version, r.Release, r.Reason, r.CancelRequested, r.Created, r.Started, r.Ended)
+			r.NoCache, r.Reproduces, r.GateOff, r.Status, r.Verdict, r.Model, r.Version, r.Release, r.Reason, r.CancelRequested, r.Created, r.Started, r.Ended, r.Judges)
 		if err != nil {
 			return err
 		}
@@ -49,11 +49,11 @@ func (s *Store) CreateRun(ctx context.Context, r ridgeline.Run) error {
 }
 
 const selectRuns = `SELECT id, project, pipeline, cause, caller, params, data, resumes, from_step, no_cache, reproduces,
-	gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended, note FROM runs`
+	gate_off, status, verdict, model, version, release_id, reason, cancel_requested, created, started, ended, note, judges FROM runs`
 
 func scanRun(row sqlq.Row) (r ridgeline.Run, err error) {
 	err = row.Scan(&r.ID, &r.Project, &r.Pipeline, &r.Cause, &r.Caller, asJSON(&r.Params), asJSON(&r.Data), &r.Resumes, &r.From,
-		asBool(&r.NoCache), &r.Reproduces, &r.GateOff, &r.Status, &r.Verdict, &r.Model, &r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended), &r.Note)
+		asBool(&r.NoCache), &r.Reproduces, &r.GateOff, &r.Status, &r.Verdict, &r.Model, &r.Version, &r.Release, &r.Reason, asBool(&r.CancelRequested), asTime(&r.Created), asTime(&r.Started), asTime(&r.Ended), &r.Note, &r.Judges)
 	return r, err
 }
 

@@ -2,7 +2,6 @@ package track
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,37 +22,11 @@ func (s *statement) arg(v any) string {
 	return "$" + strconv.Itoa(len(s.args))
 }
 
-func (s *statement) list(values []string) string {
-	all := make([]string, len(values))
-	for i, v := range values {
-		all[i] = s.arg(v)
-	}
-	return "(" + strings.Join(all, ", ") + ")"
-}
-
 // compare compares a text column.
-func (s *statement) compare(column string, t query.Term) string {
-	switch t.Op {
-	case query.In, query.NotIn:
-		return column + " " + t.Op + " " + s.list(t.List)
-	case query.Like, query.ILike:
-		// Neither database's own idea of an escape counts: a backslash is itself.
-		pattern := strings.ReplaceAll(t.Text, `\`, `\\`)
-		if t.Op == query.ILike {
-			column, pattern = "lower("+column+")", strings.ToLower(pattern)
-		}
-		return column + " LIKE " + s.arg(pattern) + ` ESCAPE '\'`
-	}
-	return column + " " + t.Op + " " + s.arg(t.Text)
-}
+func (s *statement) compare(column string, t query.Term) string { return t.SQL(column, s.arg) }
 
 // compareNumber compares a column of whole numbers.
-func (s *statement) compareNumber(column string, t query.Term) string {
-	if t.Number == math.Trunc(t.Number) && math.Abs(t.Number) < 1<<53 {
-		return column + " " + t.Op + " " + s.arg(int64(t.Number))
-	}
-	return column + " " + t.Op + " CAST(" + s.arg(t.Number) + " AS DOUBLE PRECISION)"
-}
+func (s *statement) compareNumber(column string, t query.Term) string { return t.NumberSQL(column, s.arg) }
 
 // compareMetric compares the columns value and nan: NaN is unequal to
 // everything and nothing else.

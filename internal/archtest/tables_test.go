@@ -64,7 +64,7 @@ var arrows = map[string][]string{
 	"score/serve":       {"score", "score/azureml", "score/exchange", "score/journal", "score/oip", "score/pyfunc", "worker"},
 	"score/tensor":      {},
 	"server":            {"api", "auth", "host"},
-	"store":             {"store/sqldb"},
+	"store":             {"store/sqldb", "track/query"},
 	"store/sqldb":       {},
 
 	"test/conformance/harness": {},
