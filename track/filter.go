@@ -26,7 +26,9 @@ func (s *statement) arg(v any) string {
 func (s *statement) compare(column string, t query.Term) string { return t.SQL(column, s.arg) }
 
 // compareNumber compares a column of whole numbers.
-func (s *statement) compareNumber(column string, t query.Term) string { return t.NumberSQL(column, s.arg) }
+func (s *statement) compareNumber(column string, t query.Term) string {
+	return t.NumberSQL(column, s.arg)
+}
 
 // compareMetric compares the columns value and nan: NaN is unequal to
 // everything and nothing else.
