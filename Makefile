@@ -64,11 +64,16 @@ bin/supervisor: FORCE | needs-build
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $@ ./cmd/supervisor
 
+# One runs beside every step, between its script and the tracking server.
+bin/spool: FORCE | needs-build
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $@ ./cmd/spool
+
 # Embedded by cmd/ridgeline. Replaced only when they differ, to keep Go's cache.
 cmd/ridgeline/embedded/%: bin/%
 	@cmp -s $< $@ || { cp $< $@.tmp && mv $@.tmp $@; }
 
-bin/ridgeline: cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor FORCE
+bin/ridgeline: cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor cmd/ridgeline/embedded/spool FORCE
 	$(GO) build -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w" -o $@ ./cmd/ridgeline
 
 .PHONY: demo
@@ -210,7 +215,7 @@ conformance-tools: $(UV_NEEDS) ## the servers that ours is compared with, once
 
 .PHONY: clean
 clean: ## removes what was built; the caches of Go, uv and the tools stay
-	rm -rf bin cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor
+	rm -rf bin cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor cmd/ridgeline/embedded/spool
 	find python test -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Built from source outside of our module, so that its dependencies stay out

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/mlflow/spool"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
@@ -81,6 +82,14 @@ func (s *Steps) experiment(ctx context.Context, name string) (int64, error) {
 		err = s.Track.RestoreExperiment(ctx, e.ID)
 	}
 	return e.ID, err
+}
+
+// Collect delivers what the spool of a run's attempt left in dir, which need not
+// exist, as the attempt itself would have. Twice is harmless.
+func (s *Steps) Collect(ctx context.Context, run ridgeline.Run, dir string) (said string, err error) {
+	var log strings.Builder
+	_, err = spool.Deliver(ctx, dir, s.URL, s.Auth.RunToken(run.ID, run.Project, time.Now().Add(time.Hour)), &log)
+	return log.String(), err
 }
 
 // End ends the run of an attempt, unless the script did, and returns the last

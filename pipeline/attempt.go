@@ -141,24 +141,24 @@ func (r *Runner) attempt(ctx context.Context, p *passage, w work, row *ridgeline
 	}
 	dir := filepath.Join(p.Dir, w.task()+"-"+strconv.Itoa(number))
 	spec := host.Task{
-		Name: try.Task, Command: []string{"/bin/sh", "-c", step.Run}, Dir: filepath.Join(dir, "src"), Timeout: step.Timeout,
+		Name: try.Task, Command: r.spooled(step.Run, dir), Dir: filepath.Join(dir, "src"), Timeout: step.Timeout,
 		Resources: host.Resources{CPU: step.CPU, Memory: step.Memory},
 	}
 	if spec.Env, err = r.stepEnv(ctx, p, w, env, dir); err != nil {
 		return try, outcome{}, err
 	}
-	tracking, secret, err := r.Tracking.Begin(ctx, p.Run, row.Name, try, step.Timeout)
+	follow, err := r.tracked(ctx, p, row.Name, try, &spec)
 	if err != nil {
 		return try, outcome{}, err
 	}
-	spec.Env = append(spec.Env, tracking...)
 	if err := r.checkout(ctx, p.Pipeline.Commit, step, spec.Dir); err != nil {
 		return try, outcome{}, err
 	}
-	follow := r.follow(p.Run.ID)
-	follow.Secrets = func(ctx context.Context) []string { return append(slices.Clone(r.Secrets(ctx)), secret) }
 	state, err := host.Run(ctx, r.Tasks, spec, follow)
 	if err != nil {
+		return try, outcome{}, err
+	}
+	if err := r.unspool(ctx, p.Run, try.Task, dir); err != nil {
 		return try, outcome{}, err
 	}
 	o, fate := outcome{Status: ridgeline.Succeeded}, ""

@@ -38,6 +38,9 @@ type Tracking interface {
 	Begin(ctx context.Context, run ridgeline.Run, step string, try ridgeline.Attempt, timeout time.Duration) (env []string, secret string, err error)
 	// End ends it, and returns the last value of each metric it logged.
 	End(ctx context.Context, task string, status ridgeline.Status, at time.Time) (ridgeline.Metrics, error)
+	// Collect takes in what the attempt's spool left in dir, if anything, and
+	// returns what there is to say about it in the attempt's log.
+	Collect(ctx context.Context, run ridgeline.Run, dir string) (said string, err error)
 	// Model puts the model that the attempt logged last into dir, and reports
 	// whether there is one.
 	Model(ctx context.Context, task, dir string) (bool, error)
@@ -80,6 +83,7 @@ type Registry struct {
 type Runtime struct {
 	Scorer string
 	Worker string
+	Spool  string // runs beside a step's command, see mlflow/spool
 }
 
 // passage is what one run carries from step to step. It is rebuilt from

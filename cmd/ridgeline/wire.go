@@ -504,6 +504,9 @@ func unpackRuntime(dir string) (runtime pipeline.Runtime, supervisor string, err
 	if supervisor, err = unpackProgram(dir, "supervisor"); err != nil {
 		return runtime, "", err
 	}
+	if runtime.Spool, err = unpackProgram(dir, "spool"); err != nil {
+		return runtime, "", err
+	}
 	runtime.Worker, err = python.Unpack(dir)
 	return runtime, supervisor, err
 }
