@@ -95,6 +95,7 @@ type Tasks interface {
 // A Workload is one image to be kept ready in a number of copies.
 type Workload struct {
 	ID        ridgeline.DeploymentID
+	Host      string // the name of the host it is for, where there are several; see Together
 	Image     string // repository@sha256:…
 	Replicas  int
 	Env       []string  // KEY=value, added to the image's own; and RIDGELINE_COPY, which tells the copies apart

@@ -16,7 +16,7 @@ import (
 // and what release.serve says of it as the scorer's variables (score/serve
 // lists them).
 func (r *Releaser) workload(ctx context.Context, d ridgeline.Deployment) (host.Workload, error) {
-	w := host.Workload{ID: d.ID, Image: d.Image, Replicas: d.Replicas}
+	w := host.Workload{ID: d.ID, Host: d.Host, Image: d.Image, Replicas: d.Replicas}
 	if known, ok := r.environments.Load(d.ID); ok {
 		w.Env = known.([]string)
 		return w, nil

@@ -75,7 +75,7 @@ func New(o Options) *Server {
 	})
 	mux.Handle("POST /api/v1/projects/{project}/hooks/{name}", o.Hooks)
 	mux.Handle("/api/", s.signedIn(ridgeline.Viewer, o.API))
-	mux.Handle("/v2/", s.signedIn(ridgeline.Writer, o.Registry))
+	mux.Handle("/v2/", s.pulled(o.Registry, s.signedIn(ridgeline.Writer, o.Registry)))
 	mux.Handle("/git/", s.signedIn(ridgeline.Viewer, o.Git))
 	mux.Handle("GET /metrics", s.signedIn(ridgeline.Viewer, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})))
 	mux.Handle("/endpoints/", o.Gateway)
@@ -124,6 +124,17 @@ func index(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{
 		"service": "ridgeline", "api": "/api/v1/", "openapi": "/api/v1/openapi.json", "registry": "/v2/", "git": "/git/{project}.git",
 		"endpoints": "/endpoints/{project}/{environment}/score", "metrics": "/metrics", "health": "/healthz",
+	})
+}
+
+// pulled lets the nodes of a cluster read the registry by their own token.
+func (s *Server) pulled(registry, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, ok := r.BasicAuth(); ok && (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.options.Auth.Pulls(password) {
+			registry.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
 	})
 }
 

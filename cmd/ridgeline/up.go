@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ridgeline-mlops/ridgeline/git"
+	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/server"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
 )
@@ -20,7 +21,7 @@ const defaultListen = "127.0.0.1:8470"
 
 func (c *cli) up() *cobra.Command {
 	var o serverOptions
-	var level, networks string
+	var level, networks, settings string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run the server, until interrupted",
@@ -51,6 +52,13 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 			if o.Networks, err = trigger.ParseNetworks(networks); err != nil {
 				return usage("--webhook-networks: %v", err)
 			}
+			named := settings != ""
+			if !named {
+				settings = filepath.Join(dir, project.SettingsName)
+			}
+			if o.Settings, err = project.LoadSettings(settings, named); err != nil {
+				return err
+			}
 			o.Log = slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: l}))
 			return c.serve(cmd.Context(), o)
 		},
@@ -63,6 +71,7 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags.StringVar(&networks, "webhook-networks", os.Getenv("RIDGELINE_WEBHOOK_NETWORKS"), "what webhooks may be sent to beyond public addresses: 10.0.0.0/8,192.168.1.7, or private (RIDGELINE_WEBHOOK_NETWORKS)")
 	flags.StringVar(&o.PublicURL, "public-url", os.Getenv("RIDGELINE_PUBLIC_URL"), "address under which others reach this server, such as https://ridgeline.example.com (RIDGELINE_PUBLIC_URL); default: the one it listens on")
 	flags.Int64Var(&o.MaxPush, "max-git-push", git.DefaultMaxPush>>20, "MiB that one git push may bring")
+	flags.StringVar(&settings, "settings", os.Getenv("RIDGELINE_SETTINGS"), "file of the server's settings, such as its Kubernetes cluster (RIDGELINE_SETTINGS); default: server.yaml in the state folder, if it is there")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }

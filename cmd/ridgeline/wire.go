@@ -29,6 +29,8 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/git"
+	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/host/kube"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/intake"
@@ -60,6 +62,7 @@ type serverOptions struct {
 	Networks trigger.Networks // beyond the public Internet that webhooks may be sent to
 	Slots    int              // tasks at once; 0 for the number of CPUs
 	MaxPush  int64            // MiB that one git push may bring; 0 for the usual
+	Settings project.Settings // of the world around the server
 
 	PublicURL string // where others reach this server; empty: where it listens
 	Log       *slog.Logger
@@ -75,6 +78,7 @@ type node struct {
 	tracking    *track.Store
 	engine      atomic.Pointer[flow.Engine] // nil until this server leads
 	host        *process.Host
+	cluster     *kube.Cluster // nil: none is known
 	images      *image.Builder
 	intake      *intake.Intake
 	builds      *build.Builder
@@ -223,7 +227,11 @@ func (n *node) wire(ctx context.Context) error {
 		return err
 	}
 	library := &data.Library{Dir: n.path("data")}
-	services := n.host.Services()
+	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
+	services := host.Together{"process": n.host.Services()}
+	if n.cluster, err = openCluster(n.options.Settings.Kubernetes, public, access, log); err != nil {
+		return err
+	}
 	if n.tracer, err = tracing.New(context.Background(), log, "ridgeline", "service.version", version()); err != nil {
 		return err
 	}
@@ -260,7 +268,6 @@ func (n *node) wire(ctx context.Context) error {
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	n.predictions = &prediction.Log{Store: n.store, Files: logs, Waiting: n.path("journal"), Temp: n.path("tmp"), Keep: n.kept, Whose: access.LogDeployment, Log: log}
-	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
 	n.forges = forge.New(forge.Options{
 		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"),
 		Temp: n.path("tmp"), URL: public, Log: log,
@@ -453,6 +460,9 @@ func (n *node) release() {
 	}
 	if n.listener != nil {
 		n.listener.Close()
+	}
+	if n.cluster != nil {
+		n.cluster.Close()
 	}
 	if n.images != nil {
 		_ = n.images.Close()

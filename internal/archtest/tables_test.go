@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"git":               {"auth", "blob", "build", "project", "store"},
 	"host":              {},
 	"host/hosttest":     {"host"},
+	"host/kube":         {},
 	"host/process":      {"host"},
 	"image":             {},
 	"intake":            {"blob", "data", "flow", "project", "store"},
@@ -116,5 +117,6 @@ var doors = map[string][]string{
 	"golang.org/x/term":                        {"cmd/ridgeline"},
 	"google.golang.org/protobuf":               {"internal/tracing", "internal/tracing/tracingtest", "score/oip"},
 	"gonum.org/v1/gonum":                       {"gate"},
+	"k8s.io":                                   {"host/kube"},
 	"modernc.org/sqlite":                       {"store/sqldb"},
 }

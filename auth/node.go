@@ -1,0 +1,32 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+)
+
+// pullSecret is the start of the token with which the nodes of a cluster pull
+// images.
+const pullSecret = Secret + "pull_"
+
+// PullToken is the token that reads the registry, and nothing else. It is the
+// same for ever, for a node may have to pull an image at any time: what is
+// pulled is no secret to whoever may read secrets in the cluster's namespace.
+func (a *Authenticator) PullToken() string { return pullSecret + a.derive("pull token", 20) }
+
+// ServerID tells this server, and the others of its database, from strangers'.
+// It is no secret.
+func (a *Authenticator) ServerID() string { return a.derive("server id", 5) }
+
+// Pulls says whether a secret is the token that reads the registry.
+func (a *Authenticator) Pulls(secret string) bool {
+	return subtle.ConstantTimeCompare([]byte(secret), []byte(a.PullToken())) == 1
+}
+
+func (a *Authenticator) derive(what string, bytes int) string {
+	mac := hmac.New(sha256.New, a.secret)
+	fmt.Fprint(mac, what)
+	return encode(mac.Sum(nil)[:bytes])
+}
