@@ -24,6 +24,9 @@ _AFTER_LENGTH = _PREFIX.size - 4  # what the length counts besides header and bo
 LIMIT = 1 << 30  # of the length; more is a broken stream, not a request
 
 
+_write = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() would make an encoder for each
+
+
 class FrameError(Exception):
     """The stream does not hold a frame where one must be."""
 
@@ -36,7 +39,7 @@ class Frame(NamedTuple):
 
 
 def encode(type_: int, id_: int, header: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
-    text = json.dumps(header, separators=(",", ":")).encode() if header else b"{}"
+    text = _write(header).encode() if header else b"{}"
     if type_ >= PREDICT:  # so that the body's blocks are aligned within what a reader gets in one piece
         text += b" " * (-len(text) & 7)
     length = _AFTER_LENGTH + len(text) + len(body)
@@ -90,7 +93,7 @@ def _exactly(stream: BinaryIO, n: int) -> bytearray:
 
 def _header(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text)
+        header = json.loads(text.decode())  # of bytes it would find the encoding out
     except (ValueError, RecursionError) as e:
         raise FrameError(f"the frame's header is not JSON: {e}") from None
     if not isinstance(header, dict):

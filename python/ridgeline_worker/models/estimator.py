@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from . import columns, lightgbm_model, signature, xgboost_model
+from . import columns, lightgbm_model, linear, signature, xgboost_model
 from .model import FRAME, MATRIX, Model, ModelError, need, own
 
 _LISTED = 10  # types that a message names
@@ -72,7 +72,7 @@ def model_of(found: Any, where: str, method: str = "predict") -> Model:
         takes = ""
     elif given["form"] == "table" and not columns.positional(found):
         takes = FRAME
-    predict = getattr(found, method)
+    predict = (linear.quick(found) if method == "predict" and takes == MATRIX else None) or getattr(found, method)
     model = Model(framework(found), given, takes, lambda values, _params: predict(values))
     model.estimator = found if method == "predict" else None
     return model
