@@ -11,7 +11,15 @@ import (
 )
 
 // A statement gathers a text and its arguments.
-type statement struct{ args []any }
+type statement struct {
+	args  []any
+	run   string // the column that has the number of the run that conditions are about
+	whole bool   // indexes hold texts as a whole, and not their beginnings
+}
+
+func (s *Store) statement() *statement {
+	return &statement{run: "r.number", whole: s.db.SQLite() != nil}
+}
 
 // arg adds an argument and returns its placeholder.
 func (s *statement) arg(v any) string {
@@ -55,15 +63,11 @@ func (s *statement) condition(t query.Term) string {
 		}
 		return s.compare(runColumns[t.Key], t)
 	case query.Metric:
-		return "EXISTS (SELECT 1 FROM latest m WHERE m.run = r.number AND m.key = " + s.arg(t.Key) + " AND " + s.compareMetric("m", t) + ")"
+		return "EXISTS (SELECT 1 FROM latest m WHERE m.run = " + s.run + " AND m.key = " + s.arg(t.Key) + " AND " + s.compareMetric("m", t) + ")"
 	case query.Dataset:
-		column := "d." + t.Key
-		if t.Key == "context" {
-			column = "i.context"
-		}
-		return "EXISTS (SELECT 1 FROM inputs i JOIN datasets d ON d.id = i.dataset WHERE i.run = r.number AND " + s.compare(column, t) + ")"
+		return "EXISTS (SELECT 1 FROM inputs i JOIN datasets d ON d.id = i.dataset WHERE i.run = " + s.run + " AND " + s.compareDataset(t) + ")"
 	}
-	exists := "EXISTS (SELECT 1 FROM " + pairTable(t.Kind) + " p WHERE p.run = r.number AND p.key = " + s.arg(t.Key)
+	exists := "EXISTS (SELECT 1 FROM " + pairTable(t.Kind) + " p WHERE p.run = " + s.run + " AND p.key = " + s.arg(t.Key)
 	switch t.Op {
 	case query.IsNull:
 		return "NOT " + exists + ")"
@@ -71,6 +75,14 @@ func (s *statement) condition(t query.Term) string {
 		return exists + ")"
 	}
 	return exists + " AND " + s.compare("p.value", t) + ")"
+}
+
+// compareDataset compares what is asked about the dataset d or the input i.
+func (s *statement) compareDataset(t query.Term) string {
+	if t.Key == "context" {
+		return s.compare("i.context", t)
+	}
+	return s.compare("d."+t.Key, t)
 }
 
 func pairTable(k query.Kind) string {
@@ -94,32 +106,40 @@ func prefix(value string) string {
 	return string(runes[:min(len(runes), 64)])
 }
 
-// found is a term as a query for the numbers of the runs that it holds for, by
-// an index on values; empty when there is none for it.
-func (s *statement) found(t query.Term) string {
-	t = asTag(t)
-	switch {
-	case t.Kind == query.Metric && t.Op != query.Unequal:
-		return "SELECT m.run AS run FROM latest m WHERE m.key = " + s.arg(t.Key) + " AND m.settled = 1 AND " + s.compareMetric("m", t) +
-			" UNION ALL SELECT m.run AS run FROM unsettled u CROSS JOIN latest m WHERE m.run = u.run AND m.key = " + s.arg(t.Key) +
-			" AND m.settled = 0 AND " + s.compareMetric("m", t)
-	case (t.Kind == query.Param || t.Kind == query.Tag) && t.Op == query.Equal:
-		return "SELECT p.run AS run FROM " + pairTable(t.Kind) + " p WHERE p.key = " + s.arg(t.Key) + " AND substr(p.value, 1, 64) = " + s.arg(prefix(t.Text)) +
-			" AND p.value = " + s.arg(t.Text)
+// where is terms as conditions, each after an AND.
+func (s *statement) where(terms []query.Term) string {
+	var where strings.Builder
+	for _, t := range terms {
+		where.WriteString(" AND " + s.condition(t))
 	}
-	return ""
+	return where.String()
 }
 
-// scope restricts the run r to experiments and stages.
-func (s *statement) scope(experiments []int64, view View) string {
-	if len(experiments) == 1 {
-		return "r.experiment = " + s.arg(experiments[0]) + " AND r." + view.stages()
+// scope restricts the run r to the search's experiments and stages.
+func (s *statement) scope(search Search) string {
+	if len(search.Experiments) == 1 {
+		return "r.experiment = " + s.arg(search.Experiments[0]) + " AND r." + search.View.stages()
 	}
-	all := make([]string, len(experiments))
-	for i, e := range experiments {
+	all := make([]string, len(search.Experiments))
+	for i, e := range search.Experiments {
 		all[i] = s.arg(e)
 	}
-	return "r.experiment IN (" + strings.Join(all, ", ") + ") AND r." + view.stages()
+	return "r.experiment IN (" + strings.Join(all, ", ") + ") AND r." + search.View.stages()
+}
+
+// scopes are the same restriction to one experiment and one stage each.
+func (s *statement) scopes(search Search) []string {
+	var all []string
+	views := []View{search.View}
+	if search.View == All {
+		views = []View{ActiveOnly, DeletedOnly}
+	}
+	for _, e := range slices.Compact(slices.Sorted(slices.Values(search.Experiments))) {
+		for _, v := range views {
+			all = append(all, "r.experiment = "+s.arg(e)+" AND r."+v.stages())
+		}
+	}
+	return all
 }
 
 // orders reads the clauses of an order. Two of the same field are Invalid.

@@ -174,7 +174,7 @@ func (s *Store) Unanswered(ctx context.Context, request string) error {
 	})
 }
 
-const selectRun = `SELECT r.number, r.id, r.experiment, r.name, r.user_id, r.status, r.started, r.ended, r.artifact_uri, r.stage FROM runs r`
+const selectRun = `SELECT ` + runColumnsAll + ` FROM runs r`
 
 func scanRun(row sqlq.Row, more ...any) (r Run, err error) {
 	err = row.Scan(append([]any{&r.number, &r.ID, &r.Experiment, &r.Name, &r.User, &r.Status, &r.Started, &r.Ended, &r.ArtifactURI, &r.Stage}, more...)...)

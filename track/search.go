@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -67,14 +65,22 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 	if err != nil || len(search.Experiments) == 0 {
 		return nil, "", err
 	}
+	if len(by) == 1 && by[0] == (query.Order{Kind: query.Attribute, Key: "start_time", Descending: true}) {
+		by = nil // the usual order by its name
+	}
+	wanted := token.Offset + search.Max + 1 // one more than fits the page tells whether there is another
+	p, err := s.plan(ctx, search, terms, by, wanted)
+	if err != nil {
+		return nil, "", doing(err, "search runs")
+	}
 	var runs []Run
 	switch {
 	case len(by) == 0:
-		runs, err = s.byStart(ctx, search, terms, token)
-	case len(by) == 1 && by[0].Kind == query.Metric:
-		runs, err = s.byMetric(ctx, search, terms, by[0], token.Offset)
+		runs, err = s.byStart(ctx, search, p, token)
+	case p.inOrder:
+		runs, err = s.byValue(ctx, search, p, by, token.Offset, wanted)
 	default:
-		runs, err = s.byAny(ctx, search, terms, by, token.Offset)
+		runs, err = s.byAny(ctx, search, p, by, token.Offset)
 	}
 	if err != nil {
 		return nil, "", doing(err, "search runs")
@@ -91,30 +97,8 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 	return runs, next, doing(fill(ctx, s.db.Reader(), runs), "search runs")
 }
 
-// byStart is the usual order: one more run than fits the page.
-func (s *Store) byStart(ctx context.Context, search Search, terms []query.Term, token pageToken) ([]Run, error) {
-	st := &statement{}
-	from, terms, err := s.from(ctx, st, terms, search.Max+1)
-	if err != nil {
-		return nil, err
-	}
-	where := s.where(st, search, terms) + from.join
-	if token.Started != nil {
-		started, id := st.arg(*token.Started), st.arg(token.ID)
-		where += " AND (r.started < " + started + " OR r.started = " + started + " AND r.id > " + id + ")"
-	}
-	return s.runs(ctx, st, selectColumns+from.tables+where+" ORDER BY r.started DESC, r.id LIMIT "+st.arg(int64(search.Max+1)))
-}
-
-const selectColumns = `SELECT r.number, r.id, r.experiment, r.name, r.user_id, r.status, r.started, r.ended, r.artifact_uri, r.stage`
-
-func (s *Store) where(st *statement, search Search, terms []query.Term) string {
-	where := " WHERE " + st.scope(search.Experiments, search.View)
-	for _, t := range terms {
-		where += " AND " + st.condition(t)
-	}
-	return where
-}
+// runColumnsAll are those that scanRun reads.
+const runColumnsAll = `r.number, r.id, r.experiment, r.name, r.user_id, r.status, r.started, r.ended, r.artifact_uri, r.stage`
 
 func (s *Store) runs(ctx context.Context, st *statement, text string) ([]Run, error) {
 	var runs []Run
@@ -126,186 +110,166 @@ func (s *Store) runs(ctx context.Context, st *statement, text string) ([]Run, er
 	return runs, err
 }
 
-// A beginning is the tables that a search reads, and the condition that joins
-// them.
-type beginning struct{ tables, join string }
+// maxArms is of how many experiments in how many stages runs are merged; of more
+// they are sorted.
+const maxArms = 40
 
-// from decides where to begin: with the runs that the rarest term holds for, by
-// the index on its values, or with the latest runs, of which each is looked at
-// until the page is full. Of N runs, the first takes as many steps as the rarest
-// term holds for; the second wanted/share, where share is that of the runs that
-// all terms hold for, taken as independent of each other, and N at most. A step
-// of the first costs about four times as much, for its runs lie apart. It returns
-// the terms that are left.
-func (s *Store) from(ctx context.Context, st *statement, terms []query.Term, wanted int) (beginning, []query.Term, error) {
-	latest := beginning{tables: " FROM runs r"}
-	candidates := 0
-	for _, t := range terms {
-		if (&statement{}).found(t) != "" {
-			candidates++
-		}
+// byStart is the usual order. Each experiment's runs of one stage are in that
+// order in an index; those of several are merged.
+func (s *Store) byStart(ctx context.Context, search Search, p plan, token pageToken) ([]Run, error) {
+	st := s.statement()
+	from, joined := p.from(st)
+	where := joined + st.where(p.terms)
+	if token.Started != nil {
+		started, id := st.arg(*token.Started), st.arg(token.ID)
+		where += " AND (r.started < " + started + " OR r.started = " + started + " AND r.id > " + id + ")"
 	}
-	if candidates == 0 {
-		return latest, terms, nil
+	var arms []string
+	if p.begin == nil && 2*len(search.Experiments) <= maxArms {
+		arms = st.scopes(search)
+	} else {
+		arms = []string{st.scope(search)}
 	}
-	var total int64
-	if err := s.db.Reader().QueryRow(ctx, `SELECT value FROM counters WHERE name = 'run'`).Scan(&total); err != nil {
-		return latest, nil, err
+	for i, scope := range arms {
+		arms[i] = "SELECT " + runColumnsAll + from + " WHERE " + scope + where
 	}
-	// Beyond this many no term alone is worth beginning with; several may be.
-	most := int64(math.Sqrt(float64(wanted)*float64(total))) + 1
-	if candidates > 1 {
-		most = max(most, total/10)
+	text := arms[0]
+	if len(arms) > 1 {
+		text = "SELECT " + runColumnsAll + " FROM (" + strings.Join(arms, " UNION ALL ") + ") r"
 	}
-	fewest, rarest, share := most, -1, 1.0
-	for i, t := range terms {
-		count := &statement{}
-		found := count.found(t)
-		if found == "" {
-			continue
-		}
-		var n int64
-		text := "SELECT count(*) FROM (SELECT run FROM (" + found + ") f LIMIT " + count.arg(most) + ") c"
-		if err := s.db.Reader().QueryRow(ctx, text, count.args...).Scan(&n); err != nil {
-			return latest, nil, err
-		}
-		share *= float64(n) / float64(max(total, 1))
-		if n < fewest {
-			fewest, rarest = n, i
-		}
-	}
-	if rarest < 0 || 4*float64(fewest) > min(float64(total), float64(wanted)/max(share, 1e-12)) {
-		return latest, terms, nil
-	}
-	// SQLite takes the tables of a CROSS JOIN in the order they are written.
-	found := beginning{tables: " FROM (" + st.found(terms[rarest]) + ") f CROSS JOIN runs r", join: " AND r.number = f.run"}
-	return found, slices.Delete(slices.Clone(terms), rarest, rarest+1), nil
+	return s.runs(ctx, st, text+" ORDER BY r.started DESC, r.id LIMIT "+st.arg(int64(search.Max+1)))
 }
 
-// byMetric sorts by the last value of one metric: those in the index by value
-// are read in its order, and those of runs that are being logged to are sorted
-// and merged; runs whose value is NaN follow, then those without the metric.
-func (s *Store) byMetric(ctx context.Context, search Search, terms []query.Term, by query.Order, offset int) ([]Run, error) {
-	wanted := offset + search.Max + 1
-	direction := ""
-	if by.Descending {
-		direction = " DESC"
+// byAny sorts all runs that it finds by whatever is asked for. What has no value
+// comes last, NaN before that, in either direction.
+func (s *Store) byAny(ctx context.Context, search Search, p plan, by []query.Order, offset int) ([]Run, error) {
+	st := s.statement()
+	from, joined := p.from(st)
+	joins, order := st.order(by, 0)
+	text := "SELECT " + runColumnsAll + from + joins + " WHERE " + st.scope(search) + joined + st.where(p.terms) +
+		" ORDER BY " + order + " LIMIT " + st.arg(int64(search.Max+1)) + " OFFSET " + st.arg(int64(offset))
+	return s.runs(ctx, st, text)
+}
+
+// order is what to sort by, and the joins that it takes. From the given order
+// on: those before are decided otherwise.
+func (s *statement) order(by []query.Order, first int) (joins, order string) {
+	started := false
+	for i, o := range by {
+		o = orderAsTag(o)
+		started = started || o.Kind == query.Attribute && o.Key == "start_time"
+		if i < first {
+			continue
+		}
+		alias := "o" + strconv.Itoa(i)
+		switch o.Kind {
+		case query.Metric:
+			joins += " LEFT JOIN latest " + alias + " ON " + alias + ".run = r.number AND " + alias + ".key = " + s.arg(o.Key)
+			order += "CASE WHEN " + alias + ".value IS NULL THEN 2 ELSE " + alias + ".nan END, "
+		case query.Param, query.Tag:
+			joins += " LEFT JOIN " + pairTable(o.Kind) + " " + alias + " ON " + alias + ".run = r.number AND " + alias + ".key = " + s.arg(o.Key)
+			order += "CASE WHEN " + alias + ".value IS NULL THEN 1 ELSE 0 END, "
+		default:
+			if o.Key == "end_time" {
+				order += "CASE WHEN r.ended IS NULL THEN 1 ELSE 0 END, "
+			}
+		}
+		for _, column := range s.sortedBy(o, alias) {
+			order += column + direction(o) + ", "
+		}
 	}
+	if !started {
+		order += "r.started DESC, "
+	}
+	return joins, order + "r.id"
+}
+
+// sortedBy is what an order compares. Where the indexes hold the beginnings of
+// texts, those come first.
+func (s *statement) sortedBy(o query.Order, alias string) []string {
+	switch {
+	case o.Kind == query.Attribute:
+		return []string{runColumns[o.Key]}
+	case o.Kind == query.Metric || s.whole:
+		return []string{alias + ".value"}
+	}
+	return []string{"substr(" + alias + ".value, 1, 64)", alias + ".value"}
+}
+
+func direction(o query.Order) string {
+	if o.Descending {
+		return " DESC"
+	}
+	return ""
+}
+
+// orderAsTag is asTag for an order.
+func orderAsTag(o query.Order) query.Order {
+	if o.Kind == query.Attribute && o.Key == "run_name" {
+		o.Kind, o.Key = query.Tag, RunNameTag
+	}
+	return o
+}
+
+// hasIndex reports whether the values of an order's field are in an index.
+func hasIndex(o query.Order) bool {
+	return orderAsTag(o).Kind != query.Attribute || o.Key == "end_time"
+}
+
+// byValue walks along the index of the first order's values, until the page is
+// full: those with a value, of a metric then those that are NaN, then those
+// without. What the index leaves equal is sorted by the other orders.
+func (s *Store) byValue(ctx context.Context, search Search, p plan, by []query.Order, offset, wanted int) ([]Run, error) {
 	var all []Run
-	for _, nan := range []int64{0, 1} {
-		var parts [2][]ranked
-		for i, from := range []string{
-			" FROM latest l CROSS JOIN runs r",
-			" FROM unsettled u CROSS JOIN latest l CROSS JOIN runs r",
-		} {
-			st := &statement{}
-			settled := "l.settled = 1"
-			if i == 1 {
-				settled = "l.run = u.run AND l.settled = 0"
-			}
-			text := selectColumns + ", l.value" + from + s.where(st, search, terms) + " AND r.number = l.run AND " + settled +
-				" AND l.key = " + st.arg(by.Key) + " AND l.nan = " + st.arg(nan) +
-				" ORDER BY l.value" + direction + ", r.started DESC, r.id LIMIT " + st.arg(int64(wanted-len(all)))
-			err := each(ctx, s.db.Reader(), func(row sqlq.Row) error {
-				var x ranked
-				var err error
-				x.Run, err = scanRun(row, &x.value)
-				parts[i] = append(parts[i], x)
-				return err
-			}, text, st.args...)
-			if err != nil {
-				return nil, err
-			}
+	for part := range 3 {
+		st := s.statement()
+		text := st.part(part, search, p, by, wanted-len(all))
+		if text == "" {
+			continue
 		}
-		all = append(all, merge(parts[0], parts[1], by.Descending, wanted-len(all))...)
-		if len(all) >= wanted {
-			return all[min(offset, len(all)):], nil
+		runs, err := s.runs(ctx, st, text)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, runs...); len(all) >= wanted {
+			break
 		}
 	}
-	st := &statement{}
-	where := s.where(st, search, terms) + " AND NOT EXISTS (SELECT 1 FROM latest l WHERE l.run = r.number AND l.key = " + st.arg(by.Key) + ")"
-	rest, err := s.runs(ctx, st, selectColumns+" FROM runs r"+where+" ORDER BY r.started DESC, r.id LIMIT "+st.arg(int64(wanted-len(all))))
-	if err != nil {
-		return nil, err
-	}
-	all = append(all, rest...)
 	return all[min(offset, len(all)):], nil
 }
 
-// ranked is a run with the value that it is sorted by.
-type ranked struct {
-	Run
-	value float64
-}
-
-// merge merges two sorted lists. A run that was settled between the two queries
-// may be in both.
-func merge(a, b []ranked, descending bool, most int) []Run {
-	both := append(slices.Clone(a), b...)
-	slices.SortStableFunc(both, func(x, y ranked) int {
-		switch {
-		case x.value != y.value:
-			if (x.value < y.value) != descending {
-				return -1
-			}
-			return 1
-		case x.Started != y.Started:
-			if x.Started > y.Started {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(x.ID, y.ID)
-	})
-	var out []Run
-	seen := map[int64]bool{}
-	for _, x := range both {
-		if len(out) == most {
-			break
-		}
-		if !seen[x.number] {
-			seen[x.number] = true
-			out = append(out, x.Run)
-		}
+// part is one of byValue's parts, empty when there is none: those with a value,
+// those whose value is NaN, those without.
+func (s *statement) part(part int, search Search, p plan, by []query.Order, wanted int) string {
+	o := orderAsTag(by[0])
+	table := map[query.Kind]string{query.Metric: "latest", query.Param: "params", query.Tag: "tags"}[o.Kind]
+	conditions := s.scope(search) + s.where(p.terms)
+	joins, rest := s.order(by, 1)
+	limit := " LIMIT " + s.arg(int64(wanted))
+	simple := func(tables, more string) string {
+		return "SELECT " + runColumnsAll + " FROM " + tables + joins + " WHERE " + conditions + more
 	}
-	return out
-}
-
-// byAny sorts by whatever is asked for. What has no value comes last, NaN before
-// that, in either direction.
-func (s *Store) byAny(ctx context.Context, search Search, terms []query.Term, by []query.Order, offset int) ([]Run, error) {
-	st := &statement{}
-	from, terms, err := s.from(ctx, st, terms, math.MaxInt32) // all of them have to be sorted: few are better
-	if err != nil {
-		return nil, err
+	var first strings.Builder
+	for _, column := range s.sortedBy(o, "l") {
+		first.WriteString(column + direction(o) + ", ")
 	}
-	var joins, order strings.Builder
-	started := false
-	for i, o := range by {
-		alias := "o" + strconv.Itoa(i)
-		column := alias + ".value"
-		switch o.Kind {
-		case query.Attribute:
-			column = runColumns[o.Key]
-			started = started || o.Key == "start_time"
-		case query.Metric:
-			joins.WriteString(" LEFT JOIN latest " + alias + " ON " + alias + ".run = r.number AND " + alias + ".key = " + st.arg(o.Key))
-		default:
-			joins.WriteString(" LEFT JOIN " + pairTable(o.Kind) + " " + alias + " ON " + alias + ".run = r.number AND " + alias + ".key = " + st.arg(o.Key))
-		}
-		last := "CASE WHEN " + column + " IS NULL THEN 1 ELSE 0 END"
-		if o.Kind == query.Metric {
-			last = "CASE WHEN " + column + " IS NULL THEN 2 ELSE " + alias + ".nan END"
-		}
-		order.WriteString(last + ", " + column)
-		if o.Descending {
-			order.WriteString(" DESC")
-		}
-		order.WriteString(", ")
+	switch {
+	case part == 2 && table == "":
+		return simple("runs r", " AND r.ended IS NULL") + " ORDER BY " + rest + limit
+	case part == 2:
+		return simple("runs r", " AND NOT EXISTS (SELECT 1 FROM "+table+" l WHERE l.run = r.number AND l.key = "+s.arg(o.Key)+")") + " ORDER BY " + rest + limit
+	case part == 1 && o.Kind != query.Metric:
+		return ""
+	case table == "":
+		return simple("runs r", " AND r.ended IS NOT NULL") + " ORDER BY " + first.String() + rest + limit
+	case o.Kind != query.Metric:
+		return simple(table+" l CROSS JOIN runs r", " AND r.number = l.run AND l.key = "+s.arg(o.Key)) + " ORDER BY " + first.String() + rest + limit
 	}
-	if !started {
-		order.WriteString("r.started DESC, ")
-	}
-	text := selectColumns + from.tables + joins.String() + s.where(st, search, terms) + from.join + " ORDER BY " + order.String() + "r.id LIMIT " + st.arg(int64(search.Max+1)) + " OFFSET " + st.arg(int64(offset))
-	return s.runs(ctx, st, text)
+	// The values of runs that are being logged to are not in the index: they are
+	// sorted, and merged with those that are.
+	named := " AND r.number = l.run AND l.key = " + s.arg(o.Key) + " AND l.nan = " + s.arg(int64(part))
+	settled := simple("latest l CROSS JOIN runs r", named+" AND l.settled = 1") + " ORDER BY " + first.String() + rest + limit
+	arriving := simple("unsettled u CROSS JOIN latest l CROSS JOIN runs r", named+" AND l.run = u.run AND l.settled = 0") + " ORDER BY " + first.String() + rest + limit
+	return "SELECT " + runColumnsAll + " FROM (SELECT * FROM (" + settled + ") a UNION ALL SELECT * FROM (" + arriving + ") b) r CROSS JOIN latest l" + joins +
+		" WHERE l.run = r.number AND l.key = " + s.arg(o.Key) + " ORDER BY " + first.String() + rest + limit
 }

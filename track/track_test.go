@@ -38,6 +38,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("histories", with(testHistories))
 	t.Run("searches", with(testSearches))
 	t.Run("searches while logging", with(testSearchesWhileLogging))
+	t.Run("plans", with(testPlans))
 	t.Run("pages", with(testPages))
 	t.Run("datasets", with(testDatasets))
 	t.Run("logged models", with(testModels))

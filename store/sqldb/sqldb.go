@@ -115,4 +115,4 @@ func (d *DB) Postgres() *pgxpool.Pool {
 func (d *DB) Close() error { return d.engine.close() }
 
 // onlySQLite finds what a migration says to SQLite alone.
-var onlySQLite = regexp.MustCompile(`/\*sqlite (.*?)\*/`)
+var onlySQLite = regexp.MustCompile(`(?s)/\*sqlite\s(.*?)\*/`)
