@@ -38,6 +38,8 @@ type Principal struct {
 	// everybody else.
 	Run     ridgeline.RunID
 	Project ridgeline.ProjectName
+
+	credential string // hash of the token that it came with; empty for a step
 }
 
 // An Authenticator knows the server's own secrets.
@@ -118,9 +120,13 @@ func (a *Authenticator) Principal(ctx context.Context, secret string, now time.T
 	if strings.HasPrefix(secret, runSecret) {
 		return a.runPrincipal(secret, now)
 	}
-	hash := Hash(secret)
+	return a.byHash(ctx, Hash(secret), now)
+}
+
+// byHash finds whom the token with that hash belongs to.
+func (a *Authenticator) byHash(ctx context.Context, hash string, now time.Time) (Principal, error) {
 	if subtle.ConstantTimeCompare([]byte(hash), []byte(a.admin)) == 1 {
-		return Principal{Name: "admin", Role: ridgeline.Admin}, nil
+		return Principal{Name: "admin", Role: ridgeline.Admin, credential: hash}, nil
 	}
 	t, err := a.tokens.TokenByHash(ctx, hash)
 	switch {
@@ -133,7 +139,7 @@ func (a *Authenticator) Principal(ctx context.Context, secret string, now time.T
 	case !t.Expires.IsZero() && now.After(t.Expires):
 		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "token %q expired on %s", t.Name, t.Expires.Format(time.DateOnly))
 	}
-	return Principal{Name: t.Name, Role: t.Role}, nil
+	return Principal{Name: t.Name, Role: t.Role, credential: hash}, nil
 }
 
 // Which of an endpoint's two keys is meant.

@@ -71,6 +71,8 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("concurrent switches", with(testConcurrentSwitches))
 	t.Run("endpoints", with(testEndpoints))
 	t.Run("tokens", with(testTokens))
+	t.Run("sessions", with(testSessions))
+	t.Run("concurrent links", with(testConcurrentLinks))
 	t.Run("branches", with(testBranches))
 	t.Run("remotes", with(testRemotes))
 	t.Run("notices", with(testNotices))
