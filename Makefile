@@ -73,8 +73,13 @@ bin/spool: FORCE | needs-build
 cmd/ridgeline/embedded/%: bin/%
 	@cmp -s $< $@ || { cp $< $@.tmp && mv $@.tmp $@; }
 
-bin/ridgeline: cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor cmd/ridgeline/embedded/spool FORCE
+bin/ridgeline: cmd/ridgeline/embedded/scorer cmd/ridgeline/embedded/supervisor cmd/ridgeline/embedded/spool assets FORCE
 	$(GO) build -trimpath -buildvcs=$(BUILDVCS) -ldflags "-s -w" -o $@ ./cmd/ridgeline
+
+# What npm bundles for the pages. It looks by itself whether anything changed.
+.PHONY: assets
+assets: | needs-build ## the scripts of the pages, into ui/assets/dist
+	@ui/assets/build.sh
 
 .PHONY: demo
 demo: build ## the whole loop on the diabetes project, in a minute or so

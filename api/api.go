@@ -43,6 +43,7 @@ type API struct {
 	Inbox        *trigger.Inbox
 	Remotes      *forge.Hub
 	Auth         *auth.Authenticator
+	Sessions     *auth.Sessions
 	Ready        func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
 	BaseURL      string                                                            // such as http://127.0.0.1:8470
 	RegistryHost string                                                            // such as 127.0.0.1:8470
@@ -71,6 +72,7 @@ func (a *API) Handler() http.Handler {
 	a.releases(api)
 	a.endpoints(api)
 	a.tokens(api)
+	a.signIns(api)
 	a.remotes(api)
 	a.webhooks(api)
 	a.schedules(api)

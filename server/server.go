@@ -26,7 +26,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/auth"
 )
 
-// Options are what a server is made of. All but Mounts are needed.
+// Options are what a server is made of. All but Mounts, Pages and Stopping are needed.
 type Options struct {
 	Auth     *auth.Authenticator
 	API      http.Handler // below /api/
@@ -34,6 +34,8 @@ type Options struct {
 	Git      http.Handler // below /git/; who may push is its own to say
 	Hooks    http.Handler // webhooks of forges, which prove themselves by their signature
 	Gateway  *Gateway     // below /endpoints/
+	Pages    http.Handler // everything else, for people; it lets callers in by itself. Nil: none
+	Stopping func()       // called when Shutdown begins, to end what would not end by itself. Nil: nothing
 	Mounts   []Mount      // dialects with paths and errors of their own
 	Log      *slog.Logger
 }
@@ -89,13 +91,16 @@ func New(o Options) *Server {
 			mux.Handle(path, handler)
 		}
 	}
-	mux.Handle("/", s.signedIn(ridgeline.Viewer, http.HandlerFunc(index)))
+	mux.Handle("/", s.pages())
 	s.http = &http.Server{
 		Handler:           s.observed(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
+	}
+	if o.Stopping != nil {
+		s.http.RegisterOnShutdown(o.Stopping)
 	}
 	s.http.Protocols.SetHTTP1(true)
 	s.http.Protocols.SetUnencryptedHTTP2(true) // gRPC
@@ -114,7 +119,23 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops listening and waits for the requests under way.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
-// index tells a person with a browser or curl where things are.
+// pages answers people. Who comes with a token, or without a wish for HTML, is a
+// program, and is told where things are.
+func (s *Server) pages() http.Handler {
+	program := s.signedIn(ridgeline.Viewer, http.HandlerFunc(index))
+	if s.options.Pages == nil {
+		return program
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" || r.URL.Path == "/" && !strings.Contains(r.Header.Get("Accept"), "text/") {
+			program.ServeHTTP(w, r)
+			return
+		}
+		s.options.Pages.ServeHTTP(w, r)
+	})
+}
+
+// index tells a program where things are.
 func index(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/" {
 		Problem(w, ridgeline.Errorf(ridgeline.NotFound, "there is nothing at %s: the API is at /api/v1/, its description at /api/v1/openapi.json", r.URL.Path))
@@ -243,7 +264,7 @@ func (s *Server) surface(path string) string {
 	case "api", "v2", "git", "endpoints", "metrics", "healthz":
 		return first
 	}
-	return "other"
+	return "pages"
 }
 
 type recorder struct {

@@ -107,7 +107,11 @@ func (c *cli) runDemo(ctx context.Context, dir, listen string, keep bool) error 
 		fmt.Fprintln(c.err, "the server has stopped; ridgeline demo --keep leaves it serving")
 		return nil
 	}
-	fmt.Fprintln(c.err, "serving until interrupted (keys: ridgeline endpoints --json)")
+	link, err := n.signInLink(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "serving until interrupted (keys: ridgeline endpoints --json)\nsign in, once, within the hour: %s\n", link)
 	<-ctx.Done()
 	return nil
 }

@@ -72,6 +72,7 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags.StringVar(&o.PublicURL, "public-url", os.Getenv("RIDGELINE_PUBLIC_URL"), "address under which others reach this server, such as https://ridgeline.example.com (RIDGELINE_PUBLIC_URL); default: the one it listens on")
 	flags.Int64Var(&o.MaxPush, "max-git-push", git.DefaultMaxPush>>20, "MiB that one git push may bring")
 	flags.StringVar(&settings, "settings", os.Getenv("RIDGELINE_SETTINGS"), "file of the server's settings, such as its Kubernetes cluster (RIDGELINE_SETTINGS); default: server.yaml in the state folder, if it is there")
+	flags.BoolVar(&o.Dev, "dev", false, "also serve /_gallery: every part of the pages, and every page with made-up content")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -82,6 +83,12 @@ func (c *cli) serve(ctx context.Context, o serverOptions) error {
 		return err
 	}
 	fmt.Fprintf(c.out, "ridgeline is up at %s (state in %s)\n", n.url, o.Dir)
+	link, err := n.signInLink(ctx)
+	if err != nil {
+		n.shutdown(false)
+		return err
+	}
+	fmt.Fprintf(c.out, "sign in, once, within the hour: %s\n", link)
 	if !server.Loopback(n.listener.Addr().String()) {
 		fmt.Fprintln(c.err, "ridgeline: other machines can reach this address; put TLS in front of it, since tokens and keys travel in the clear otherwise")
 	}

@@ -47,6 +47,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
+	"github.com/ridgeline-mlops/ridgeline/ui"
 	"github.com/ridgeline-mlops/ridgeline/vault"
 )
 
@@ -63,6 +64,7 @@ type serverOptions struct {
 	Slots    int              // tasks at once; 0 for the number of CPUs
 	MaxPush  int64            // MiB that one git push may bring; 0 for the usual
 	Settings project.Settings // of the world around the server
+	Dev      bool             // pages for those who work on pages
 
 	PublicURL string // where others reach this server; empty: where it listens
 	Log       *slog.Logger
@@ -90,6 +92,7 @@ type node struct {
 	tracer      *tracing.Tracer
 	outbox      *trigger.Outbox
 	due         *trigger.Schedules
+	sessions    *auth.Sessions
 	server      *server.Server
 	listener    net.Listener
 	url         string
@@ -297,12 +300,23 @@ func (n *node) wire(ctx context.Context) error {
 		Store: n.store, Config: n.runs.Config, Create: n.runs.Create, Data: n.intake, Log: log,
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
+	n.sessions = &auth.Sessions{Auth: access, Store: n.store}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
-		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Ready: gateway.Ready,
+		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Sessions: n.sessions, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
-	n.server = server.New(server.Options{Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere()), Log: log})
+	pages := &ui.UI{
+		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: gateway.Ready, Score: gateway,
+		BaseURL: public, Registry: n.listener.Addr().String(), Version: version(), Dev: n.options.Dev, Log: log,
+	}
+	if err := pages.Open(); err != nil {
+		return err
+	}
+	n.server = server.New(server.Options{
+		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere()),
+		Pages: pages.Handler(), Stopping: pages.Stop, Log: log,
+	})
 	return nil
 }
 

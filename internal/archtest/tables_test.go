@@ -70,13 +70,21 @@ var arrows = map[string][]string{
 	"store":             {"store/sqldb", "track/query"},
 	"store/sqldb":       {},
 
+	"test/browser":      {},
+	"test/browser/shot": {"test/browser"},
+
 	"test/conformance/harness": {},
 
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},
 	"trigger":     {"pipeline", "project", "store", "vault"},
-	"vault":       {},
-	"worker":      {"python", "score/tensor"},
+	"ui":          {"auth", "blob", "build", "pipeline", "release", "store", "ui/assets", "ui/components"},
+
+	"ui/assets":     {},
+	"ui/components": {},
+
+	"vault":  {},
+	"worker": {"python", "score/tensor"},
 }
 
 // everywhere marks a library that is light enough to need no door.
@@ -94,6 +102,7 @@ var doors = map[string][]string{
 	"github.com/Azure/azure-sdk-for-go":        {"blob", "internal/cloudtest"},
 	"github.com/aws/aws-sdk-go-v2":             {"blob", "internal/cloudtest"},
 	"github.com/aws/smithy-go":                 {"blob"},
+	"github.com/chromedp":                      {"test/browser"},
 	"github.com/danielgtaylor/huma/v2":         {"api"},
 	"github.com/dbos-inc/dbos-transact-golang": {"flow"},
 	"github.com/distribution/distribution/v3":  {"registry"},

@@ -35,11 +35,12 @@ need() {
 have git || need git "the version, and the tests' repositories"
 have gcc || need gcc "DuckDB is C++ behind cgo"
 have g++ || need g++ "DuckDB is C++ behind cgo"
+have npm || need npm "the scripts of the pages, which it bundles"
 if [ "$what" = test ]; then
 	have_venv || need python3-venv "uv, where it is not installed"
 	have_postgres || need postgresql "the store and flow tests on PostgreSQL"
 	have_runc || need runc "the test that runs an image"
-	have npm || need npm "Azurite, which the tests of azblob:// read from"
+	have chromium || need chromium "the tests of the pages in a browser"
 	have groovyc || need groovy "the test of the Jenkinsfile that ridgeline ci init writes; Jenkins has this version, too"
 fi
 
@@ -78,7 +79,7 @@ done
 echo "install with: sudo apt-get install ${missing[*]}" >&2
 for package in "${missing[@]}"; do
 	case $package in
-	git | gcc | g++) exit 1 ;;
+	git | gcc | g++ | npm) exit 1 ;;
 	esac
 done
 if [ "${CI:-}" = true ]; then

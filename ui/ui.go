@@ -1,0 +1,140 @@
+// Package ui is the pages: what is in production, and why, for people with a
+// browser.
+//
+// A page is a typed struct and a template. What it shows is read from the same
+// store and services that package api answers from; what it changes, it changes
+// through them. Each page works as a document; scripts (ui/assets) keep it up to
+// date. What pages are put together from is ui/components.
+package ui
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/build"
+	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/release"
+	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/ui/assets"
+)
+
+// A UI answers with pages. All fields but Dev are needed.
+type UI struct {
+	Store    *store.Store
+	Blob     *blob.Store
+	Builds   *build.Builder
+	Runs     *pipeline.Runner
+	Releases *release.Releaser
+	Auth     *auth.Authenticator
+	Sessions *auth.Sessions
+	Ready    func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
+	Score    http.Handler                                                      // answers below /endpoints/
+	BaseURL  string                                                            // such as http://127.0.0.1:8470
+	Registry string                                                            // host of the images, such as 127.0.0.1:8470
+	Version  string
+	Dev      bool // also /_gallery: the components, and every page with made-up content
+	Log      *slog.Logger
+
+	stop    sync.Once
+	stopped chan struct{} // closed when streams have to end
+	pages   templates
+}
+
+// Open readies the templates.
+func (u *UI) Open() (err error) {
+	u.stopped = make(chan struct{})
+	u.pages, err = parse()
+	return err
+}
+
+// Stop ends the streams of pages, which would never end by themselves.
+func (u *UI) Stop() { u.stop.Do(func() { close(u.stopped) }) }
+
+// Handler returns the routes. It lets callers in by itself.
+func (u *UI) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET "+assets.Prefix, assets.Load())
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, assets.Load().Icon, http.StatusFound)
+	})
+	mux.HandleFunc("GET /sign-in", u.signIn)
+	mux.HandleFunc("POST /sign-in", u.signedIn)
+	mux.HandleFunc("POST /sign-out", u.signOut)
+	mux.HandleFunc("POST /ui/theme", u.theme)
+	u.home(mux)
+	u.models(mux)
+	if u.Dev {
+		u.gallery(mux)
+	}
+	mux.Handle("GET /", u.page(func(context.Context, *http.Request) (Page, error) {
+		return Page{}, ridgeline.Errorf(ridgeline.NotFound, "there is no page here")
+	}))
+	// A browser says where a request comes from; what changes something has to
+	// come from our own pages. The token in a form would add nothing to that, and
+	// to SameSite cookies.
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// page adds the caller to a view, and answers with what it makes: the whole
+// page, or a stream of its changes.
+func (u *UI) page(view View) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, ok := u.enter(w, r)
+		if !ok {
+			return
+		}
+		if r.URL.Query().Has(liveParam) {
+			u.stream(w, r, view)
+			return
+		}
+		p, err := view(r.Context(), r)
+		if err != nil {
+			u.fail(w, r, err)
+			return
+		}
+		u.write(w, r, http.StatusOK, p)
+	})
+}
+
+// act adds what a form does. It answers with the page to go to next.
+func (u *UI) act(need ridgeline.Role, do func(ctx context.Context, r *http.Request) (next string, err error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, ok := u.enter(w, r)
+		if !ok {
+			return
+		}
+		who := auth.From(r.Context())
+		if !who.Role.Allows(need) {
+			u.fail(w, r, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", who.Name, who.Role, need))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			u.fail(w, r, formError(err))
+			return
+		}
+		next, err := do(r.Context(), r)
+		if err != nil {
+			u.fail(w, r, err)
+			return
+		}
+		http.Redirect(w, r, local(next), http.StatusSeeOther)
+	})
+}
+
+// maxForm is the most that a form may send, in bytes.
+const maxForm = 8 << 20
+
+func formError(err error) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return ridgeline.Errorf(ridgeline.Invalid, "the form is over %d MiB: send large requests with ridgeline score, or curl", maxForm>>20)
+	}
+	return ridgeline.Errorf(ridgeline.Invalid, "the form cannot be read: %v", err)
+}
