@@ -67,6 +67,7 @@ func (u *UI) Handler() http.Handler {
 	mux.HandleFunc("POST /sign-in", u.signedIn)
 	mux.HandleFunc("POST /sign-out", u.signOut)
 	mux.HandleFunc("POST /ui/theme", u.theme)
+	u.logs(mux)
 	u.home(mux)
 	u.models(mux)
 	if u.Dev {

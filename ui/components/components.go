@@ -225,6 +225,15 @@ type Log struct {
 // NewLog makes a Log.
 func NewLog(label, stream string, lines []string) Log { return Log{stream, lines, label} }
 
+// A Chart is drawn by ECharts. What it says has to be on the page in words or
+// as a table, too: it is not there without scripts.
+type Chart struct {
+	Title  string
+	Label  string         // what is to be seen, for those who do not
+	Size   string         // tall, low or empty
+	Option map[string]any // as ECharts takes it; "$accent" and the like are our colours
+}
+
 // A Meter is a share as a bar.
 type Meter struct {
 	Share float64 // 0 to 1
