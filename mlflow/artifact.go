@@ -94,6 +94,9 @@ func (a *API) writable(r *http.Request) (string, error) {
 	if p == "" {
 		return "", ridgeline.Errorf(ridgeline.Invalid, "Invalid path: name a file below artifacts/")
 	}
+	if p == track.RegistryFolder || strings.HasPrefix(p, track.RegistryFolder+"/") {
+		return "", ridgeline.Errorf(ridgeline.Denied, "'%s' belongs to registered model versions, whose files do not change: log the model again and register a new version", p)
+	}
 	if auth.From(r.Context()).Project == "" {
 		return p, nil
 	}

@@ -27,8 +27,8 @@ var spelling = map[ridgeline.Code]struct {
 type notImplemented struct{ path string }
 
 func (e *notImplemented) Error() string {
-	return fmt.Sprintf("Ridgeline does not answer %s: of MLflow it leaves out the generative AI features (tracing, prompts, gateway, evaluation), workspaces, webhooks, presigned addresses "+
-		"and the registry's routes, for models are registered by a pipeline's gate; experiments, runs, metrics, datasets, logged models and artifacts are all here", e.path)
+	return fmt.Sprintf("Ridgeline does not answer %s: of MLflow it leaves out the generative AI features (tracing, prompts, gateway, evaluation), workspaces, webhooks "+
+		"and presigned addresses; experiments, runs, metrics, datasets, logged models, artifacts and the model registry are all here", e.path)
 }
 
 // noEndpoint is a path that no MLflow has.

@@ -8,16 +8,19 @@ package mlflow
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/valyala/fastjson"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
@@ -27,10 +30,14 @@ const Version = "3.17.2"
 // API answers MLflow's clients.
 type API struct {
 	Track    *track.Store
+	Registry *store.Store
 	Contents Contents
+	Trees    Trees
+	Temp     string // folder for what is unpacked for a moment
 	Log      *slog.Logger
 
 	parsers fastjson.ParserPool
+	process string // names this process among those that answer about versions
 }
 
 // A handler appends its answer, JSON, to b.
@@ -92,7 +99,8 @@ var prefixes = []string{"/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/"}
 // Handler answers everything below /api/2.0/, /ajax-api/2.0/ and their 3.0.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, r := range a.routes() {
+	a.process = rand.Text()
+	for _, r := range slices.Concat(a.routes(), a.registryRoutes()) {
 		for _, prefix := range prefixes {
 			mux.Handle(r.method+" "+prefix+r.path, a.adapt(r))
 		}
@@ -136,8 +144,8 @@ var (
 )
 
 // leftOut reports whether a path is one of the parts of MLflow that are about
-// generative AI, of its own multi-tenancy, of the model registry, or addresses
-// that lead around the server.
+// generative AI, of its own multi-tenancy, or addresses that lead around the
+// server.
 func leftOut(path string) bool {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if len(parts) < 4 || parts[2] != "mlflow" {
@@ -148,7 +156,7 @@ func leftOut(path string) bool {
 	}
 	switch parts[3] {
 	case "traces", "unified-traces", "get-online-trace-details", "datasets", "gateway", "scorers", "label-schemas", "review-queues", "issues",
-		"prompt-optimization", "prompts", "assessments", "workspaces", "webhooks", "registered-models", "model-versions", "genai", "jobs", "mcp-servers", "secrets", "endpoints":
+		"prompt-optimization", "prompts", "assessments", "workspaces", "webhooks", "genai", "jobs", "mcp-servers", "secrets", "endpoints":
 		return true
 	}
 	return false
@@ -183,8 +191,9 @@ func (a *API) adapt(route route) http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-		if _, err := w.Write(b); (err != nil || r.Context().Err() != nil) && req.unanswered != nil {
-			req.unanswered()
+		_, err = w.Write(b)
+		if req.answered != nil {
+			req.answered(err == nil && r.Context().Err() == nil)
 		}
 	})
 }

@@ -121,7 +121,7 @@ func TestSpelling(t *testing.T) {
 
 func TestAPI_what_is_not_here(t *testing.T) {
 	f := newFixture(t)
-	for _, path := range []string{"/api/3.0/mlflow/traces", "/api/2.0/mlflow/traces/tr-1", "/ajax-api/2.0/mlflow/gateway/secrets/list", "/api/2.0/mlflow/datasets/create", "/api/2.0/mlflow/registered-models/create"} {
+	for _, path := range []string{"/api/3.0/mlflow/traces", "/api/2.0/mlflow/traces/tr-1", "/ajax-api/2.0/mlflow/gateway/secrets/list", "/api/2.0/mlflow/datasets/create", "/api/2.0/mlflow/webhooks"} {
 		f.want("POST", path, `{}`, http.StatusNotImplemented, "NOT_IMPLEMENTED")
 	}
 	f.want("POST", "/api/2.0/mlflow/runs/creat", `{}`, http.StatusNotFound, "ENDPOINT_NOT_FOUND")

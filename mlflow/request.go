@@ -28,8 +28,9 @@ type request struct {
 	size  int // of the body, bytes
 	err   error
 
-	// unanswered is called when the answer could not be sent.
-	unanswered func()
+	// answered is called at the end of a request that has changed something: with
+	// true when its answer has been sent.
+	answered func(sent bool)
 }
 
 func read(r *http.Request, parser *fastjson.Parser) (*request, error) {

@@ -86,20 +86,29 @@ func (a *API) createRun(ctx context.Context, r *request, b []byte) ([]byte, erro
 		n.Tags = append(n.Tags, track.Pair{Key: "ridgeline.run", Value: string(p.Run)})
 	}
 	if r.has("start_time") { // a client counts it in milliseconds, so its requests are told apart by it
-		sum := sha256.Sum256(append([]byte(p.Name+"\x00"+r.http.RemoteAddr[:strings.LastIndexByte(r.http.RemoteAddr, ':')+1]), r.body.MarshalTo(nil)...))
-		n.Request = hex.EncodeToString(sum[:])
-		request := n.Request
-		r.unanswered = func() {
-			if err := a.Track.Unanswered(context.WithoutCancel(ctx), request); err != nil {
+		n.Request = r.digest(ctx)
+		r.answered = func(sent bool) {
+			if sent {
+				return
+			}
+			if err := a.Track.Unanswered(context.WithoutCancel(ctx), n.Request); err != nil {
 				a.Log.Error("note a run whose client went away", "error", err)
 			}
 		}
 	}
 	run, err := a.Track.CreateRun(ctx, n)
-	if err != nil && ctx.Err() != nil && r.unanswered != nil {
-		r.unanswered() // the client is gone, the run may be made all the same
+	if err != nil && ctx.Err() != nil && r.answered != nil {
+		r.answered(false) // the client is gone, the run may be made all the same
 	}
 	return begin(b).raw("run", func(b []byte) []byte { return beginRun(b, run).end() }).end(), err
+}
+
+// digest names a request by its caller and what it holds: the same when a client
+// repeats itself.
+func (r *request) digest(ctx context.Context) string {
+	from := r.http.RemoteAddr[:strings.LastIndexByte(r.http.RemoteAddr, ':')+1]
+	sum := sha256.Sum256(append([]byte(auth.From(ctx).Name+"\x00"+from), r.body.MarshalTo(nil)...))
+	return hex.EncodeToString(sum[:])
 }
 
 func (a *API) getRun(ctx context.Context, r *request, b []byte) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 )
 
@@ -50,4 +51,21 @@ func (a *API) mayWriteModel(ctx context.Context, id string) error {
 		return err
 	}
 	return a.mayWriteExperiment(ctx, m.Experiment)
+}
+
+// mayWriteRegistered asks for a registered model: a step's token changes those of
+// its project.
+func (a *API) mayWriteRegistered(ctx context.Context, name ridgeline.ModelName) error {
+	p := auth.From(ctx)
+	if p.Project == "" {
+		return nil
+	}
+	m, err := a.Registry.RegisteredModel(ctx, name)
+	if err != nil {
+		return err
+	}
+	if m.Project != p.Project {
+		return ridgeline.Errorf(ridgeline.Denied, "this token belongs to a step of project %s, which may change that project's models, not '%s'", p.Project, name)
+	}
+	return nil
 }

@@ -34,11 +34,17 @@ const (
 	maxInputTagValue    = 500
 	maxResults          = 50_000
 	maxArtifactLocation = 2048
+	maxModelName        = 256
+	maxRegistryTagValue = 100_000
+	maxAlias            = 255
 )
 
 var (
 	keyName = regexp.MustCompile(`^[/\p{L}\p{M}\p{N}_.\- :]*$`)
 	runName = regexp.MustCompile(`^[a-zA-Z0-9][\p{L}\p{N}_\-]{0,255}$`)
+
+	aliasName      = regexp.MustCompile(`^[\p{L}\p{M}\p{N}_\-]*$`)
+	aliasOfVersion = regexp.MustCompile(`^[vV]\d+$`)
 )
 
 func invalid(format string, args ...any) error {
@@ -92,6 +98,60 @@ func checkTag(t track.Pair, at string) error {
 		return err
 	}
 	return tooLong(join(at, "key"), maxKey, t.Key)
+}
+
+// checkModelName checks the name of a registered model, which the field at
+// holds. It is MLflow's check, with the length that its databases have.
+func checkModelName(name, at string) error {
+	if strings.TrimSpace(name) == "" {
+		return invalid("Missing value for required parameter '%s'.", at)
+	}
+	if strings.ContainsAny(name, "/:") {
+		return invalid("Invalid model name '%s'. Names cannot contain '/' or ':'.", name)
+	}
+	if plain := path.Clean(name); plain != name || name == "." || name == ".." {
+		return invalidValue(at, name, "Names may be treated as files in certain cases, and must not resolve to other names"+
+			" when treated as such. This name would resolve to '"+plain+"'")
+	}
+	return tooLong(at, maxModelName, name)
+}
+
+func checkRegistryTag(t track.Pair) error {
+	if err := checkName(t.Key, "key"); err != nil {
+		return err
+	}
+	if err := tooLong("key", maxKey, t.Key); err != nil {
+		return err
+	}
+	return tooLong("value", maxRegistryTagValue, t.Value)
+}
+
+func checkAlias(alias string) error {
+	if !aliasName.MatchString(alias) {
+		return invalid("Invalid alias name: '%s'. Names may only contain alphanumerics, underscores (_), and dashes (-).", alias)
+	}
+	return tooLong("Registered model alias name", maxAlias, alias)
+}
+
+// checkFreeAlias refuses what names a version by itself.
+func checkFreeAlias(alias string) error {
+	if strings.EqualFold(alias, "latest") {
+		return invalid("'latest' alias name (case insensitive) is reserved.")
+	}
+	if aliasOfVersion.MatchString(alias) {
+		return invalid("Version alias name '%s' is reserved.", alias)
+	}
+	return nil
+}
+
+// stageName is a stage as it is kept: empty for MLflow's "None".
+func stageName(stage string) (string, error) {
+	for _, name := range []string{"None", "Staging", "Production", "Archived"} {
+		if strings.EqualFold(stage, name) {
+			return strings.TrimSuffix(name, "None"), nil
+		}
+	}
+	return "", invalid("Invalid Model Version stage: %s. Value must be one of None, Staging, Production, Archived.", stage)
 }
 
 func checkExperimentTag(t track.Pair) error {

@@ -144,7 +144,7 @@ func (s *Store) DescribeModel(ctx context.Context, name ridgeline.ModelName, des
 
 // RenameModel gives a model another name. One that belongs to a project, or of
 // which a version has been judged, keeps its name, which is in images and in
-// ridgeline.yaml: to rename it is Conflict.
+// ridgeline.yaml: to rename it is Denied; to a name that is taken, Conflict.
 func (s *Store) RenameModel(ctx context.Context, name, to ridgeline.ModelName, at time.Time) error {
 	const judged = `SELECT COUNT(*) FROM model_reservations WHERE model = $1 AND run IS NOT NULL`
 	const taken = `SELECT COUNT(*) FROM models WHERE name = $1`
@@ -154,7 +154,7 @@ func (s *Store) RenameModel(ctx context.Context, name, to ridgeline.ModelName, a
 			return err
 		}
 		if n > 0 || m.Project != "" {
-			return ridgeline.Errorf(ridgeline.Conflict, "model %s is made by the pipeline of project %s and keeps its name: another one is `model:` in that project's ridgeline.yaml, and copy_model_version copies a version of it", name, m.Project)
+			return ridgeline.Errorf(ridgeline.Denied, "model %s is made by the pipeline of project %s and keeps its name: another one is `model:` in that project's ridgeline.yaml, and copy_model_version copies a version of it", name, m.Project)
 		}
 		if name == to {
 			return nil
@@ -174,7 +174,7 @@ func (s *Store) RenameModel(ctx context.Context, name, to ridgeline.ModelName, a
 }
 
 // DeleteModel deletes a model with all its versions, of which each must be one
-// that DeleteVersion deletes. One that a pipeline makes is Conflict.
+// that DeleteVersion deletes. One that a pipeline makes is Denied.
 func (s *Store) DeleteModel(ctx context.Context, name ridgeline.ModelName, at time.Time) error {
 	const judged = `SELECT COUNT(*) FROM model_reservations WHERE model = $1 AND run IS NOT NULL`
 	return s.changeModel(ctx, "delete", name, func(tx *Store, m ridgeline.RegisteredModel) error {
@@ -183,7 +183,7 @@ func (s *Store) DeleteModel(ctx context.Context, name ridgeline.ModelName, at ti
 			return err
 		}
 		if n > 0 {
-			return ridgeline.Errorf(ridgeline.Conflict, "model %s is made by the pipeline of project %s, whose decisions rest on its versions: delete single versions instead", name, m.Project)
+			return ridgeline.Errorf(ridgeline.Denied, "model %s is made by the pipeline of project %s, whose decisions rest on its versions: delete single versions instead", name, m.Project)
 		}
 		all, err := tx.ModelVersions(ctx, name)
 		if err != nil {

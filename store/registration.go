@@ -258,6 +258,14 @@ func (s *Store) DeleteVersion(ctx context.Context, model ridgeline.ModelName, ve
 	})
 }
 
+// SetVersionFolder notes where a version's files are among the artifacts.
+func (s *Store) SetVersionFolder(ctx context.Context, model ridgeline.ModelName, version int, folder string) error {
+	return s.changeVersion(ctx, "note the folder of", model, version, func(tx *Store, _ ridgeline.ModelVersion) error {
+		_, err := tx.tx.Exec(ctx, `UPDATE model_versions SET folder = $1 WHERE model = $2 AND version = $3`, folder, model, version)
+		return err
+	})
+}
+
 // LockOf returns the locked environment of that hash of a version that was
 // registered by hand, and has been judged.
 func (s *Store) LockOf(ctx context.Context, environment string) (lock, python string, err error) {

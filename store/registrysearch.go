@@ -13,8 +13,8 @@ import (
 
 // A RegistrySearch asks for a page of models or of versions.
 type RegistrySearch struct {
-	Filter string   // in the grammar of package query
-	Orders []string // likewise
+	Terms  []query.Term  // of query.RegisteredModels or query.ModelVersions
+	Orders []query.Order // of query.RegisteredModelOrders or query.ModelVersionOrders
 	Max    int
 	Offset int
 }
@@ -29,16 +29,12 @@ var versionColumns = map[string]string{
 // SearchModels returns a page of the models, by name where no order says
 // otherwise, and whether there are more.
 func (s *Store) SearchModels(ctx context.Context, search RegistrySearch) ([]ridgeline.RegisteredModel, bool, error) {
-	terms, err := query.RegisteredModels.Parse(search.Filter)
-	if err != nil {
-		return nil, false, err
-	}
-	order, err := registryOrder(query.RegisteredModelOrders, search.Orders, modelColumns, "m.name")
+	order, err := registryOrder(search.Orders, modelColumns, "m.name")
 	if err != nil {
 		return nil, false, err
 	}
 	r := registryQuery{}
-	for _, t := range terms {
+	for _, t := range search.Terms {
 		r.and(t, modelColumns, query.RegisteredModels, "model_tags x WHERE x.model = m.name")
 	}
 	all, err := collect(ctx, s.q(), scanModel, r.page(selectModels+" WHERE m.deleted = 0", order, search), r.args...)
@@ -53,19 +49,15 @@ func (s *Store) SearchModels(ctx context.Context, search RegistrySearch) ([]ridg
 // SearchVersions returns a page of the versions with their tags, changed last
 // first where no order says otherwise, and whether there are more.
 func (s *Store) SearchVersions(ctx context.Context, search RegistrySearch) ([]ridgeline.ModelVersion, bool, error) {
-	terms, err := query.ModelVersions.Parse(search.Filter)
-	if err != nil {
-		return nil, false, err
-	}
 	if len(search.Orders) == 0 {
-		search.Orders = []string{"last_updated_timestamp DESC"}
+		search.Orders = []query.Order{{Kind: query.Attribute, Key: "last_updated_timestamp", Descending: true}}
 	}
-	order, err := registryOrder(query.ModelVersionOrders, search.Orders, versionColumns, "v.model", "v.version DESC")
+	order, err := registryOrder(search.Orders, versionColumns, "v.model", "v.version DESC")
 	if err != nil {
 		return nil, false, err
 	}
 	r := registryQuery{}
-	for _, t := range terms {
+	for _, t := range search.Terms {
 		r.and(t, versionColumns, query.ModelVersions, "model_version_tags x WHERE x.model = v.model AND x.version = v.version")
 	}
 	all, err := collect(ctx, s.q(), scanVersion, r.page(selectVersions+" WHERE v.deleted = 0", order, search), r.args...)
@@ -125,18 +117,14 @@ func (r *registryQuery) page(query, order string, search RegistrySearch) string 
 	return query + r.where.String() + " ORDER BY " + order + " LIMIT " + r.arg(int64(search.Max+1)) + " OFFSET " + r.arg(int64(search.Offset))
 }
 
-// registryOrder reads the clauses of an order; ties are broken by what is not
-// among them.
-func registryOrder(g query.Grammar, clauses []string, columns map[string]string, ties ...string) (string, error) {
+// registryOrder is an order as columns; ties are broken by what is not among
+// them.
+func registryOrder(orders []query.Order, columns map[string]string, ties ...string) (string, error) {
 	var parts, seen []string
-	for _, c := range clauses {
-		o, err := g.ParseOrder(c)
-		if err != nil {
-			return "", err
-		}
+	for _, o := range orders {
 		column := columns[o.Key]
 		if slices.Contains(seen, column) {
-			return "", ridgeline.Errorf(ridgeline.Invalid, "`order_by` contains duplicate fields: %s", fmt.Sprint(clauses))
+			return "", ridgeline.Errorf(ridgeline.Invalid, "`order_by` contains duplicate fields: %s", o.Key)
 		}
 		seen = append(seen, column)
 		if o.Descending {

@@ -75,6 +75,10 @@ func (s *Store) Artifacts(ctx context.Context, folder string) ([]Artifact, error
 
 // eachArtifact calls fn for all files below a folder, with their paths in it.
 func (s *Store) eachArtifact(ctx context.Context, folder string, fn func(path string, a Artifact)) error {
+	return eachArtifact(ctx, s.db.Reader(), folder, fn)
+}
+
+func eachArtifact(ctx context.Context, q sqlq.Querier, folder string, fn func(path string, a Artifact)) error {
 	folder = clean(strings.Trim(folder, "/"))
 	root, where := folder, `root = $1 OR root LIKE $2 ESCAPE '\'`
 	args := []any{root, strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(root) + "/%"}
@@ -86,7 +90,7 @@ func (s *Store) eachArtifact(ctx context.Context, folder string, fn func(path st
 		root, where = strings.Join(parts[:3], "/"), `root = $1`
 		args = []any{root}
 	}
-	return each(ctx, s.db.Reader(), func(row sqlq.Row) error {
+	return each(ctx, q, func(row sqlq.Row) error {
 		var root, path string
 		var a Artifact
 		if err := row.Scan(&root, &path, &a.Digest, &a.Size); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 
+	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/mlflow"
 	"github.com/ridgeline-mlops/ridgeline/server"
 )
@@ -17,8 +18,8 @@ func (n *node) trackingURL() string {
 }
 
 // mlflow is MLflow's dialect, at the paths where its clients look for it.
-func (n *node) mlflow(contents mlflow.Contents) []server.Mount {
-	dialect := &mlflow.API{Track: n.tracking, Contents: contents, Log: n.options.Log}
+func (n *node) mlflow(blobs *blob.Store) []server.Mount {
+	dialect := &mlflow.API{Track: n.tracking, Registry: n.store, Contents: blobs, Trees: blobs, Temp: n.path("tmp"), Log: n.options.Log}
 	return []server.Mount{
 		{Surface: "mlflow", Paths: mlflow.Paths, Handler: dialect.Handler(), Runs: true, Refuse: mlflow.Refuse},
 		{Surface: "mlflow", Paths: mlflow.OpenPaths, Handler: mlflow.Open(), Open: true},

@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"internal/sqlq":     {},
 	"internal/tracing":  {},
 	"internal/words":    {},
-	"mlflow":            {"auth", "mlflow/spool", "track"},
+	"mlflow":            {"auth", "mlflow/spool", "store", "track", "track/query"},
 	"mlflow/spool":      {},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "image", "intake", "project", "pyenv", "python", "score/tensor", "store"},
 	"prediction":        {"blob", "data", "score/journal"},

@@ -141,6 +141,56 @@ def autologging():
     assert len(client.get_metric_history(run.info.run_id, "train-logloss")) == 3
 
 
-for part in [runs, datasets, artifacts, models, autologging]:
+def registry():
+    x, y = pd.DataFrame({"a": np.arange(20.0)}), np.arange(20) > 9
+    name = "registered by " + mlflow.__version__
+    model = LogisticRegression().fit(x, y)
+    options = {"registered_model_name": name, "pip_requirements": ["scikit-learn"]}
+    with mlflow.start_run() as run:
+        mlflow.log_metric("f1", 0.5)
+        mlflow.sklearn.log_model(model, name="model", **options) if NEW else mlflow.sklearn.log_model(model, "model", **options)
+    first = client.get_model_version(name, "1")
+    assert first.run_id == run.info.run_id and first.status == "READY" and first.current_stage == "None", first
+    second = mlflow.register_model(f"runs:/{run.info.run_id}/model", name, tags={"by": "hand ä"})
+    assert int(second.version) == 2 and client.get_model_version(name, "2").tags == {"by": "hand ä"}
+    client.set_registered_model_alias(name, "champion", "2")  # nobody's gate keeps it here
+    client.set_registered_model_alias(name, "other", "1")
+    client.delete_registered_model_alias(name, "other")
+    assert client.get_registered_model(name).aliases == {"champion": second.version}
+    assert client.get_model_version_by_alias(name, "champion").aliases == ["champion"]
+    client.delete_run(run.info.run_id)  # a version has its files, whatever becomes of its run
+    for uri in [f"models:/{name}@champion", f"models:/{name}/1", f"models:/{name}/latest"]:
+        loaded = mlflow.pyfunc.load_model(uri)
+        assert (loaded.predict(x) == model.predict(x)).all(), uri
+    with tempfile.TemporaryDirectory() as folder:
+        assert os.path.exists(os.path.join(mlflow.artifacts.download_artifacts(f"models:/{name}/2", dst_path=folder), "MLmodel"))
+    client.restore_run(run.info.run_id)
+    copy = client.copy_model_version(f"models:/{name}@champion", name + " copy")
+    assert (int(copy.version), copy.run_id, copy.source) == (1, run.info.run_id, f"models:/{name}/2"), copy
+    assert (mlflow.pyfunc.load_model(f"models:/{name} copy/1").predict(x) == model.predict(x)).all()
+    client.update_registered_model(name, "what it is for")
+    client.update_model_version(name, "1", "the first")
+    client.set_registered_model_tag(name, "team", "a")
+    client.set_model_version_tag(name, "1", "checked", "yes")
+    client.delete_model_version_tag(name, "2", "by")
+    assert [m.name for m in client.search_registered_models(f"name = '{name}' and tags.team = 'a'")] == [name]
+    assert [v.version for v in client.search_model_versions(f"name = '{name}' and tags.checked = 'yes'")] == [first.version]
+    pages = client.search_model_versions(f"run_id = '{run.info.run_id}'", max_results=2, order_by=["name ASC", "version_number ASC"])
+    assert len(pages) == 2 and len(client.search_model_versions(f"run_id = '{run.info.run_id}'", max_results=2, page_token=pages.token)) == 1
+    client.transition_model_version_stage(name, "1", "Staging")
+    assert [v.version for v in client.get_latest_versions(name, stages=["Staging"])] == [first.version]
+    refused("INVALID_PARAMETER_VALUE", "cannot contain '/' or ':'" if NEW else "", client.create_registered_model, "a/b")
+    refused("RESOURCE_ALREADY_EXISTS", "already exists", client.create_registered_model, name)
+    refused("RESOURCE_DOES_NOT_EXIST", "not found", client.get_model_version, name, "7")
+    client.delete_model_version(name, "1")
+    refused("RESOURCE_DOES_NOT_EXIST", "not found", client.get_model_version, name, "1")
+    renamed = "renamed " + name
+    client.rename_registered_model(name, renamed)
+    assert client.get_model_version(renamed, "2").run_id == run.info.run_id
+    client.delete_registered_model(renamed)
+    refused("RESOURCE_DOES_NOT_EXIST", "not found", client.get_registered_model, renamed)
+
+
+for part in [runs, datasets, artifacts, models, registry, autologging]:
     part()
     print(part.__name__, "fine")

@@ -25,6 +25,17 @@ var differences = map[string]string{
 	"refused search dataset.size = 'x'": says, "refused search foo.bar = 'x'": says, "refused search metrics.a > 1 OR metrics.b > 1": says,
 	"refused search metrics.score >": says, "refused search metrics.score > 'a'": says, "refused search metrics.score IS NULL": says,
 	"refused search metrics.score LIKE 'a'": says, "refused search nothing = 'x'": says, "refused search params.kind = 1": says,
+	"rename model to one that is there":                                 says + ", and no text of a database's driver",
+	"search too many models":                                            "says what the limit is",
+	"search too many versions":                                          "says what the limit is",
+	"create version of no logged model":                                 "code: what a client sent is its own mistake; MLflow says that it is the server's",
+	"search models twice in order":                                      "code: what a client sent is its own mistake; MLflow says that it is the server's",
+	"stage and archive":                                                 "code: what a client sent is its own mistake; MLflow says that it is the server's",
+	"refused search of models name%20%3D%20'a'%20OR%20name%20%3D%20'b'": says, "refused search of models name%20%3D%20bare": says,
+	"refused search of models name%20%3E%20'a'": says, "refused search of models run_id%20%3D%20'a'": says, "refused search of models tags.team%20%3E%20'a'": says,
+	"refused search of versions creation_timestamp%20%3E%201": says, "refused search of versions name%20%3D": says, "refused search of versions name%20%3D%201": says,
+	"refused search of versions source_path%20IN%20('a')": says, "refused search of versions version_number%20LIKE%20'1'": says, "search models in no order": says,
+	"search versions in no order":      says,
 	"refused search params.kind > 'a'": says, "refused search status IN ('a')": says,
 }
 
@@ -39,6 +50,7 @@ func ask(t *testing.T, url, token string) map[string]answer {
 	s.badInput()
 	s.searches()
 	s.models()
+	s.registry()
 	return s.answers
 }
 

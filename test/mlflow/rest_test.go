@@ -185,7 +185,7 @@ func (s *session) learn(v any) {
 	}
 }
 
-var changing = regexp.MustCompile(`^(creation_time|last_update_time|creation_timestamp_ms|last_updated_timestamp_ms|next_page_token|sqlstate|error_class|creator_id|workspace)$`)
+var changing = regexp.MustCompile(`^(creation_time|last_update_time|creation_timestamp|last_updated_timestamp|creation_timestamp_ms|last_updated_timestamp_ms|next_page_token|sqlstate|error_class|creator_id|workspace)$`)
 
 // plain replaces what differs from server to server, and leaves out what only
 // says how an error is classed.
@@ -208,7 +208,7 @@ func (s *session) plain(field string, v any) any {
 		for _, x := range v {
 			out = append(out, s.plain(field, x))
 		}
-		if field == "tags" || field == "metrics" || field == "params" || field == "dataset_summaries" {
+		if field == "tags" || field == "metrics" || field == "params" || field == "dataset_summaries" || field == "latest_versions" {
 			slices.SortFunc(out, func(a, b any) int {
 				x, _ := json.Marshal(a)
 				y, _ := json.Marshal(b)
