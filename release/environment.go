@@ -236,21 +236,17 @@ func (r *Releaser) undo(c *flow.Context, d ridgeline.Deployment, e ridgeline.Rel
 // runs, what is retired or unknown does not. Called at start and now and then,
 // it mends what a reboot or a crash between two steps left.
 func (r *Releaser) Reconcile(ctx context.Context) error {
-	wanted, err := r.Store.Deployments(ctx, filterWanted)
+	live, err := r.Store.Deployments(ctx, store.DeploymentFilter{States: []ridgeline.DeploymentState{ridgeline.DeploymentLive}})
 	if err != nil {
 		return err
 	}
-	keep := map[ridgeline.DeploymentID]bool{}
-	for _, d := range wanted {
-		keep[d.ID] = true
-		if d.State == ridgeline.DeploymentLive {
-			w, err := r.workload(ctx, d)
-			if err == nil {
-				err = r.Services.Apply(ctx, w)
-			}
-			if err != nil {
-				r.Log.Error("start a live deployment again", "deployment", d.ID, "error", err)
-			}
+	for _, d := range live {
+		w, err := r.workload(ctx, d)
+		if err == nil {
+			err = r.Services.Apply(ctx, w)
+		}
+		if err != nil {
+			r.Log.Error("start a live deployment again", "deployment", d.ID, "error", err)
 		}
 	}
 	there, err := r.Services.Workloads(ctx)
@@ -258,12 +254,9 @@ func (r *Releaser) Reconcile(ctx context.Context) error {
 		return err
 	}
 	for _, id := range there {
-		if keep[id] {
-			continue
-		}
-		// A release that is still under way retires its predecessor itself, with
-		// its requests drained first.
-		if d, err := r.Store.Deployment(ctx, id); err == nil && time.Since(d.Ended) < time.Minute {
+		if gone, err := r.gone(ctx, id); err != nil {
+			return err
+		} else if !gone {
 			continue
 		}
 		if err := r.Services.Remove(ctx, id); err != nil {
@@ -271,4 +264,15 @@ func (r *Releaser) Reconcile(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// gone tells whether nothing should run of a deployment. Asked anew for each:
+// releases start some while Reconcile looks around. A release that is still under way retires its predecessor itself, with its requests drained
+// first, and has a minute for it.
+func (r *Releaser) gone(ctx context.Context, id ridgeline.DeploymentID) (bool, error) {
+	d, err := r.Store.Deployment(ctx, id)
+	if ridgeline.CodeOf(err) == ridgeline.NotFound {
+		return true, nil
+	}
+	return d.State == ridgeline.DeploymentRetired && time.Since(d.Ended) > time.Minute, err
 }

@@ -533,3 +533,33 @@ func TestReleaser_Reconcile(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+// A meanwhile is a host on which something begins while it is asked what is there.
+type meanwhile struct {
+	host.Services
+	begin func()
+}
+
+func (m meanwhile) Workloads(ctx context.Context) ([]ridgeline.DeploymentID, error) {
+	m.begin()
+	return m.Services.Workloads(ctx)
+}
+
+func TestReleaser_Reconcile_while_a_release_begins(t *testing.T) {
+	t.Parallel()
+	f := open(t, "none")
+	f.register(t, "starting") // and never ready
+	var id ridgeline.ReleaseID
+	f.Services = meanwhile{f.scorers, func() {
+		row, err := f.Submit(t.Context(), release.Request{Project: "iris", Model: "iris", Version: 1, Cause: "test"})
+		check(t, err)
+		id = row.ID
+		f.until(t, id, "runs its first copy", func(ridgeline.Release) bool {
+			ids, err := f.scorers.Workloads(t.Context())
+			check(t, err)
+			return len(ids) == 1
+		})
+	}}
+	check(t, f.Reconcile(t.Context()))
+	f.expect(t, "apply starting") // and it was not taken away
+}

@@ -16,8 +16,6 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
-var filterWanted = store.DeploymentFilter{States: []ridgeline.DeploymentState{ridgeline.DeploymentLive, ridgeline.DeploymentStarting}}
-
 // smoke asks every copy of the deployment each of the environment's smoke
 // cases, before any request of a client reaches it.
 func (r *Releaser) smoke(ctx context.Context, p passage, d ridgeline.Deployment, files []string) (string, error) {

@@ -88,6 +88,12 @@ func finished(t *testing.T, r *ridgeline, name string) {
 		Ready       bool
 	}
 	var seen string
+	defer func() {
+		if t.Failed() {
+			builds, _, _ := r.do(".", "builds", "--project", name, "--json")
+			t.Logf("%s has come to\n%s\n%s", name, builds, seen)
+		}
+	}()
 	eventually(t, 90*time.Second, name+" is released", func() bool {
 		runs, releases := r.must(".", "runs", "--project", name, "--json"), r.must(".", "releases", "--project", name, "--json")
 		seen = runs + releases
