@@ -104,6 +104,17 @@ type Attempt struct {
 	Usage   Usage
 	Started time.Time
 	Ended   time.Time
+	Pool    string // where it computed
+	Spot    bool   // at the price of capacity that may be taken away
+	Held    Held
+}
+
+// Held is what was set aside for a task or a copy, whether it used it or not;
+// zero for what was not asked for.
+type Held struct {
+	CPU    float64 // cores
+	Memory int64   // bytes
+	GPU    int     // devices
 }
 
 // TaskName is the name of an attempt's task. It is a function of the attempt

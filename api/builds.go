@@ -13,7 +13,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
-	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/blob/archive"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
@@ -112,7 +112,7 @@ func (a *API) push(ctx context.Context, in *pushInput) (Build, error) {
 	defer os.RemoveAll(dir)
 	tree := filepath.Join(dir, "tree")
 	limited := &io.LimitedReader{R: in.archive, N: MaxPush + 1}
-	if err := blob.Unarchive(limited, tree); err != nil {
+	if err := archive.Read(limited, tree); err != nil {
 		if limited.N <= 0 {
 			return Build{}, ridgeline.Errorf(ridgeline.Invalid, "the commit is over %d MiB: keep data out of git and name it by a path", MaxPush>>20)
 		}

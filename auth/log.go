@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
 	"strconv"
@@ -20,19 +18,13 @@ const logSecret = Secret + "log_"
 // their inference log, and nothing else, until it expires.
 func (a *Authenticator) LogToken(id ridgeline.DeploymentID, expires time.Time) string {
 	claims := fmt.Sprintf("%s.%d", id, expires.Unix())
-	return logSecret + claims + "." + a.sealLog(claims)
-}
-
-func (a *Authenticator) sealLog(claims string) string {
-	mac := hmac.New(sha256.New, a.secret)
-	fmt.Fprintf(mac, "log token\x00%s", claims)
-	return encode(mac.Sum(nil)[:20])
+	return logSecret + claims + "." + a.seal("log", claims)
 }
 
 // LogDeployment says whose inference log a token lets in.
 func (a *Authenticator) LogDeployment(secret string, now time.Time) (ridgeline.DeploymentID, error) {
 	claims, seal, _ := cutLast(strings.TrimPrefix(secret, logSecret), ".")
-	if !strings.HasPrefix(secret, logSecret) || subtle.ConstantTimeCompare([]byte(seal), []byte(a.sealLog(claims))) != 1 {
+	if !strings.HasPrefix(secret, logSecret) || subtle.ConstantTimeCompare([]byte(seal), []byte(a.seal("log", claims))) != 1 {
 		return "", ridgeline.Errorf(ridgeline.Denied, "this is no token for an inference log of this server (RIDGELINE_LOG_TOKEN)")
 	}
 	id, until, _ := cutLast(claims, ".")

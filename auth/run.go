@@ -20,18 +20,19 @@ const runSecret = Secret + "run_"
 // until it expires.
 func (a *Authenticator) RunToken(run ridgeline.RunID, project ridgeline.ProjectName, expires time.Time) string {
 	claims := fmt.Sprintf("%s.%s.%d", project, run, expires.Unix())
-	return runSecret + claims + "." + a.sealRun(claims)
+	return runSecret + claims + "." + a.seal("run", claims)
 }
 
-func (a *Authenticator) sealRun(claims string) string {
+// seal proves that claims of a kind were made by this server.
+func (a *Authenticator) seal(kind, claims string) string {
 	mac := hmac.New(sha256.New, a.secret)
-	fmt.Fprintf(mac, "run token\x00%s", claims)
+	fmt.Fprintf(mac, "%s token\x00%s", kind, claims)
 	return encode(mac.Sum(nil)[:20])
 }
 
 func (a *Authenticator) runPrincipal(secret string, now time.Time) (Principal, error) {
 	claims, seal, _ := cutLast(strings.TrimPrefix(secret, runSecret), ".")
-	if subtle.ConstantTimeCompare([]byte(seal), []byte(a.sealRun(claims))) != 1 {
+	if subtle.ConstantTimeCompare([]byte(seal), []byte(a.seal("run", claims))) != 1 {
 		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "this token of a run was not made by this server: a step gets its own in MLFLOW_TRACKING_TOKEN")
 	}
 	parts := strings.Split(claims, ".")

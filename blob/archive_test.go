@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/blob/archive"
 )
 
 // sample fills a folder with one of each kind.
@@ -38,7 +39,7 @@ func sample(t testing.TB, dir string, mode fs.FileMode) {
 func archived(t testing.TB, dir string) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	ok(t, Archive(&b, dir))
+	ok(t, archive.Write(&b, dir))
 	return b.Bytes()
 }
 
@@ -79,7 +80,7 @@ func TestArchive(t *testing.T) {
 		t.Fatal("times or rights of others change the archive")
 	}
 	out := filepath.Join(t.TempDir(), "out")
-	ok(t, Unarchive(bytes.NewReader(one), out))
+	ok(t, archive.Read(bytes.NewReader(one), out))
 	if got, want := listing(t, out), listing(t, first); !slices.Equal(got, want) {
 		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -102,7 +103,7 @@ func TestArchive(t *testing.T) {
 	if !bytes.Equal(one, archived(t, link)) {
 		t.Fatal("a link to the folder archives as something else")
 	}
-	if err := Archive(io.Discard, filepath.Join(first, "missing")); !errors.Is(err, fs.ErrNotExist) {
+	if err := archive.Write(io.Discard, filepath.Join(first, "missing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 }
@@ -117,7 +118,7 @@ func TestArchive_leaves_out_what_leads_outside(t *testing.T) {
 	}
 	ok(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600))
 	out := t.TempDir()
-	ok(t, Unarchive(bytes.NewReader(archived(t, dir)), out))
+	ok(t, archive.Read(bytes.NewReader(archived(t, dir)), out))
 	want := []string{"a d--------- ", "a/b d--------- ", "a/b/top L--------- ../..", "a/inside L--------- ../a/b", "dangling L--------- nowhere"}
 	if got := listing(t, out); !slices.Equal(got, want) {
 		t.Fatalf("got %q", got)
@@ -151,7 +152,7 @@ func TestUnarchive_refuses(t *testing.T) {
 		return tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target}
 	}
 	folder := func(name string) tar.Header { return tar.Header{Typeflag: tar.TypeDir, Name: name} }
-	for name, archive := range map[string][]tar.Header{
+	for name, headers := range map[string][]tar.Header{
 		"up":                            {file("../evil")},
 		"up from within":                {file("a/../../evil")},
 		"absolute":                      {file("/evil")},
@@ -182,7 +183,7 @@ func TestUnarchive_refuses(t *testing.T) {
 			ok(t, os.MkdirAll(filepath.Join(dir, "folder"), 0o700))
 			ok(t, os.WriteFile(filepath.Join(dir, "there"), []byte("mine"), 0o600))
 			ok(t, os.Symlink("..", filepath.Join(dir, "out")))
-			err := Unarchive(entries(t, archive...), dir)
+			err := archive.Read(entries(t, headers...), dir)
 			if err == nil {
 				t.Fatalf("unpacked: %q", listing(t, dir))
 			}
@@ -204,7 +205,7 @@ func TestUnarchive_refuses(t *testing.T) {
 func TestUnarchive(t *testing.T) {
 	t.Run("takes what other programs write", func(t *testing.T) {
 		out := t.TempDir()
-		ok(t, Unarchive(entries(t,
+		ok(t, archive.Read(entries(t,
 			tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "abc"}},
 			tar.Header{Typeflag: tar.TypeDir, Name: "./"}, tar.Header{Typeflag: tar.TypeReg, Name: "./a/b"}, tar.Header{Typeflag: tar.TypeDir, Name: "a/"}), out))
 		if got := listing(t, out); !slices.Equal(got, []string{"a d--------- ", `a/b ---------- "evil" executable=true`}) {
@@ -217,11 +218,11 @@ func TestUnarchive(t *testing.T) {
 		}
 	})
 	t.Run("says when it is no archive", func(t *testing.T) {
-		refused(t, Unarchive(strings.NewReader(strings.Repeat("junk", 1000)), t.TempDir()), ridgeline.Invalid, "not a tar archive")
+		refused(t, archive.Read(strings.NewReader(strings.Repeat("junk", 1000)), t.TempDir()), ridgeline.Invalid, "not a tar archive")
 		dir := t.TempDir()
 		sample(t, dir, 0)
 		b := archived(t, dir)
-		refused(t, Unarchive(bytes.NewReader(b[:len(b)-2*512-700]), t.TempDir()), ridgeline.Invalid, "only a part")
+		refused(t, archive.Read(bytes.NewReader(b[:len(b)-2*512-700]), t.TempDir()), ridgeline.Invalid, "only a part")
 	})
 }
 

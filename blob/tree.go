@@ -8,13 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ridgeline-mlops/ridgeline/blob/archive"
 )
 
-// PutTree keeps the folder as an archive (see Archive) under its sha256, and
+// PutTree keeps the folder as an archive (see archive.Write) under its sha256, and
 // returns that and the archive's size. The same tree is the same digest.
 func (s *Store) PutTree(ctx context.Context, dir string) (digest string, size int64, err error) {
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(Archive(w, dir)) }()
+	go func() { w.CloseWithError(archive.Write(w, dir)) }()
 	digest, size, err = s.Put(ctx, r)
 	r.Close() // lets the writer end when Put gave up early
 	return digest, size, err
@@ -55,7 +57,7 @@ func (s *Store) GetPart(ctx context.Context, digest, dir string, keep func(name 
 	}
 	defer lock.Close()
 	defer os.RemoveAll(temp)
-	unpacked := unarchive(r, temp, keep)
+	unpacked := archive.ReadPart(r, temp, keep)
 	// The archive ends before the content does, and only its last byte proves
 	// it. Damage is also the better answer to what could not be unpacked.
 	if _, err := io.Copy(io.Discard, r); err != nil {

@@ -22,12 +22,26 @@ type Task struct {
 	Timeout   time.Duration // wall time; 0 for none
 	Grace     time.Duration // between SIGTERM and SIGKILL; 0 means 5 s
 	Resources Resources
+
+	// The rest is for a host that shares no disk with its caller; one that does
+	// refuses a task with an Image. There the paths above are those of the image.
+	Image string  // repository@sha256:…, what the command finds; made by image.Builder.BuildTask
+	Fetch []Fetch // what is put in place before the command starts
+	Keep  string  // folder whose content is brought back when the command has ended with exit code 0
+}
+
+// A Fetch is something of the blob store that a task works on.
+type Fetch struct {
+	Path   string // absolute; nothing is there yet
+	Digest string // sha256, 64 hex digits
+	Tree   bool   // it becomes a folder, else a file
 }
 
 // Resources a task or one copy of a service may use; zero means no limit.
 type Resources struct {
 	CPU    float64 // cores
 	Memory int64   // bytes
+	GPU    int     // whole devices; process hosts do not hand these out and refuse them
 }
 
 // Phase is how far a task has come.
@@ -53,6 +67,7 @@ const (
 	Killed      EndReason = "killed" // by Kill
 	OutOfMemory EndReason = "oom"
 	NotStarted  EndReason = "not-started" // the command could not be run at all; Message says why
+	Displaced   EndReason = "displaced"   // the host took its place away: spot capacity preempted, a node drained
 )
 
 // TaskState is what is known of a task now.
@@ -60,10 +75,11 @@ type TaskState struct {
 	Phase    Phase
 	Reason   EndReason // when Ended
 	ExitCode int       // when Reason is Exited; 128+n for a signal n of its own
-	Message  string    // a sentence for people, when it did not end with exit code 0
+	Message  string    // a sentence for people: why it did not end with exit code 0, or what it waits for
 	Started  time.Time
 	Ended    time.Time
 	Usage    ridgeline.Usage // filled when Ended; a running task may show what it used up to now
+	Kept     string          // digest of the tree that lay in Task.Keep
 }
 
 // Tasks is a host that runs commands to their end.

@@ -26,6 +26,7 @@ type Follow struct {
 	Logs      LogSink                                 // where the log goes; nil for nowhere
 	Cancelled func(ctx context.Context) (bool, error) // whether somebody wants the task to end; nil for never
 	Poll      time.Duration                           // how often both are looked at; 0 means 1 s
+	Waits     func(ctx context.Context, why string)   // told what a task that has not begun waits for, when that changes; nil for nobody
 	Secrets   func(ctx context.Context) []string      // what the log shows as asterisks, asked for once; nil for nothing
 }
 
@@ -83,6 +84,7 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		ship.mask = newMasker(f.Secrets(ctx))
 	}
 	var killing chan error // a kill may take its grace; the log goes on meanwhile
+	waits := ""
 	tick := time.NewTicker(f.Poll)
 	defer tick.Stop()
 	for {
@@ -105,6 +107,12 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 			killing = nil
 		case <-tick.C:
 			_ = ship.all(ctx, false) // what does not go now goes with the next round
+			if f.Waits != nil {
+				if st, err := tasks.Observe(ctx, t.Name); err == nil && st.Message != waits && (st.Phase == Pending || st.Phase == Running) {
+					waits = st.Message
+					f.Waits(ctx, waits)
+				}
+			}
 			if killing == nil && cancelled() {
 				killing = make(chan error, 1)
 				go func(done chan<- error) { done <- tasks.Kill(watch, t.Name) }(killing)

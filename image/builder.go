@@ -149,41 +149,67 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*Image, error) {
 
 // layers makes the layers above the base.
 func (b *Builder) layers(ctx context.Context, s *Spec) ([]*layer, error) {
-	var layers []*layer
-	note := func(l *layer, cached bool, err error) error {
-		if err == nil {
-			layers = append(layers, l)
-			b.log.DebugContext(ctx, "layer", "kind", l.Kind, "cached", cached, "size", l.Bytes, "digest", l.Blob)
-		}
-		return err
-	}
-	python, err := b.compilerOf(ctx, s)
+	layers, python, err := b.environmentLayers(ctx, s)
 	if err != nil {
 		return nil, err
+	}
+	app, err := b.applicationLayer(ctx, s, python)
+	if err != nil {
+		return nil, err
+	}
+	t, err := modelTree(s.Model, s.ModelName, s.Version)
+	if err != nil {
+		return nil, fmt.Errorf("model layer: %w", err)
+	}
+	model, cached, err := b.contentLayer(ctx, KindModel, t, nil)
+	if err != nil {
+		return nil, err
+	}
+	b.note(ctx, model, cached)
+	return append(layers, app, model), nil
+}
+
+func (b *Builder) note(ctx context.Context, l *layer, cached bool) {
+	b.log.DebugContext(ctx, "layer", "kind", l.Kind, "cached", cached, "size", l.Bytes, "digest", l.Blob)
+}
+
+// environmentLayers are the scorer and the dependencies; with them comes what
+// compiles for them.
+func (b *Builder) environmentLayers(ctx context.Context, s *Spec) ([]*layer, *compiler, error) {
+	python, err := b.compilerOf(ctx, s)
+	if err != nil {
+		return nil, nil, err
 	}
 	t, err := scorerTree(s.Scorer, s.Worker)
 	if err != nil {
-		return nil, fmt.Errorf("scorer layer: %w", err)
+		return nil, nil, fmt.Errorf("scorer layer: %w", err)
 	}
-	if err := note(b.contentLayer(ctx, KindScorer, t, python, s.Python)); err != nil {
-		return nil, err
+	scorer, cached, err := b.contentLayer(ctx, KindScorer, t, python, s.Python)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := note(b.cache.layer(ctx, KindDependencies, key(KindDependencies, s.Environment, s.Python, s.basePython()), func() (tree, *compiler, error) {
+	b.note(ctx, scorer, cached)
+	dependencies, cached, err := b.cache.layer(ctx, KindDependencies, key(KindDependencies, s.Environment, s.Python, s.basePython()), func() (tree, *compiler, error) {
 		t, err := dependenciesTree(s.SitePackages, s.Python, s.basePython())
 		return t, python, err
-	})); err != nil {
-		return nil, err
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	if t, err = applicationTree(s.App); err != nil {
+	b.note(ctx, dependencies, cached)
+	return []*layer{scorer, dependencies}, python, nil
+}
+
+func (b *Builder) applicationLayer(ctx context.Context, s *Spec, python *compiler) (*layer, error) {
+	t, err := applicationTree(s.App)
+	if err != nil {
 		return nil, fmt.Errorf("application layer: %w", err)
 	}
-	if err := note(b.contentLayer(ctx, KindApplication, t, python, s.Python)); err != nil {
-		return nil, err
+	l, cached, err := b.contentLayer(ctx, KindApplication, t, python, s.Python)
+	if err == nil {
+		b.note(ctx, l, cached)
 	}
-	if t, err = modelTree(s.Model, s.ModelName, s.Version); err != nil {
-		return nil, fmt.Errorf("model layer: %w", err)
-	}
-	return layers, note(b.contentLayer(ctx, KindModel, t, nil))
+	return l, err
 }
 
 // compilerOf finds the interpreter that bytecode is made with: the base's if

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -21,6 +22,7 @@ const (
 	fateMemory  = "memory"
 	fateLost    = "lost"
 	fateKilled  = "cancelled"
+	fateMoved   = "displaced"   // the pool took its place away
 	fateNever   = "not started" // the command could not be run at all
 	fateOutput  = "output"      // exit code 0, but what it left is not what was asked for
 )
@@ -35,7 +37,7 @@ func (r *Runner) attempts(ctx context.Context, p *passage, w work, row ridgeline
 			if last.Status == ridgeline.Running {
 				number = last.Number // it was under way when the server ended
 			} else {
-				asked, err := r.pause(ctx, p.Run.ID, last.Ended.Add(backoff(w.Step.Retries, n)))
+				asked, err := r.pause(ctx, p.Run.ID, last.Ended.Add(backoff(w.Step.Retries, counted(row.Attempts))))
 				if err != nil {
 					return outcome{}, err
 				}
@@ -49,9 +51,9 @@ func (r *Runner) attempts(ctx context.Context, p *passage, w work, row ridgeline
 			return outcome{}, err
 		}
 		row.Attempts = append(row.Attempts[:number-1:number-1], try)
-		if o.Status == ridgeline.Failed && again(w.Step.Retries, number, try.Fate) {
-			row.Message = fmt.Sprintf("attempt %d of %d failed (%s); the next one at %s", number, 1+w.Step.Retries.Count, fateText(try.Fate),
-				try.Ended.Add(backoff(w.Step.Retries, number)).Format("15:04:05 UTC"))
+		if o.Status == ridgeline.Failed && again(w.Step.Retries, row.Attempts) {
+			row.Message = fmt.Sprintf("attempt %d failed (%s); the next one at %s", number, fateText(try.Fate),
+				try.Ended.Add(backoff(w.Step.Retries, counted(row.Attempts))).Format("15:04:05 UTC"))
 			if err := r.save(ctx, row, try); err != nil {
 				return outcome{}, err
 			}
@@ -66,13 +68,32 @@ func (r *Runner) attempts(ctx context.Context, p *passage, w work, row ridgeline
 	}
 }
 
-// again reports whether another attempt follows one of that number and fate.
-func again(retries project.Retries, number int, fate string) bool {
-	switch fate {
+// maxMoves bounds how often a pool may take a step's place away: then the pool
+// is not one that this step can finish in.
+const maxMoves = 50
+
+// again reports whether another attempt follows these.
+func again(retries project.Retries, tries []ridgeline.Attempt) bool {
+	last := tries[len(tries)-1]
+	switch last.Fate {
 	case fateKilled, fateNever, fateOutput:
 		return false
+	case fateMoved:
+		return len(tries)-counted(tries) < maxMoves
 	}
-	return number <= retries.Count && (len(retries.On) == 0 || slices.Contains(retries.On, fate))
+	return counted(tries) <= retries.Count && (len(retries.On) == 0 || slices.Contains(retries.On, last.Fate))
+}
+
+// counted are the attempts that use up retries: all but those whose place was
+// taken away, which is not their fault.
+func counted(tries []ridgeline.Attempt) int {
+	n := 0
+	for _, t := range tries {
+		if t.Fate != fateMoved {
+			n++
+		}
+	}
+	return n
 }
 
 // backoff is how long to wait after the attempt of that number.
@@ -124,7 +145,15 @@ func (r *Runner) save(ctx context.Context, row ridgeline.Step, try ridgeline.Att
 // it left. It may be entered again after a crash: the task is found by name.
 func (r *Runner) attempt(ctx context.Context, p *passage, w work, row *ridgeline.Step, number int) (ridgeline.Attempt, outcome, error) {
 	step := w.Step
-	try := ridgeline.Attempt{Number: number, Task: ridgeline.TaskName(p.Run.ID, w.task(), number), Status: ridgeline.Running, Started: time.Now().UTC()}
+	pool, err := r.pool(step.Compute)
+	if err != nil {
+		return ridgeline.Attempt{}, outcome{}, err
+	}
+	held := pool.needs(step)
+	try := ridgeline.Attempt{
+		Number: number, Task: ridgeline.TaskName(p.Run.ID, w.task(), number), Status: ridgeline.Running, Started: time.Now().UTC(),
+		Pool: pool.Name, Spot: pool.Spot, Held: ridgeline.Held{CPU: held.CPU, Memory: held.Memory, GPU: held.GPU},
+	}
 	if number <= len(row.Attempts) {
 		try.Started = row.Attempts[number-1].Started
 	}
@@ -135,30 +164,28 @@ func (r *Runner) attempt(ctx context.Context, p *passage, w work, row *ridgeline
 	if err := r.save(ctx, *row, try); err != nil {
 		return try, outcome{}, err
 	}
-	env, err := r.Python.Ensure(ctx, lockOf(p.Pipeline), nil)
+	j := job{Work: w, Name: try.Task, Lock: lockOf(p.Pipeline), Dir: filepath.Join(p.Dir, w.task()+"-"+strconv.Itoa(number)), Tracks: true}
+	spec, err := r.task(ctx, p, pool, j)
 	if err != nil {
 		return try, outcome{}, err
 	}
-	dir := filepath.Join(p.Dir, w.task()+"-"+strconv.Itoa(number))
-	spec := host.Task{
-		Name: try.Task, Command: r.spooled(step.Run, dir), Dir: filepath.Join(dir, "src"), Timeout: step.Timeout,
-		Resources: host.Resources{CPU: step.CPU, Memory: step.Memory},
-	}
-	if spec.Env, err = r.stepEnv(ctx, p, w, env, dir); err != nil {
-		return try, outcome{}, err
-	}
-	follow, err := r.tracked(ctx, p, row.Name, try, &spec)
+	follow, err := r.tracked(ctx, p, row.Name, try, pool, &spec)
 	if err != nil {
 		return try, outcome{}, err
 	}
-	if err := r.checkout(ctx, p.Pipeline.Commit, step, spec.Dir); err != nil {
-		return try, outcome{}, err
+	follow.Waits = func(ctx context.Context, why string) {
+		waiting := *row
+		waiting.Message = why
+		_ = r.Store.SaveStep(ctx, waiting) // for people; the next change says it again
 	}
-	state, err := host.Run(ctx, r.Tasks, spec, follow)
+	state, err := host.Run(ctx, pool.Tasks, spec, follow)
+	if err == nil {
+		err = r.bring(ctx, pool, j, state)
+	}
 	if err != nil {
 		return try, outcome{}, err
 	}
-	if err := r.unspool(ctx, p.Run, try.Task, dir); err != nil {
+	if err := r.unspool(ctx, p.Run, try.Task, j.Dir); err != nil {
 		return try, outcome{}, err
 	}
 	o, fate := outcome{Status: ridgeline.Succeeded}, ""
@@ -167,7 +194,7 @@ func (r *Runner) attempt(ctx context.Context, p *passage, w work, row *ridgeline
 		if fate == fateKilled {
 			o.Status, o.Asked = ridgeline.Cancelled, true
 		}
-	} else if o, err = r.collect(ctx, step, try.Task, filepath.Join(dir, "out")); err != nil {
+	} else if o, err = r.collect(ctx, step, try.Task, j.out()); err != nil {
 		return try, outcome{}, err
 	} else if o.Reason != "" {
 		fate = fateOutput
@@ -209,7 +236,7 @@ func (r *Runner) failure(ctx context.Context, state host.TaskState, step, task s
 	out := failed{Reason: state.Message}
 	switch {
 	case state.Phase == host.Lost:
-		out = failed{"its process vanished without leaving an end (was the machine restarted?)", fateLost}
+		out = failed{cmp.Or(state.Message, "its process vanished without leaving an end (was the machine restarted?)"), fateLost}
 	case state.Phase != host.Ended:
 		out = failed{fmt.Sprintf("its task is %s", state.Phase), fateLost}
 	case state.Reason == host.Killed:
@@ -222,6 +249,8 @@ func (r *Runner) failure(ctx context.Context, state host.TaskState, step, task s
 		out.Fate = fateMemory
 	case state.Reason == host.NotStarted:
 		out.Fate = fateNever
+	case state.Reason == host.Displaced:
+		out.Fate = fateMoved
 	default:
 		out.Fate = strconv.Itoa(state.ExitCode)
 	}

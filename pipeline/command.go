@@ -22,33 +22,29 @@ import (
 func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (evaluation, error) {
 	step, _ := p.Config.Pipeline.Step(evaluate)
 	dir := filepath.Join(p.Dir, "evaluate-"+s.Name)
-	env, err := r.Python.Ensure(ctx, lockOf(s.Lock), nil)
-	if err != nil {
-		return evaluation{}, err
-	}
 	w := work{node: node{Step: step, Params: together(plan.Params, p.left[train])}, Plan: plan, Inputs: map[string]ridgeline.Result{}}
 	for _, name := range p.Config.Pipeline.Before(evaluate) {
 		if p.left[name].Status == ridgeline.Succeeded {
 			w.Inputs[name] = p.left[name].Result
 		}
 	}
-	vars, err := r.stepEnv(ctx, p, w, env, dir)
+	pool, err := r.pool(step.Compute)
 	if err != nil {
 		return evaluation{}, err
 	}
-	model, source := filepath.Join(dir, "model"), filepath.Join(dir, "src")
-	if err := r.Blob.GetTree(ctx, s.Model, model); err != nil {
-		return evaluation{}, fmt.Errorf("fetch the model: %w", err)
-	}
-	if err := r.checkout(ctx, p.Pipeline.Commit, step, source); err != nil {
-		return evaluation{}, err
-	}
-	for attempt := 1; ; attempt++ {
-		task := ridgeline.TaskName(p.Run.ID, evaluateTask(s.Name), attempt)
-		state, err := host.Run(ctx, r.Tasks, host.Task{
-			Name: task, Command: []string{"/bin/sh", "-c", step.Run}, Dir: source, Timeout: step.Timeout,
-			Env: append(vars, "RIDGELINE_MODEL="+model), Resources: host.Resources{CPU: step.CPU, Memory: step.Memory},
-		}, r.follow(p.Run.ID))
+	j := job{Work: w, Lock: lockOf(s.Lock), Dir: dir, Model: s.Model}
+	for tries := []ridgeline.Attempt{}; ; {
+		attempt := len(tries) + 1
+		j.Name = ridgeline.TaskName(p.Run.ID, evaluateTask(s.Name), attempt)
+		task := j.Name
+		spec, err := r.task(ctx, p, pool, j)
+		if err != nil {
+			return evaluation{}, err
+		}
+		state, err := host.Run(ctx, pool.Tasks, spec, r.follow(p.Run.ID))
+		if err == nil {
+			err = r.bring(ctx, pool, j, state)
+		}
 		if err != nil {
 			return evaluation{}, err
 		}
@@ -56,11 +52,11 @@ func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (
 		if out.Reason == "" {
 			break
 		}
-		if !again(step.Retries, attempt, out.Fate) {
+		if tries = append(tries, ridgeline.Attempt{Number: attempt, Fate: out.Fate}); !again(step.Retries, tries) {
 			return evaluation{Reason: "was not judged. " + out.Reason}, nil
 		}
 		// The task remembers when it ended, so the wait goes on after a crash.
-		asked, err := r.pause(ctx, p.Run.ID, state.Ended.Add(backoff(step.Retries, attempt)))
+		asked, err := r.pause(ctx, p.Run.ID, state.Ended.Add(backoff(step.Retries, counted(tries))))
 		if err != nil {
 			return evaluation{}, err
 		}

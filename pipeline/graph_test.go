@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,9 +156,18 @@ func TestRetries(t *testing.T) {
 		{project.Retries{Count: 9}, 1, fateNever, false},
 		{project.Retries{Count: 9}, 1, fateOutput, false},
 	} {
-		if got := again(test.retries, test.number, test.fate); got != test.want {
+		tries := make([]ridgeline.Attempt, test.number)
+		tries[test.number-1].Fate = test.fate
+		if got := again(test.retries, tries); got != test.want {
 			t.Errorf("again(%+v, %d, %s) is %v", test.retries, test.number, test.fate, got)
 		}
+	}
+	moved := ridgeline.Attempt{Fate: fateMoved}
+	if tries := []ridgeline.Attempt{moved, moved, {Fate: "1"}, moved}; !again(project.Retries{}, tries) || !again(project.Retries{Count: 1}, tries[:3]) || again(project.Retries{}, tries[:3]) {
+		t.Error("attempts whose place was taken away use up retries")
+	}
+	if again(project.Retries{Count: 5}, slices.Repeat([]ridgeline.Attempt{moved}, maxMoves)) {
+		t.Error("a place that is always taken away is looked for again for ever")
 	}
 	wait := project.Retries{Backoff: 10 * time.Second, Longest: time.Minute}
 	for number, want := range map[int]time.Duration{1: 10 * time.Second, 2: 20 * time.Second, 3: 40 * time.Second, 4: time.Minute, 99: time.Minute} {

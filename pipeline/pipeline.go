@@ -51,7 +51,8 @@ type Runner struct {
 	Store    *store.Store
 	Blob     *blob.Store
 	Start    func(ctx context.Context, kind, id string) error // sees to it that a flow runs; see flow.Engine
-	Tasks    host.Tasks
+	Tasks    host.Tasks                                       // of this machine: the gate's own work
+	Pools    map[string]Pool                                  // by name; one is Local, with Tasks
 	Tracking Tracking
 	Python   *pyenv.Manager
 	Intake   *intake.Intake
@@ -201,6 +202,11 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 	if out.Params, err = cfg.Params(p.Run.Params); err != nil {
 		return plan{}, err
 	}
+	for _, step := range cfg.Pipeline.Steps {
+		if _, err := r.pool(step.Compute); err != nil {
+			return plan{}, fmt.Errorf("step %s: %w", step.Name, err)
+		}
+	}
 	var builtIn []string
 	if cfg.Trains() && p.Run.Reproduces == "" {
 		builtIn = []string{pack, evaluate, decide, register}
@@ -279,14 +285,20 @@ func (r *Runner) closeSteps(ctx context.Context, s *store.Store, run ridgeline.R
 // clean removes what the run needed while it ran; its logs and outputs are in
 // the blob store.
 func (r *Runner) clean(ctx context.Context, p passage) error {
-	names, err := r.Tasks.Tasks(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, "run-"+string(p.Run.ID)+"-") {
-			if err := r.Tasks.Remove(ctx, name); err != nil {
-				return err
+	for _, pool := range r.Pools {
+		names, err := pool.Tasks.Tasks(ctx)
+		if err != nil && pool.away() {
+			r.Log.Warn("a compute pool cannot be asked for what is left of a run: it is removed later", "pool", pool.Name, "run", p.Run.ID, "error", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if strings.HasPrefix(name, "run-"+string(p.Run.ID)+"-") {
+				if err := pool.Tasks.Remove(ctx, name); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -18,12 +18,15 @@ func (r *Runner) spooled(command, dir string) []string {
 
 // tracked lets an attempt's task log by itself, and keeps its token out of the
 // log. The attempt's start has to be the same whenever it is entered again.
-func (r *Runner) tracked(ctx context.Context, p *passage, step string, try ridgeline.Attempt, spec *host.Task) (host.Follow, error) {
+func (r *Runner) tracked(ctx context.Context, p *passage, step string, try ridgeline.Attempt, pool Pool, spec *host.Task) (host.Follow, error) {
 	env, secret, err := r.Tracking.Begin(ctx, p.Run, step, try, spec.Timeout)
 	if err != nil {
 		return host.Follow{}, err
 	}
 	spec.Env = append(spec.Env, env...)
+	if pool.away() { // under the address that reaches this server from there
+		spec.Env = append(spec.Env, "MLFLOW_TRACKING_URI="+pool.Server)
+	}
 	follow := r.follow(p.Run.ID)
 	follow.Secrets = func(ctx context.Context) []string { return append(slices.Clone(r.Secrets(ctx)), secret) }
 	return follow, nil

@@ -192,6 +192,7 @@ type Step struct {
 	Cache   bool    // reuse what the same step once made of the same inputs; default true
 	CPU     float64 // cores; 0 for no limit
 	Memory  int64   // bytes; 0 for no limit
+	GPU     int     // whole devices
 }
 
 // Inputs narrow what a step sees, so that fewer changes make it run again. A

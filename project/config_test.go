@@ -287,7 +287,7 @@ func TestParse_one_mistake(t *testing.T) {
 		{"better", swap("metric: mse", "metric: mse, better: louder"), `pipeline.gate.better: expected lower or higher, got "louder"`},
 		{"zero byte", swap("score.py", `"s\0.py"`), "holds a zero byte"},
 		{"a path outside", swap("d.csv", "../d.csv"), `data.diabetes.path: "../d.csv": expected a path inside the project`},
-		{"compute", swap("{steps:", "{compute: gpu, steps:"), `pipeline.compute: "gpu" is not supported by this version yet`},
+		{"compute", swap("{steps:", "{compute: GPU pool, steps:"), `pipeline.compute: "GPU pool" is no name of a pool`},
 		{"merge of text", swap("{metric: mse}", "{<<: a, metric: mse}"), `<< takes a map or a list of maps, got "a"`},
 		{"key is a list", swap("{metric: mse}", "{? [a] : b, metric: mse}"), `expected a word as key, got a list`},
 		{"effect", swap("metric: mse", "metric: mse, min_effect: -1%"), "pipeline.gate.min_effect: expected a share"},

@@ -1,10 +1,12 @@
 package project
 
 import (
+	"cmp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/words"
 )
 
@@ -19,10 +21,13 @@ func (r *reader) pipeline(n *yaml.Node, datasets []string) Pipeline {
 	}
 	r.unfilled(f, p)
 	p.Overlap = r.word(f.value("overlap"), "pipeline.overlap", OverlapQueue, OverlapQueue, OverlapCoalesce, OverlapReject)
-	p.Compute = r.pool(f.value("compute"), "pipeline.compute")
+	p.Compute = r.pool(f.value("compute"), "pipeline.compute", "local")
 	switch {
 	case f.has("steps"):
 		p.Steps = r.steps(f.at["steps"], datasets, p.Params)
+		for i := range p.Steps {
+			p.Steps[i].Compute = cmp.Or(p.Steps[i].Compute, p.Compute)
+		}
 	case n.Kind == yaml.MappingNode:
 		r.at(n, "pipeline.steps is missing: add at least one step, for example `steps: {train: python -m diabetes.train}`")
 	}
@@ -30,14 +35,18 @@ func (r *reader) pipeline(n *yaml.Node, datasets []string) Pipeline {
 	return p
 }
 
-// pool reads the name of a compute pool.
-func (r *reader) pool(n *yaml.Node, what string) string {
-	if n != nil {
-		if name := r.text(n, what, "local"); name != "" && name != "local" {
-			r.at(n, "%s: %q is not supported by this version yet: use local", what, clip(name, 60))
-		}
+// pool reads the name of a compute pool. Which there are, each server says for
+// itself.
+func (r *reader) pool(n *yaml.Node, what, otherwise string) string {
+	if n == nil {
+		return otherwise
 	}
-	return "local"
+	name := r.text(n, what, "local")
+	if name != "" && ridgeline.CheckName("pool", name) != nil {
+		r.at(n, "%s: %q is no name of a pool: local, or what the server's configuration calls it, in lower case letters, digits and dashes", what, clip(name, 60))
+		return otherwise
+	}
+	return cmp.Or(name, otherwise)
 }
 
 // on reads what starts the pipeline.

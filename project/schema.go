@@ -118,7 +118,7 @@ func definitions() m {
 		"command":  m{"type": "string", "description": "A shell command", "minLength": 1},
 		"zone":     m{"type": "string", "description": "A time zone's IANA name; default UTC", "examples": []string{"Europe/Berlin"}},
 		"cron":     m{"type": "string", "description": "Minute, hour, day of the month, month, day of the week", "examples": []string{"0 3 * * 1"}},
-		"pool":     one("Where it computes", "local"),
+		"pool":     about("Where it computes: local, or a pool of the server's configuration", ref("name")),
 		"better":   one("Which way the metric improves; default by its name", "lower", "higher"),
 		"axis":     m{"type": "array", "items": ref("value"), "minItems": 1},
 		"axes":     m{"type": "object", "additionalProperties": ref("axis"), "minProperties": 1},
@@ -168,7 +168,7 @@ func stepSchema() m {
 			"on": listOf("What is tried again; default every failure", either("An exit code, or a reason", whole(1, 255), m{"enum": []string{"timeout", "memory", "lost"}})),
 		}, "count")),
 		"timeout": duration("Of one attempt; default 2h"), "cache": truth("Take what the same step once made of the same inputs; default true"), "compute": ref("pool"),
-		"cpu": num("Cores; default no limit"), "memory": about("Default no limit", ref("size")),
+		"cpu": num("Cores; default no limit"), "memory": about("Default no limit", ref("size")), "gpu": about("Whole devices; default none", whole(0, 64)),
 	}, "run")
 }
 

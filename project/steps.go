@@ -89,12 +89,12 @@ func (r *reader) evaluates(entries []entry, list []Step) {
 
 func (r *reader) step(e entry, datasets []string, params []Param) (Step, fields) {
 	what := stepWhat(e.name)
-	s := Step{Name: e.name, Timeout: 2 * time.Hour, Retries: Retries{Longest: longestWait}, Cache: true, Compute: "local"}
+	s := Step{Name: e.name, Timeout: 2 * time.Hour, Retries: Retries{Longest: longestWait}, Cache: true}
 	if e.value.Kind == yaml.ScalarNode {
 		s.Run = r.text(e.value, what, "`python -m diabetes.train`")
 		return s, fields{}
 	}
-	f := r.section(e.value, what, "run", "needs", "in", "out", "when", "matrix", "sweep", "retries", "timeout", "cache", "compute", "cpu", "memory")
+	f := r.section(e.value, what, "run", "needs", "in", "out", "when", "matrix", "sweep", "retries", "timeout", "cache", "compute", "cpu", "memory", "gpu")
 	if !f.has("run") && e.value.Kind == yaml.MappingNode {
 		r.at(e.key, "%s: run is missing: add the command, for example `run: python -m diabetes.train`", what)
 	}
@@ -110,9 +110,14 @@ func (r *reader) step(e entry, datasets []string, params []Param) (Step, fields)
 	s.Retries = r.retries(f.value("retries"), what+".retries")
 	s.Timeout = r.duration(f.value("timeout"), what+".timeout", s.Timeout)
 	s.Cache = r.truth(f.value("cache"), what+".cache", true)
-	s.Compute = r.pool(f.value("compute"), what+".compute")
+	s.Compute = r.pool(f.value("compute"), what+".compute", "")
 	s.CPU = r.number(f.value("cpu"), what+".cpu", 0, 0, 1024)
 	s.Memory = r.size(f.value("memory"), what+".memory")
+	if gpu := r.number(f.value("gpu"), what+".gpu", 0, 0, 64); gpu == float64(int(gpu)) {
+		s.GPU = int(gpu)
+	} else {
+		r.at(f.value("gpu"), "%s.gpu: expected a whole number of devices, got %s", what, found(f.value("gpu")))
+	}
 	return s, f
 }
 

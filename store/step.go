@@ -73,11 +73,13 @@ func (s *Store) SaveStep(ctx context.Context, step ridgeline.Step) error {
 // SaveAttempt keeps an attempt at a planned step, in place of the one of its
 // number. Once the run has ended, a change is Conflict.
 func (s *Store) SaveAttempt(ctx context.Context, run ridgeline.RunID, step string, a ridgeline.Attempt) error {
-	const upsert = `INSERT INTO attempts (run, step, number, task, status, message, fate, wall_seconds, cpu_seconds, peak_memory, started, ended)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+	const upsert = `INSERT INTO attempts (run, step, number, task, status, message, fate, wall_seconds, cpu_seconds, peak_memory, started, ended,
+			pool, spot, held_cpu, held_memory, held_gpu)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 		ON CONFLICT (run, step, number) DO UPDATE SET task = excluded.task, status = excluded.status, message = excluded.message, fate = excluded.fate,
 			wall_seconds = excluded.wall_seconds, cpu_seconds = excluded.cpu_seconds, peak_memory = excluded.peak_memory,
-			started = excluded.started, ended = excluded.ended`
+			started = excluded.started, ended = excluded.ended,
+			pool = excluded.pool, spot = excluded.spot, held_cpu = excluded.held_cpu, held_memory = excluded.held_memory, held_gpu = excluded.held_gpu`
 	if a.Number < 1 {
 		return ridgeline.Errorf(ridgeline.Invalid, "attempt %d at step %s of run %s: attempts count from 1", a.Number, step, run)
 	}
@@ -97,7 +99,8 @@ func (s *Store) SaveAttempt(ctx context.Context, run ridgeline.RunID, step strin
 			return ended("run", run, r.Status)
 		}
 		_, err := tx.tx.Exec(ctx, upsert, run, step, a.Number, a.Task, a.Status, a.Message, a.Fate,
-			a.Usage.WallSeconds, a.Usage.CPUSeconds, a.Usage.PeakMemory, a.Started, a.Ended)
+			a.Usage.WallSeconds, a.Usage.CPUSeconds, a.Usage.PeakMemory, a.Started, a.Ended,
+			a.Pool, a.Spot, a.Held.CPU, a.Held.Memory, a.Held.GPU)
 		return err
 	})
 }
@@ -190,11 +193,12 @@ type stepAttempt struct {
 func scanAttempt(row sqlq.Row) (s stepAttempt, err error) {
 	a := &s.attempt
 	err = row.Scan(&s.step, &a.Number, &a.Task, &a.Status, &a.Message, &a.Fate, &a.Usage.WallSeconds, &a.Usage.CPUSeconds, &a.Usage.PeakMemory,
-		asTime(&a.Started), asTime(&a.Ended))
+		asTime(&a.Started), asTime(&a.Ended), &a.Pool, asBool(&a.Spot), &a.Held.CPU, &a.Held.Memory, &a.Held.GPU)
 	return s, err
 }
 
-const selectAttempts = `SELECT step, number, task, status, message, fate, wall_seconds, cpu_seconds, peak_memory, started, ended
+const selectAttempts = `SELECT step, number, task, status, message, fate, wall_seconds, cpu_seconds, peak_memory, started, ended,
+	pool, spot, held_cpu, held_memory, held_gpu
 	FROM attempts WHERE run = $1`
 
 // attempts returns the run's attempts by step.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/blob/archive"
 	"github.com/ridgeline-mlops/ridgeline/git"
 )
 
@@ -110,7 +111,7 @@ func TestPush_sameTreeAsGit(t *testing.T) {
 	var tree string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		unpacked := filepath.Join(t.TempDir(), "pushed")
-		err := blob.Unarchive(r.Body, unpacked)
+		err := archive.Read(r.Body, unpacked)
 		if err == nil {
 			tree, _, err = blobs.PutTree(r.Context(), unpacked)
 		}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
-	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/blob/archive"
 	"github.com/ridgeline-mlops/ridgeline/project"
 )
 
@@ -94,7 +94,7 @@ func pushDir(ctx context.Context, client *api.Client, dir string, at source) (ap
 		return api.Build{}, err
 	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(blob.Archive(w, staging)) }()
+	go func() { w.CloseWithError(archive.Write(w, staging)) }()
 	defer r.Close()
 	return client.Push(ctx, commit, at.PullRequest, r)
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/host/courier"
 	"github.com/ridgeline-mlops/ridgeline/host/kube"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
@@ -81,6 +82,7 @@ type node struct {
 	engine      atomic.Pointer[flow.Engine] // nil until this server leads
 	host        *process.Host
 	cluster     *kube.Cluster // nil: none is known
+	desk        *courier.Desk
 	images      *image.Builder
 	intake      *intake.Intake
 	builds      *build.Builder
@@ -229,6 +231,7 @@ func (n *node) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.desk = &courier.Desk{Contents: blobs, Logs: blobs.Logs(), Notes: blobs.Objects("tasks"), Seal: access.TaskToken, Whose: access.Task, Log: log}
 	library := &data.Library{Dir: n.path("data")}
 	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
 	services := host.Together{"process": n.host.Services()}
@@ -255,7 +258,7 @@ func (n *node) wire(ctx context.Context) error {
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	n.runs = &pipeline.Runner{
-		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Python: envs, Intake: n.intake, Images: n.images,
+		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Pools: map[string]pipeline.Pool{pipeline.Local: {Name: pipeline.Local, Tasks: n.host}}, Python: envs, Intake: n.intake, Images: n.images,
 		Tracking: &mlflow.Steps{Track: n.tracking, Contents: blobs, Auth: access, URL: n.local()}, Registry: target, Runtime: runtime, Dir: n.path("work"), Trees: n.path("trees"), Log: log,
 		Packed: func(ctx context.Context, image string) ([]string, []string, error) {
 			l, err := local.prepare(ctx, image)
@@ -314,7 +317,7 @@ func (n *node) wire(ctx context.Context) error {
 		return err
 	}
 	n.server = server.New(server.Options{
-		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere()),
+		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks()),
 		Pages: pages.Handler(), Stopping: pages.Stop, Log: log,
 	})
 	return nil
@@ -324,6 +327,12 @@ func (n *node) wire(ctx context.Context) error {
 // prove themselves by their deployment's own token.
 func (n *node) logsFromElsewhere() server.Mount {
 	return server.Mount{Surface: "log", Paths: []string{"/api/v1/deployments/{deployment}/log/{file...}"}, Handler: n.predictions, Open: true}
+}
+
+// filesOfTasks serves the containers of tasks that run elsewhere, who prove
+// themselves by their task's own token.
+func (n *node) filesOfTasks() server.Mount {
+	return server.Mount{Surface: "task", Paths: []string{courier.Pattern}, Handler: n.desk, Open: true}
 }
 
 // kept is how long a project's inference log is kept: as its newest published

@@ -30,6 +30,8 @@ const usage = `usage:
   scorer batch --requests FILE --responses FILE [--path PATH] [--latency N]
                                       answer a file of requests, one JSON body per line, as PATH does
                                       (default /score); a summary with the latency goes to stdout
+  scorer task                         run the task that RIDGELINE_TASK_FILE describes, in a container of its own;
+                                      started by the host that asked for it
   scorer version
 
 Configuration is by environment: RIDGELINE_APP, RIDGELINE_SCORE, AZUREML_MODEL_DIR, RIDGELINE_PYTHON,
@@ -70,6 +72,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return listen(ctx, args, stderr)
 	case "batch":
 		return batch(ctx, args, stdout, stderr)
+	case "task":
+		return task(args, stdout, stderr)
 	case "version":
 		fmt.Fprintln(stdout, version)
 		return 0

@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"syscall"
@@ -38,7 +39,7 @@ type command struct {
 
 // run runs the spec's command once and returns when nothing of it is left and
 // all it wrote is in the log. A value on stop ends it politely.
-func run(sp spec, log *logbook, stop <-chan os.Signal) end {
+func run(sp spec, log io.Writer, stop <-chan os.Signal) end {
 	c := &command{spec: sp, exited: make(chan syscall.WaitStatus, 1), gone: make(chan struct{})}
 	c.group = newCgroup(sp.Key, sp.Resources)
 	defer c.group.remove()
@@ -62,7 +63,7 @@ func run(sp spec, log *logbook, stop <-chan os.Signal) end {
 
 // start starts the command. The function it returns waits until all that was
 // written is in the log; it may be called when everything is dead.
-func (c *command) start(log *logbook) (drain func(), err error) {
+func (c *command) start(log io.Writer) (drain func(), err error) {
 	env := environment(c.spec)
 	path, err := lookPath(c.spec.Command, c.spec.Dir, env)
 	if err != nil {

@@ -27,6 +27,9 @@ func (h *Host) Ensure(ctx context.Context, t host.Task) error {
 	if err := checkName("task", t.Name); err != nil {
 		return err
 	}
+	if t.Image != "" || t.Resources.GPU > 0 {
+		return ridgeline.Errorf(ridgeline.Invalid, "task %s asks for an image or a GPU, and this machine's processes have neither: give its step a compute pool of another kind", t.Name)
+	}
 	if exists(h.taskDir(t.Name), specFile) {
 		return nil
 	}

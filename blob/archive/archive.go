@@ -1,4 +1,9 @@
-package blob
+// Package archive is the form in which folders are kept and travel: a tar file
+// that depends on what is in the folder alone, and is unpacked without trust.
+//
+// Where archives are kept is package blob's part; it is apart from it because
+// the scorer, which carries a step's files into its pod, has no storage.
+package archive
 
 import (
 	"archive/tar"
@@ -15,14 +20,14 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
-// Archive writes the folder as a tar archive that depends on names, contents
+// Write writes the folder as a tar archive that depends on names, contents
 // and links alone: sorted, without owners, times of 1970, modes 0644, or 0755
 // for folders and for files that their owner may execute.
 //
 // Symbolic links are kept when they can be seen to point inside the folder and
 // left out otherwise, as are devices, pipes and sockets. A file that changes
 // meanwhile is Conflict.
-func Archive(w io.Writer, dir string) error {
+func Write(w io.Writer, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("archive a folder: %w", err)
@@ -127,17 +132,18 @@ func staysInside(name, target string) bool {
 	return true
 }
 
-// Unarchive unpacks a tar archive into dir, which is made if need be and in
+// Read unpacks a tar archive into dir, which is made if need be and in
 // which none of its files may exist yet. It refuses, as Invalid, an archive
 // that could touch anything outside dir, now or when its links are followed
 // later: absolute names, "..", links that lead out, hard links, devices. What
 // was unpacked until then stays.
-func Unarchive(r io.Reader, dir string) error {
-	return unarchive(r, dir, func(string) bool { return true })
+func Read(r io.Reader, dir string) error {
+	return ReadPart(r, dir, func(string) bool { return true })
 }
 
-// unarchive unpacks the files and links whose names keep wants.
-func unarchive(r io.Reader, dir string, keep func(name string) bool) error {
+// ReadPart is Read of those files and links whose names, with slashes, keep
+// wants; all folders are there.
+func ReadPart(r io.Reader, dir string, keep func(name string) bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("unpack an archive: %w", err)
 	}
