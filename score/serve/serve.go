@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline/score"
+	"github.com/ridgeline-mlops/ridgeline/score/plain"
 )
 
 const (
@@ -80,11 +81,11 @@ func serveOn(ctx context.Context, c Config, listener net.Listener) error {
 
 // newServer leaves the deadlines of bodies and answers to the dialects, where
 // they move with the traffic.
-func newServer(h http.Handler, log *slog.Logger) *http.Server {
+func newServer(h http.Handler, log *slog.Logger) *plain.Server {
 	var protocols http.Protocols // gRPC comes on the same port, without TLS: whoever stands in front has ended it
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	return &plain.Server{Server: &http.Server{
 		Handler:           h,
 		Protocols:         &protocols,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: headerTime}, // a dead client's connection is found
@@ -92,10 +93,10 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	}}
 }
 
-func stop(f *score.Front, c Config, server *http.Server, stopWorkers func(), workers chan error) error {
+func stop(f *score.Front, c Config, server *plain.Server, stopWorkers func(), workers chan error) error {
 	f.Drain()
 	_, was, _ := f.Deaths()
 	c.Log.Info("draining", "delay", c.DrainDelay, "timeout", c.DrainTimeout)
