@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/data"
@@ -32,31 +33,28 @@ func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (
 	if err != nil {
 		return evaluation{}, err
 	}
-	j := job{Work: w, Lock: lockOf(s.Lock), Dir: dir, Model: s.Model}
+	row, err := r.Store.Step(ctx, p.Run.ID, evaluate)
+	if err != nil {
+		return evaluation{}, err
+	}
+	j := job{Work: w, Lock: lockOf(s.Lock), Dir: dir, Model: s.Model, Tracks: true}
+	var logged ridgeline.Metrics
 	for tries := []ridgeline.Attempt{}; ; {
 		attempt := len(tries) + 1
 		j.Name = ridgeline.TaskName(p.Run.ID, evaluateTask(s.Name), attempt)
-		task := j.Name
-		spec, err := r.task(ctx, p, pool, j)
+		out, err := r.evaluateAttempt(ctx, p, s, pool, j, ridgeline.Attempt{Number: attempt, Task: j.Name, Started: row.Started})
 		if err != nil {
 			return evaluation{}, err
 		}
-		state, err := host.Run(ctx, pool.Tasks, spec, r.follow(p.Run.ID))
-		if err == nil {
-			err = r.bring(ctx, pool, j, state)
-		}
-		if err != nil {
-			return evaluation{}, err
-		}
-		out := r.failure(ctx, state, evaluate, task)
 		if out.Reason == "" {
+			logged = out.Logged
 			break
 		}
 		if tries = append(tries, ridgeline.Attempt{Number: attempt, Fate: out.Fate}); !again(step.Retries, tries) {
 			return evaluation{Reason: "was not judged. " + out.Reason}, nil
 		}
 		// The task remembers when it ended, so the wait goes on after a crash.
-		asked, err := r.pause(ctx, p.Run.ID, state.Ended.Add(backoff(step.Retries, counted(tries))))
+		asked, err := r.pause(ctx, p.Run.ID, out.Ended.Add(backoff(step.Retries, counted(tries))))
 		if err != nil {
 			return evaluation{}, err
 		}
@@ -64,12 +62,51 @@ func (r *Runner) byCommand(ctx context.Context, p *passage, plan plan, s side) (
 			return evaluation{Reason: "was not judged: cancelled"}, nil
 		}
 	}
-	return readRows(ctx, filepath.Join(dir, "out"), p.Config.Pipeline.Gate.Metric, p.Config.Pipeline.Gate.Slices)
+	return readRows(ctx, filepath.Join(dir, "out"), logged, p.Config.Pipeline.Gate.Metric, p.Config.Pipeline.Gate.Slices)
+}
+
+// judged is what an attempt at the evaluate command came to.
+type judged struct {
+	failed
+	Logged ridgeline.Metrics // by MLflow
+	Ended  time.Time
+}
+
+func (r *Runner) evaluateAttempt(ctx context.Context, p *passage, s side, pool Pool, j job, try ridgeline.Attempt) (judged, error) {
+	spec, err := r.task(ctx, p, pool, j)
+	if err != nil {
+		return judged{}, err
+	}
+	follow, err := r.tracked(ctx, p, evaluateTask(s.Name), try, pool, &spec)
+	if err != nil {
+		return judged{}, err
+	}
+	state, err := host.Run(ctx, pool.Tasks, spec, follow)
+	if err == nil {
+		err = r.bring(ctx, pool, j, state)
+	}
+	if err != nil {
+		return judged{}, err
+	}
+	if err := r.unspool(ctx, p.Run, try.Task, j.Dir); err != nil {
+		return judged{}, err
+	}
+	out := judged{failed: r.failure(ctx, state, evaluate, try.Task), Ended: state.Ended}
+	status := ridgeline.Succeeded
+	switch {
+	case out.Fate == fateKilled:
+		status = ridgeline.Cancelled
+	case out.Reason != "":
+		status = ridgeline.Failed
+	}
+	out.Logged, err = r.Tracking.End(ctx, try.Task, status, state.Ended)
+	return out, err
 }
 
 // readRows reads what an evaluate command left: rows.csv or rows.parquet with
-// loss, or y and prediction, and slice columns; else metrics.json.
-func readRows(ctx context.Context, out, metric string, sliceColumns []string) (evaluation, error) {
+// loss, or y and prediction, and slice columns; else metrics.json, or what it
+// logged.
+func readRows(ctx context.Context, out string, logged ridgeline.Metrics, metric string, sliceColumns []string) (evaluation, error) {
 	for _, name := range []string{"rows.csv", "rows.parquet"} {
 		path := filepath.Join(out, name)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -81,12 +118,12 @@ func readRows(ctx context.Context, out, metric string, sliceColumns []string) (e
 	if err != nil {
 		return evaluation{Reason: "was judged unclearly: " + err.Error()}, nil
 	}
-	value, ok := metrics[metric]
+	value, ok := withLogged(metrics, logged)[metric]
 	if ok && (math.IsNaN(value) || math.IsInf(value, 0)) {
-		return evaluation{Reason: fmt.Sprintf("was judged unclearly: %s is %v in metrics.json, which is not finite", metric, value)}, nil
+		return evaluation{Reason: fmt.Sprintf("was judged unclearly: %s is %v, which is not finite", metric, value)}, nil
 	}
 	if !ok {
-		return evaluation{Reason: fmt.Sprintf("was not judged: the evaluate command left neither rows.csv, rows.parquet nor %q in metrics.json", metric)}, nil
+		return evaluation{Reason: fmt.Sprintf("was not judged: the evaluate command left neither rows.csv nor rows.parquet, nor %q in metrics.json, nor logged it", metric)}, nil
 	}
 	return evaluation{Scores: gate.Scores{Has: true, Point: &value}}, nil
 }

@@ -154,7 +154,7 @@ func TestReadRows(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := readRows(t.Context(), dir, "mse", nil)
+		got, err := readRows(t.Context(), dir, nil, "mse", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
