@@ -63,8 +63,8 @@ type job struct {
 	Lock  pyenv.Lock // of its environment
 	Dir   string     // its folder on this machine: src, out, home
 	Model string     // digest of the model that it judges; empty for none
-	// Tracks says that it logs to a run of its own. On this machine a spool beside
-	// it takes what it logs while the server is away.
+	// Tracks says that it logs to a run of its own. A spool beside it takes
+	// what it logs while the server is away.
 	Tracks bool
 }
 
@@ -111,6 +111,9 @@ func (r *Runner) awayTask(ctx context.Context, p *passage, pool Pool, j job, t h
 		return t, err
 	}
 	t.Dir, t.Keep = courier.Source, courier.Out
+	if j.Tracks { // nobody takes in what it would leave there, so it ends when all is delivered
+		t.Command = append([]string{image.ScorerPath, "spool", "--dir", path.Join(courier.Work, "spool")}, t.Command...)
+	}
 	t.Env = []string{
 		"PATH=" + image.EnvironmentPath + "/bin:/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV=" + image.EnvironmentPath, "HOME=" + courier.Home, "LANG=C.UTF-8",
 		"PYTHONUNBUFFERED=1", "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1", "RIDGELINE_OUT=" + courier.Out, "RIDGELINE_RUN_ID=" + string(p.Run.ID),

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/ridgeline-mlops/ridgeline/mlflow/spool"
 	"github.com/ridgeline-mlops/ridgeline/score/parquet"
 	"github.com/ridgeline-mlops/ridgeline/score/serve"
 	"github.com/ridgeline-mlops/ridgeline/worker"
@@ -32,6 +33,7 @@ const usage = `usage:
                                       (default /score); a summary with the latency goes to stdout
   scorer task                         run the task that RIDGELINE_TASK_FILE describes, in a container of its own;
                                       started by the host that asked for it
+  scorer spool --dir DIR COMMAND…     run a step's command, and keep what it logs while the tracking server is away
   scorer version
 
 Configuration is by environment: RIDGELINE_APP, RIDGELINE_SCORE, AZUREML_MODEL_DIR, RIDGELINE_PYTHON,
@@ -74,6 +76,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return batch(ctx, args, stdout, stderr)
 	case "task":
 		return task(args, stdout, stderr)
+	case "spool":
+		return spool.Command(args, os.Stderr) // a file, so that the command writes to it directly
 	case "version":
 		fmt.Fprintln(stdout, version)
 		return 0

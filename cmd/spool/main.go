@@ -1,106 +1,16 @@
 // Command spool runs a step's command with MLFLOW_TRACKING_URI pointing at a
 // proxy of its own, so that the command goes on logging while the tracking
-// server is away. What the proxy does is package mlflow/spool's.
-//
-// It ends as the command does, with its exit code. It reads where the server
-// is from the variables by which MLflow's client would find it.
+// server is away. All of it is package mlflow/spool's.
 package main
 
 import (
-	"context"
-	"errors"
-	"flag"
-	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/ridgeline-mlops/ridgeline/mlflow/spool"
 )
 
 func main() {
-	dir := flag.String("dir", "", "where writes are kept that the server did not take yet")
-	left := flag.Bool("leave", false, "end with the command, and leave to who started it what is still kept; else wait until all is delivered")
-	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: spool --dir DIR [--leave] COMMAND… (it is started by ridgeline, for each attempt at a step)")
-		flag.PrintDefaults()
-	}
-	flag.Parse()
-	if *dir == "" || flag.NArg() == 0 {
-		flag.Usage()
-		os.Exit(2)
-	}
 	debug.SetMemoryLimit(64 << 20) // it is beside a training: rather collect than grow
-	os.Exit(run(*dir, *left, flag.Args()))
-}
-
-func run(dir string, leave bool, command []string) int {
-	// The command gets these signals itself, and decides. As a container's first
-	// process we are the only one who does, and pass them on.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	proxy, err := spool.Open(spool.Options{
-		Server: os.Getenv("MLFLOW_TRACKING_URI"), Token: os.Getenv("MLFLOW_TRACKING_TOKEN"), Dir: dir,
-		Run: os.Getenv("MLFLOW_RUN_ID"), Experiment: os.Getenv("MLFLOW_EXPERIMENT_NAME"), Log: os.Stderr,
-	})
-	ended := make(chan struct{})
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "ridgeline: this step logs to the server directly, and has to wait when that is away: %v\n", err)
-		close(ended)
-	} else {
-		os.Setenv("MLFLOW_TRACKING_URI", proxy.URL())
-		go func() {
-			defer close(ended)
-			if err := proxy.Run(ctx); err != nil {
-				fmt.Fprintf(os.Stderr, "ridgeline: %v\n", err)
-			}
-		}()
-	}
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := cmd.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "ridgeline: %v\n", err)
-		return 127
-	}
-	go func() {
-		for s := range signals {
-			if os.Getpid() == 1 {
-				_ = cmd.Process.Signal(s) // gone already: what was wanted
-			}
-		}
-	}()
-	err = cmd.Wait()
-	if proxy != nil && !leave {
-		if err := proxy.Delivered(ctx); err != nil {
-			fmt.Fprintf(os.Stderr, "ridgeline: %v\n", err)
-		}
-	}
-	stop()
-	<-ended
-	return code(err)
-}
-
-// code is the exit code of a command that ended with err.
-func code(err error) int {
-	var exit *exec.ExitError
-	if err == nil {
-		return 0
-	}
-	if !errors.As(err, &exit) {
-		fmt.Fprintf(os.Stderr, "ridgeline: %v\n", err)
-		return 126
-	}
-	status, ok := exit.Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() {
-		return exit.ExitCode()
-	}
-	if status.Signal() == syscall.SIGKILL { // who watches us looks for this one: the kernel's, for want of memory
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	}
-	fmt.Fprintf(os.Stderr, "ridgeline: the command was ended by signal %d (%v)\n", int(status.Signal()), status.Signal())
-	return 128 + int(status.Signal())
+	os.Exit(spool.Command(os.Args[1:], os.Stderr))
 }

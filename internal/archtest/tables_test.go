@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"blob/archive":      {},
 	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
 	"cmd/ridgeline":     anything,
-	"cmd/scorer":        {"host/courier", "score/parquet", "score/serve", "worker"},
+	"cmd/scorer":        {"host/courier", "mlflow/spool", "score/parquet", "score/serve", "worker"},
 	"cmd/spool":         {"mlflow/spool"},
 	"cmd/supervisor":    {"host/process"},
 	"data":              {},
