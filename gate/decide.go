@@ -166,13 +166,18 @@ func (r *Report) measure(in Input, m metric, c comparison) {
 	}
 	effect := c.effect(true)
 	r.Effect = &effect
-	lowest, highest = -limitless, limitless
-	if m.better == "lower" && value > 0 && value-difference >= 0 {
-		highest = 1 // a loss cannot fall by more than all of it
-	}
+	lowest, highest = m.relativeBounds(value, difference)
 	r.Interval = &[2]float64{limit(r.Alpha/2, true, 1, lowest, highest), limit(r.Alpha/2, true, -1, lowest, highest)}
 	bound := limit(r.Alpha, true, 1, lowest, highest)
 	r.Bound = &bound
+}
+
+// relativeBounds are what a relative effect can be at least and at most.
+func (m metric) relativeBounds(value, difference float64) (lowest, highest float64) {
+	if m.better == "lower" && value > 0 && value-difference >= 0 {
+		return -limitless, 1 // a loss cannot fall by more than all of it
+	}
+	return -limitless, limitless
 }
 
 // significantlyWorse wants the whole interval below 0.

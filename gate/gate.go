@@ -88,7 +88,8 @@ type SliceResult struct {
 	Champion   *float64     `json:"champion"`
 	Challenger *float64     `json:"challenger"`
 	Effect     *float64     `json:"effect"`
-	P          *float64     `json:"p"` // one-sided, of no worsening beyond the tolerance; Holm's, over all slices
+	Interval   *[2]float64  `json:"interval"` // of Effect: two-sided, of level 1 − alpha for this slice alone
+	P          *float64     `json:"p"`        // one-sided, of no worsening beyond the tolerance; Holm's, over all slices
 	Verdict    SliceVerdict `json:"verdict"`
 	Tolerance  float64      `json:"tolerance"` // how much worse it may get, in the metric's unit
 }

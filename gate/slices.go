@@ -31,7 +31,7 @@ func (r *Report) slices(in Input, m metric, champion, challenger []float64) int 
 					continue
 				}
 			}
-			s.measure(in, m, champion, challenger, rows[value])
+			s.measure(in, m, r.Alpha, champion, challenger, rows[value])
 			r.Slices = append(r.Slices, s)
 		}
 	}
@@ -41,7 +41,7 @@ func (r *Report) slices(in Input, m metric, champion, challenger []float64) int 
 	return holm(r.Slices, r.Alpha)
 }
 
-func (s *SliceResult) measure(in Input, m metric, champion, challenger []float64, at []int) {
+func (s *SliceResult) measure(in Input, m metric, alpha float64, champion, challenger []float64, at []int) {
 	a, okA := in.Champion.of(m, champion, at)
 	b, okB := in.Challenger.of(m, challenger, at)
 	if !okA || !okB {
@@ -72,6 +72,11 @@ func (s *SliceResult) measure(in Input, m metric, champion, challenger []float64
 		return
 	}
 	s.Verdict = SliceOK
+	if a != 0 {
+		lowest, highest := m.relativeBounds(a, c.effect(false))
+		limit := func(side float64) float64 { return min(max(c.limit(alpha/2, true, side), lowest), highest) }
+		s.Interval = &[2]float64{limit(1), limit(-1)}
+	}
 	tail := 1.0
 	if !c.same() {
 		tail = max(c.tail(-tolerance.Value, relative, -1), c.atAll(-1))

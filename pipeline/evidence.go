@@ -184,19 +184,13 @@ func (r *Runner) Again(ctx context.Context, v ridgeline.ModelVersion) (report ga
 	return report, differs("", then, now), nil
 }
 
-// differs names the first place in which two JSON values are not the same.
+// differs names the first place in which two JSON values are not the same. What
+// the first does not have is not compared: reports have come to tell more.
 func differs(at string, then, now any) string {
 	a, okA := then.(map[string]any)
 	b, okB := now.(map[string]any)
 	if okA && okB {
-		names := map[string]bool{}
-		for name := range a {
-			names[name] = true
-		}
-		for name := range b {
-			names[name] = true
-		}
-		for _, name := range slices.Sorted(maps.Keys(names)) {
+		for _, name := range slices.Sorted(maps.Keys(a)) {
 			if d := differs(strings.TrimPrefix(at+"."+name, "."), a[name], b[name]); d != "" {
 				return d
 			}
