@@ -41,6 +41,8 @@ func samples() []sample {
 	return all
 }
 
+func now() time.Time { return time.Now().UTC() }
+
 var sampleTime = time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
 
 // Names as people give them.

@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/ridgeline-mlops/ridgeline"
 )
@@ -50,4 +51,13 @@ func byModel(versions []ridgeline.ModelVersion, project ridgeline.ProjectName) [
 		}
 	}
 	return rows
+}
+
+// modelVersion reads which version a request is about.
+func modelVersion(r *http.Request) (ridgeline.ModelName, int, error) {
+	version, err := strconv.Atoi(r.PathValue("version"))
+	if err != nil || version < 1 {
+		return "", 0, ridgeline.Errorf(ridgeline.NotFound, "no version %q: versions are numbers from 1", r.PathValue("version"))
+	}
+	return ridgeline.ModelName(r.PathValue("name")), version, nil
 }

@@ -70,6 +70,7 @@ func (u *UI) Handler() http.Handler {
 	u.logs(mux)
 	u.home(mux)
 	u.models(mux)
+	u.gate(mux)
 	if u.Dev {
 		u.gallery(mux)
 	}

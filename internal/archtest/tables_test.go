@@ -81,7 +81,7 @@ var arrows = map[string][]string{
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},
 	"trigger":     {"pipeline", "project", "store", "vault"},
-	"ui":          {"auth", "blob", "build", "pipeline", "release", "store", "ui/assets", "ui/components"},
+	"ui":          {"auth", "blob", "build", "gate", "pipeline", "release", "store", "ui/assets", "ui/components"},
 
 	"ui/assets":     {},
 	"ui/components": {},
