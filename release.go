@@ -32,6 +32,17 @@ type ReleaseEnvironment struct {
 	Ended      time.Time
 }
 
+// A ReleaseCheck is one thing that a release looks at in an environment before
+// it goes on, and what it found.
+type ReleaseCheck struct {
+	Environment string
+	Name        string // approval, ready, switch, or a smoke test's
+	Status      Status
+	Message     string // the evidence when it succeeded, the cause when not
+	Started     time.Time
+	Ended       time.Time
+}
+
 // Finish moves the release to a terminal status. Finishing twice with the
 // same status is harmless.
 func (r *Release) Finish(status Status, reason string, at time.Time) error {

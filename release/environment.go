@@ -21,7 +21,7 @@ func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEn
 	set := p.settings(e.Name)
 	if set.Approval == "required" && p.Release.Cause != "rollback" {
 		if reason, err = flow.Step(c, "approval "+e.Name, func(ctx context.Context) (string, error) {
-			return r.approval(ctx, p, e)
+			return r.check(ctx, p.Release.ID, e.Name, checkApproval, func() (string, string, error) { return r.approval(ctx, p, e) })
 		}); err != nil || reason != "" {
 			return reason, err
 		}
@@ -33,7 +33,10 @@ func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEn
 		return "", err
 	}
 	reason, err = flow.Step(c, "ready "+e.Name, func(ctx context.Context) (string, error) {
-		return r.ready(ctx, deployment)
+		return r.check(ctx, p.Release.ID, e.Name, checkReady, func() (string, string, error) {
+			reason, err := r.ready(ctx, deployment)
+			return reason, fmt.Sprintf("%d of %d copies answer", deployment.Replicas, deployment.Replicas), err
+		})
 	})
 	if err == nil && reason == "" {
 		reason, err = flow.Step(c, "smoke "+e.Name, func(ctx context.Context) (string, error) {
@@ -63,6 +66,10 @@ func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEn
 			return "", err
 		}
 		row.Status, row.Ended, row.Message = ridgeline.Succeeded, now, message+"; "+row.Message
+		done := ridgeline.ReleaseCheck{Environment: e.Name, Name: checkSwitch, Status: ridgeline.Succeeded, Message: message, Started: now, Ended: now}
+		if err := s.SaveReleaseCheck(ctx, p.Release.ID, done); err != nil {
+			return "", err
+		}
 		return deployment.ID, s.SaveReleaseEnvironment(ctx, p.Release.ID, row)
 	})
 	if err != nil {

@@ -375,6 +375,26 @@ func TestReleaser_approval(t *testing.T) {
 		if row := f.end(t, id); row.Status != ridgeline.Succeeded || f.live(t, "production") != 1 {
 			t.Errorf("got %+v", row)
 		}
+		// What it looked at is kept, with what it found.
+		all, err := f.Store.ReleaseChecks(t.Context(), id)
+		check(t, err)
+		var got []string
+		for _, c := range all {
+			got = append(got, c.Environment+" "+c.Name+" "+string(c.Status))
+			if c.Message == "" || c.Started.IsZero() || c.Ended.Before(c.Started) {
+				t.Errorf("without evidence: %+v", c)
+			}
+			if c.Name == "approval" && c.Message != "approved by bob" {
+				t.Errorf("approval says %q", c.Message)
+			}
+		}
+		want := []string{
+			"qa ready succeeded", "qa smoke.json, case 1 succeeded", "qa switch succeeded",
+			"production approval succeeded", "production ready succeeded", "production smoke.json, case 1 succeeded", "production switch succeeded",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("looked at %q, want %q", got, want)
+		}
 		if err := f.Approve(t.Context(), id, "bob"); ridgeline.CodeOf(err) != ridgeline.Conflict {
 			t.Errorf("approved once more: %v, want Conflict", err)
 		}

@@ -46,13 +46,12 @@ func (r *Releaser) smoke(ctx context.Context, p passage, d ridgeline.Deployment,
 			if path == "" {
 				path = p.Config.Release.Path(p.Version.Model, want.Request)
 			}
-			for _, copy := range seen.Copies {
-				if err := probe(ctx, copy.Address, path, want); err != nil {
-					if ctx.Err() != nil {
-						return "", ctx.Err()
-					}
-					return r.withLog(ctx, d, fmt.Sprintf("smoke test %s, case %d: %v", file, i+1, err)), nil
-				}
+			name := fmt.Sprintf("%s, case %d", file, i+1)
+			reason, err := r.check(ctx, d.Release, d.Environment, name, func() (string, string, error) {
+				return r.probeAll(ctx, d, seen.Copies, name, path, want)
+			})
+			if err != nil || reason != "" {
+				return reason, err
 			}
 			cases++
 		}
@@ -80,52 +79,69 @@ func passed(cases int) string {
 	return fmt.Sprintf("%d smoke tests passed", cases)
 }
 
-// probe sends one smoke request and checks the answer. Where a latency is asked
+// probeAll asks every copy one case, and tells of the slowest answer.
+func (r *Releaser) probeAll(ctx context.Context, d ridgeline.Deployment, copies []host.Copy, name, path string, want project.SmokeCase) (reason, evidence string, err error) {
+	var slowest time.Duration
+	for _, copy := range copies {
+		took, err := probe(ctx, copy.Address, path, want)
+		if ctx.Err() != nil {
+			return "", "", ctx.Err()
+		}
+		if err != nil {
+			return r.withLog(ctx, d, fmt.Sprintf("smoke test %s: %v", name, err)), "", nil
+		}
+		slowest = max(slowest, took)
+	}
+	return "", fmt.Sprintf("POST %s answered as expected by each copy, in %.1f ms at most", path, float64(slowest.Microseconds())/1000), nil
+}
+
+// probe sends one smoke request and checks the answer, which took so long. Where a latency is asked
 // for it is sent twice: the first request to a fresh process may pay for lazy
 // imports, so only the second one is timed.
-func probe(ctx context.Context, address, path string, want project.SmokeCase) error {
+func probe(ctx context.Context, address, path string, want project.SmokeCase) (took time.Duration, err error) {
 	transport, url := host.Transport(address)
 	url += path
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: time.Minute}
 	warm := want
 	warm.MaxLatency = 0
-	if err := ask(ctx, client, url, warm); err != nil || want.MaxLatency == 0 {
-		return err
+	if took, err = ask(ctx, client, url, warm); err != nil || want.MaxLatency == 0 {
+		return took, err
 	}
 	return ask(ctx, client, url, want)
 }
 
-func ask(ctx context.Context, client *http.Client, url string, want project.SmokeCase) error {
+func ask(ctx context.Context, client *http.Client, url string, want project.SmokeCase) (took time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(want.Request))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	started := time.Now()
 	res, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("no answer: %w", err)
+		return 0, fmt.Errorf("no answer: %w", err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("the answer broke off: %w", err)
+		return 0, fmt.Errorf("the answer broke off: %w", err)
 	}
-	return want.Check(res.StatusCode, body, time.Since(started))
+	took = time.Since(started)
+	return took, want.Check(res.StatusCode, body, took)
 }
 
 // approval waits for a person. The answer is a row that a polling step reads.
-func (r *Releaser) approval(ctx context.Context, p passage, e ridgeline.ReleaseEnvironment) (string, error) {
+func (r *Releaser) approval(ctx context.Context, p passage, e ridgeline.ReleaseEnvironment) (reason, evidence string, err error) {
 	e.Status, e.Message = ridgeline.Waiting, fmt.Sprintf("waits for approval: ridgeline approve %s", p.Release.ID)
 	row, err := r.Store.Release(ctx, p.Release.ID)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	for _, now := range row.Environments {
 		if now.Name == e.Name && now.Status == ridgeline.Queued {
 			if err := r.Store.SaveReleaseEnvironment(ctx, p.Release.ID, e); err != nil {
-				return "", err
+				return "", "", err
 			}
 		}
 	}
@@ -134,19 +150,19 @@ func (r *Releaser) approval(ctx context.Context, p passage, e ridgeline.ReleaseE
 	for {
 		row, err := r.Store.Release(ctx, p.Release.ID)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if row.CancelRequested {
-			return "rejected", nil
+			return "rejected", "", nil
 		}
 		for _, now := range row.Environments {
 			if now.Name == e.Name && now.Status == ridgeline.Running {
-				return "", nil
+				return "", now.Message, nil
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return "", "", ctx.Err()
 		case <-tick.C:
 		}
 	}

@@ -65,6 +65,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("datasets", with(testDatasets))
 	t.Run("arrivals", with(testArrivals))
 	t.Run("releases", with(testReleases))
+	t.Run("release checks", with(testReleaseChecks))
 	t.Run("deployments", with(testDeployments))
 	t.Run("traffic", with(testTraffic))
 	t.Run("previous deployment", with(testPreviousDeployment))

@@ -71,6 +71,7 @@ func (u *UI) Handler() http.Handler {
 	u.home(mux)
 	u.models(mux)
 	u.gate(mux)
+	u.releases(mux)
 	if u.Dev {
 		u.gallery(mux)
 	}

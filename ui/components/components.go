@@ -30,7 +30,7 @@ var funcs = template.FuncMap{
 	"bytes": Bytes, "short": Short, "plural": Plural, "path": Path, "join": strings.Join, "lower": strings.ToLower, "str": str, "list": list, "ready": ready,
 	// components
 	"cli": NewCLI, "status": NewStatus, "verdict": NewVerdict, "empty": NewEmpty, "stat": NewStat, "action": NewAction, "version": NewVersion,
-	"digest": NewDigest, "log": NewLog, "meter": NewMeter,
+	"digest": NewDigest, "log": NewLog, "dot": dot, "checked": checked, "meter": NewMeter,
 }
 
 // ready is the word for so many copies that answer.
@@ -111,6 +111,22 @@ func NewStatus(word any) Status {
 		tone = "quiet"
 	}
 	return Status{Word: w, Tone: tone}
+}
+
+// dot is a status that says another word than where it stands.
+func dot(word, status any) Status {
+	return Status{Word: fmt.Sprint(word), Tone: NewStatus(status).Tone}
+}
+
+// checked is dot of what a release has looked at, in a word that people use.
+func checked(name string, status ridgeline.Status) Status {
+	words := map[string]string{"approval": "approved", "ready": "ready", "switch": "takes requests"}
+	if word, ok := words[name]; ok {
+		name = word
+	} else {
+		name = "smoke test " + name
+	}
+	return dot(name, status)
 }
 
 // NewVerdict is a status of a gate's verdict; of none, "no verdict".

@@ -51,11 +51,11 @@ func (s Scale) Ticks() []float64 {
 		}
 	}
 	var out []float64
-	for v := math.Ceil(s.From/step) * step; v <= s.To && len(out) < 12; v += step {
-		if math.Abs(v) < step/1e6 {
-			v = 0
+	for n := math.Ceil(s.From / step); n*step <= s.To; n++ {
+		// A label at the very edge would reach into its neighbour.
+		if x := s.share(n * step); x > 0.04 && x < 0.96 {
+			out = append(out, n*step)
 		}
-		out = append(out, v)
 	}
 	return out
 }

@@ -79,12 +79,16 @@ func Number(v any) string {
 		if a > 0 {
 			digits = max(0, 3-int(math.Floor(math.Log10(a))))
 		}
-		text := strconv.FormatFloat(f, 'f', digits, 64)
-		if strings.Contains(text, ".") {
-			text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
-		}
-		return strings.Replace(text, "-", "−", 1)
+		return strings.Replace(trimmed(strconv.FormatFloat(f, 'f', digits, 64)), "-", "−", 1)
 	}
+}
+
+// trimmed leaves out zeros that say nothing.
+func trimmed(text string) string {
+	if strings.Contains(text, ".") {
+		return strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	return text
 }
 
 func grouped(digits string) string {
@@ -113,16 +117,16 @@ func Signed(share float64) string {
 // Percent is a share as a percentage.
 func Percent(share float64) string {
 	p := share * 100
+	digits := 2
 	switch a := math.Abs(p); {
 	case a == 0 || a >= 100:
-		return fmt.Sprintf("%.0f %%", p)
+		digits = 0
 	case a >= 10:
-		return fmt.Sprintf("%.1f %%", p)
-	case a >= 0.1:
-		return fmt.Sprintf("%.2f %%", p)
-	default:
-		return strconv.FormatFloat(p, 'g', 2, 64) + " %"
+		digits = 1
+	case a < 0.005:
+		return "< 0.01 %"
 	}
+	return trimmed(strconv.FormatFloat(p, 'f', digits, 64)) + " %"
 }
 
 // Count is a whole number with separators.
