@@ -139,6 +139,26 @@ func (a *API) models(api huma.API) {
 			Version int    `path:"version" minimum:"1"`
 		}) (ModelVersion, error) {
 			v, err := a.Store.ModelVersion(ctx, ridgeline.ModelName(in.Name), in.Version)
+			if err == nil {
+				v, err = a.Store.RegisteredVersion(ctx, v.Model, v.Version)
+			}
 			return a.viewVersion(v), err
 		})
+	route(a, api, huma.Operation{
+		OperationID: "judge-version", Method: http.MethodPost, Path: "/models/{name}/versions/{version}/judge", DefaultStatus: http.StatusAccepted, Tags: tags,
+		Summary: "Start a run that takes a version registered by hand to the gate, and releases it once it is promoted",
+	}, ridgeline.Writer, func(ctx context.Context, in *struct {
+		Name    string `path:"name"`
+		Version int    `path:"version" minimum:"1"`
+		Body    *struct {
+			Project string `json:"project,omitempty" doc:"whose gate and environments; absent: the model's own"`
+		}
+	}) (Run, error) {
+		project := ridgeline.ProjectName("")
+		if in.Body != nil {
+			project = ridgeline.ProjectName(in.Body.Project)
+		}
+		row, err := a.Runs.Judge(ctx, ridgeline.ModelName(in.Name), in.Version, project, auth.From(ctx).Name)
+		return viewRun(row, nil, time.Now()), err
+	})
 }

@@ -71,6 +71,7 @@ type Run struct {
 	Resumes    string            `json:"resumes,omitempty" doc:"the run whose successful steps it takes over"`
 	From       string            `json:"from,omitempty" doc:"the step from which it does all anew, though that run has it"`
 	NoCache    bool              `json:"no_cache,omitempty"`
+	Judges     string            `json:"judges,omitempty" doc:"NAME:V of a version registered by hand, which it takes to the gate in place of training one"`
 	Reproduces string            `json:"reproduces,omitempty" doc:"NAME:V, when it only looks whether that version comes out again"`
 	GateOff    string            `json:"gate_off,omitempty" doc:"the reason given for making its model champion whatever the gate says"`
 	Status     string            `json:"status"`
@@ -107,6 +108,16 @@ type ModelVersion struct {
 	Framework   string            `json:"framework,omitempty" doc:"of a model that is served without a scoring script"`
 	Signature   json.RawMessage   `json:"signature,omitempty" doc:"what such a model takes and gives, when it tells"`
 	Override    []Override        `json:"override" doc:"who made it champion beside the gate, and why; oldest first"`
+
+	Source      string            `json:"source" enum:"pipeline,manual" doc:"manual: registered by hand, such as with mlflow.register_model; it has no run, verdict or image until it has been to the gate"`
+	By          string            `json:"by,omitempty" doc:"who registered it by hand"`
+	URI         string            `json:"uri,omitempty" doc:"where it was registered from"`
+	TrackingRun string            `json:"tracking_run,omitempty" doc:"the MLflow run that made it"`
+	LoggedModel string            `json:"logged_model,omitempty" doc:"MLflow's id of the model that was registered"`
+	Description string            `json:"description,omitempty"`
+	Stage       string            `json:"stage,omitempty" doc:"MLflow's, a label that moves nothing"`
+	Tags        map[string]string `json:"tags,omitempty" doc:"of one version"`
+	Aliases     []string          `json:"aliases,omitempty" doc:"of one version; the gate keeps champion and challenger"`
 }
 
 // Override is a person's decision beside the gate.
@@ -247,7 +258,7 @@ func viewBuild(b ridgeline.Build) Build {
 func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
 	out := Run{
 		ID: string(r.ID), Project: string(r.Project), Pipeline: r.Pipeline, Cause: r.Cause, Caller: r.Caller, Params: r.Params, GateOff: r.GateOff,
-		Data: r.Data, Resumes: string(r.Resumes), From: r.From, NoCache: r.NoCache, Reproduces: r.Reproduces,
+		Data: r.Data, Resumes: string(r.Resumes), From: r.From, NoCache: r.NoCache, Reproduces: r.Reproduces, Judges: r.Judges,
 		Status: string(r.Status), Verdict: string(r.Verdict), Model: string(r.Model), Version: r.Version, Release: string(r.Release),
 		Reason: r.Reason, Note: r.Note, Created: r.Created, Started: optional(r.Started), Ended: optional(r.Ended),
 	}
@@ -268,11 +279,19 @@ func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
 }
 
 func (a *API) viewVersion(v ridgeline.ModelVersion) ModelVersion {
+	if v.Data == nil { // not null, whatever is known
+		v.Data = map[string]string{}
+	}
+	if v.Metrics == nil {
+		v.Metrics = ridgeline.Metrics{}
+	}
 	return ModelVersion{
 		Name: string(v.Model), Version: v.Version, Champion: v.Champion, Verdict: string(v.Verdict), Run: string(v.Run), Commit: v.Commit,
 		Image: a.image(v.Image), Created: v.Created, Project: string(v.Project), Pipeline: v.Pipeline, Environment: v.Environment,
 		Data: v.Data, Params: v.Params, Metrics: v.Metrics, Artifact: v.Artifact, Size: v.Size,
 		Framework: v.Framework, Signature: v.Signature, Override: append([]Override{}, v.Overrides...),
+		Source: string(v.Source), By: v.By, URI: v.URI, TrackingRun: v.TrackingRun, LoggedModel: v.LoggedModel, Stage: v.Stage, Description: v.Description,
+		Tags: v.Tags, Aliases: v.Aliases,
 	}
 }
 

@@ -143,6 +143,16 @@ func (s *Steps) Model(ctx context.Context, task, dir string) (bool, error) {
 	return files > 0, err
 }
 
+// RunID is the run of a task.
+func (s *Steps) RunID(task string) string { return s.id(task) }
+
+// Registered puts the files of a registered version's folder into dir.
+func (s *Steps) Registered(ctx context.Context, folder, dir string) error {
+	return s.Track.EachArtifact(ctx, folder, func(name string, a track.Artifact) error {
+		return s.fetch(ctx, a, filepath.Join(dir, filepath.FromSlash(name)))
+	})
+}
+
 // logged is the folder of the model that a run logged last: of MLflow 3 a logged
 // model, of MLflow 2 a folder of the run's own.
 func (s *Steps) logged(ctx context.Context, run track.Run) (string, error) {

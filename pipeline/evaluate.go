@@ -54,7 +54,11 @@ func (r *Runner) evaluate(c *flow.Context, p *passage, plan plan, cand challenge
 	sides := []side{{Name: "challenger", Image: cand.Image, Model: model, Lock: p.Pipeline, Signature: cand.Signature}}
 	if champion != nil {
 		pipe, err := flow.Step(c, "champion's pipeline", func(ctx context.Context) (ridgeline.Pipeline, error) {
-			return r.Store.Pipeline(ctx, champion.Project, champion.Pipeline)
+			pipe, err := r.Store.Pipeline(ctx, champion.Project, champion.Pipeline)
+			if champion.Lock != "" { // it was registered by hand, with an environment of its own
+				pipe.Environment, pipe.Lock, pipe.Python = champion.Environment, champion.Lock, champion.Python
+			}
+			return pipe, err
 		})
 		if err != nil {
 			return scores{}, err

@@ -36,6 +36,12 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 	if err != nil {
 		return ending{}, err
 	}
+	return r.compete(c, p, plan, cand, trained)
+}
+
+// compete packs the model of a version, and lets it compete with the champion.
+func (r *Runner) compete(c *flow.Context, p *passage, plan plan, cand challenger, trained outcome) (ending, error) {
+	var err error
 	cand.Folder = trained.Result.Model
 	if p.Config.Bare() {
 		cand.examined, err = flow.Step(c, "examine", func(ctx context.Context) (examined, error) {
@@ -66,6 +72,9 @@ func (r *Runner) judge(c *flow.Context, p *passage, plan plan, trained outcome) 
 		return ending{ridgeline.Failed, scores.Reason}, err
 	}
 	scores.Notes = append(scores.Notes, cand.notes(champion)...)
+	if p.byHand != nil {
+		scores.Notes = append(scores.Notes, byHandNote)
+	}
 	judged, err := flow.Step(c, decide, func(ctx context.Context) (judgement, error) {
 		return r.decide(ctx, p, plan, cand, champion, trained, scores)
 	})
@@ -173,12 +182,18 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 			return struct{}{}, err
 		}
 		v := ridgeline.ModelVersion{
-			Model: cand.Model, Version: cand.Version, Project: p.Run.Project, Run: p.Run.ID, Pipeline: p.Pipeline.Version,
+			Model: cand.Model, Version: cand.Version, Source: ridgeline.ByPipeline, Project: p.Run.Project, Run: p.Run.ID, Pipeline: p.Pipeline.Version,
 			Commit: p.Pipeline.Commit.Hash, Environment: p.Pipeline.Environment, Data: map[string]string{}, Params: together(plan.Params, trained),
 			Metrics: map[string]float64{}, Artifact: trained.Result.Model, Size: cand.Size, Image: cand.Image,
 			Verdict: report.Verdict, Report: text, Evidence: judged.Evidence, Created: now,
 			Framework: cand.Framework, Signature: cand.Signature,
 		}
+		if p.byHand != nil {
+			v.Source, v.Params, v.Registration = ridgeline.ByHand, p.byHand.Params, p.byHand.Registration
+		} else if v.TrackingRun, err = r.trackingRun(ctx, tx, p.Run.ID); err != nil {
+			return struct{}{}, err
+		}
+		v.Updated = now
 		if off {
 			v.Overrides = []ridgeline.Override{{Who: p.Run.Caller, At: now, Reason: p.Run.GateOff, How: "gate off"}}
 		}

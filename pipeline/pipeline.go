@@ -44,6 +44,10 @@ type Tracking interface {
 	// Model puts the model that the attempt logged last into dir, and reports
 	// whether there is one.
 	Model(ctx context.Context, task, dir string) (bool, error)
+	// RunID names what an attempt logs to, for those who ask there.
+	RunID(task string) string
+	// Registered puts the files of a registered version's folder into dir.
+	Registered(ctx context.Context, folder, dir string) error
 }
 
 // A Runner drives runs. All fields are needed.
@@ -96,6 +100,7 @@ type passage struct {
 	Config   project.Config     `json:"-"`
 	left     map[string]outcome // what each of the project's steps came to
 	places   *places
+	byHand   *ridgeline.ModelVersion // what the run judges, when it has not made that
 }
 
 // ending is how a run ends.
@@ -157,6 +162,9 @@ func (r *Runner) drive(c *flow.Context, p *passage) (ending, error) {
 		return ending{}, err
 	}
 	p.Config = plan.Config
+	if p.Run.Judges != "" {
+		return r.judgeByHand(c, p, plan)
+	}
 	nodes := graphOf(p.Config.Pipeline, plan.Params)
 	outcomes, errs := flow.Graph(c, "step", waits(nodes), func(ctx context.Context, i int, of flow.Results[outcome]) (outcome, error) {
 		return r.node(ctx, p, plan, nodes, i, of)
@@ -211,7 +219,11 @@ func (r *Runner) plan(ctx context.Context, p passage) (plan, error) {
 	if cfg.Trains() && p.Run.Reproduces == "" {
 		builtIn = []string{pack, evaluate, decide, register}
 	}
-	if err := r.Store.PlanSteps(ctx, p.Run.ID, rows(graphOf(cfg.Pipeline, out.Params), builtIn)); err != nil {
+	nodes := graphOf(cfg.Pipeline, out.Params)
+	if p.Run.Judges != "" {
+		nodes = nil
+	}
+	if err := r.Store.PlanSteps(ctx, p.Run.ID, rows(nodes, builtIn)); err != nil {
 		return plan{}, err
 	}
 	// A dataset of the project's own lies in its tree.

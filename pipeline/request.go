@@ -95,6 +95,9 @@ func (r *Runner) Resume(ctx context.Context, id ridgeline.RunID, caller string) 
 // over where they succeeded.
 func (r *Runner) Rerun(ctx context.Context, id ridgeline.RunID, from, caller string) (ridgeline.Run, error) {
 	return r.repeat(ctx, id, func(old ridgeline.Run, cfg project.Config) (ridgeline.Run, error) {
+		if old.Judges != "" {
+			return old, ridgeline.Errorf(ridgeline.Conflict, "run %s judged %s, which was registered by hand, and ran no step: `ridgeline resume %s` goes on with it, if it failed", id, old.Judges, id)
+		}
 		var names []string
 		for _, step := range cfg.Pipeline.Steps {
 			names = append(names, step.Name)
@@ -114,6 +117,9 @@ func (r *Runner) Reproduce(ctx context.Context, model ridgeline.ModelName, versi
 	v, err := r.Store.ModelVersion(ctx, model, version)
 	if err != nil {
 		return ridgeline.Run{}, err
+	}
+	if v.Source == ridgeline.ByHand {
+		return ridgeline.Run{}, ridgeline.Errorf(ridgeline.Conflict, "version %d of model %s was registered by hand (by %s, from %s): no run of a pipeline made it, so none can make it again", version, model, v.By, v.URI)
 	}
 	return r.repeat(ctx, v.Run, func(old ridgeline.Run, _ project.Config) (ridgeline.Run, error) {
 		name := fmt.Sprintf("%s:%d", v.Model, v.Version)
@@ -148,7 +154,7 @@ func (r *Runner) repeat(ctx context.Context, id ridgeline.RunID, change func(old
 		}
 		run = ridgeline.Run{
 			Project: from.Project, Pipeline: from.Pipeline, Cause: from.Cause, Caller: from.Caller, Params: from.Params, Data: from.Data,
-			Resumes: from.Resumes, From: from.From, NoCache: from.NoCache, Reproduces: from.Reproduces,
+			Resumes: from.Resumes, From: from.From, NoCache: from.NoCache, Reproduces: from.Reproduces, Judges: from.Judges,
 			Status: ridgeline.Queued, Created: time.Now().UTC(),
 		}
 		return r.record(ctx, tx, cfg.Pipeline.Overlap, &run)

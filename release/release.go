@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -69,6 +70,10 @@ func (r *Releaser) Submit(ctx context.Context, q Request) (ridgeline.Release, er
 	v, err := r.version(ctx, q)
 	if err != nil {
 		return ridgeline.Release{}, err
+	}
+	if v.Run == "" {
+		return ridgeline.Release{}, ridgeline.Errorf(ridgeline.Conflict, "version %d of model %s was registered by hand and has not been to the gate: `ridgeline release %s:%d`, or POST to /api/v1/models/%s/versions/%d/judge, takes it there, and releases it once it is promoted",
+			v.Version, v.Model, v.Model, v.Version, url.PathEscape(string(v.Model)), v.Version)
 	}
 	cfg, err := r.config(ctx, v)
 	if err != nil {

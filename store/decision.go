@@ -26,6 +26,9 @@ func (s *Store) OverrideVersion(ctx context.Context, model ridgeline.ModelName, 
 		if v, err = tx.ModelVersion(ctx, model, version); err != nil {
 			return err
 		}
+		if v.Run == "" {
+			return ridgeline.Errorf(ridgeline.Conflict, "version %d of model %s was registered by hand and is not packed yet: `ridgeline release %s:%d` does that, and takes it to the gate", version, model, model, version)
+		}
 		if v.Champion {
 			return ridgeline.Errorf(ridgeline.Conflict, "version %d is the champion of model %s already: to put it live again use ridgeline release %s:%d", version, model, model, version)
 		}

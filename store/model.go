@@ -126,6 +126,11 @@ func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) e
 		if _, err := tx.tx.Exec(ctx, `UPDATE models SET updated = $1 WHERE name = $2`, v.Updated, v.Model); err != nil {
 			return err
 		}
+		for key, value := range map[string]string{"ridgeline.run": string(v.Run), "ridgeline.verdict": string(v.Verdict), "ridgeline.commit": v.Commit} {
+			if err := tx.setTag(ctx, v.Model, v.Version, key, value); err != nil {
+				return err
+			}
+		}
 		if v.Source != ridgeline.ByHand {
 			if err := tx.emitVersion(ctx, ridgeline.EventModelRegistered, v); err != nil {
 				return err

@@ -266,8 +266,17 @@ func (s *Store) SetVersionFolder(ctx context.Context, model ridgeline.ModelName,
 	})
 }
 
+// SetVersionEnvironment notes the locked environment that a version registered
+// by hand asks for.
+func (s *Store) SetVersionEnvironment(ctx context.Context, model ridgeline.ModelName, version int, hash, lock, python string) error {
+	return s.changeVersion(ctx, "note the environment of", model, version, func(tx *Store, _ ridgeline.ModelVersion) error {
+		_, err := tx.tx.Exec(ctx, `UPDATE model_versions SET environment = $1, lock = $2, python = $3 WHERE model = $4 AND version = $5`, hash, lock, python, model, version)
+		return err
+	})
+}
+
 // LockOf returns the locked environment of that hash of a version that was
-// registered by hand, and has been judged.
+// registered by hand.
 func (s *Store) LockOf(ctx context.Context, environment string) (lock, python string, err error) {
 	const query = `SELECT lock, python FROM model_versions WHERE environment = $1 AND lock <> '' LIMIT 1`
 	err = s.q().QueryRow(ctx, query, environment).Scan(&lock, &python)

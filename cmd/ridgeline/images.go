@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
@@ -31,11 +32,11 @@ func (l *localImages) prepare(ctx context.Context, name string) (process.Local, 
 		return process.Local{}, err
 	}
 	hash := u.Labels["io.ridgeline.environment"]
-	p, err := l.store.PipelineByEnvironment(ctx, hash)
+	lock, err := l.lock(ctx, hash)
 	if err != nil {
 		return process.Local{}, fmt.Errorf("environment of image %s: %w", name, err)
 	}
-	env, err := l.envs.Ensure(ctx, pyenv.Lock{Hash: p.Environment, Text: p.Lock, Python: p.Python}, nil)
+	env, err := l.envs.Ensure(ctx, lock, nil)
 	if err != nil {
 		return process.Local{}, err
 	}
@@ -59,4 +60,16 @@ func (l *localImages) prepare(ctx context.Context, name string) (process.Local, 
 	return process.Local{
 		Command: []string{filepath.Join(u.Root, image.ScorerPath), "serve"}, Dir: filepath.Join(u.Root, image.AppPath), Env: vars,
 	}, nil
+}
+
+// lock finds a locked environment by its hash: a pipeline's, or that of a version
+// registered by hand.
+func (l *localImages) lock(ctx context.Context, hash string) (pyenv.Lock, error) {
+	p, err := l.store.PipelineByEnvironment(ctx, hash)
+	if ridgeline.CodeOf(err) == ridgeline.NotFound {
+		if text, python, err := l.store.LockOf(ctx, hash); ridgeline.CodeOf(err) != ridgeline.NotFound {
+			return pyenv.Lock{Hash: hash, Text: text, Python: python}, err
+		}
+	}
+	return pyenv.Lock{Hash: p.Environment, Text: p.Lock, Python: p.Python}, err
 }

@@ -33,9 +33,9 @@ func (c *cli) versions(list []api.ModelVersion) error {
 		if v.Champion {
 			champion = "champion"
 		}
-		rows = append(rows, []string{v.Name, strconv.Itoa(v.Version), champion, v.Verdict, v.Run, clip(v.Commit, 12), ago(v.Created)})
+		rows = append(rows, []string{v.Name, strconv.Itoa(v.Version), v.Source, champion, v.Verdict, v.Run, clip(v.Commit, 12), ago(v.Created)})
 	}
-	return table(c.out, []string{"MODEL", "VERSION", "CHAMPION", "VERDICT", "RUN", "COMMIT", "CREATED"}, rows)
+	return table(c.out, []string{"MODEL", "VERSION", "SOURCE", "CHAMPION", "VERDICT", "RUN", "COMMIT", "CREATED"}, rows)
 }
 
 func (c *cli) model() *cobra.Command {
@@ -51,12 +51,20 @@ func (c *cli) model() *cobra.Command {
 				return get(cmd.Context(), c, path, c.versions)
 			}
 			return get(cmd.Context(), c, path+"/"+strconv.Itoa(version), func(v api.ModelVersion) error {
-				fmt.Fprintf(c.out, "%s version %d: %s", v.Name, v.Version, v.Verdict)
+				verdict := v.Verdict
+				if verdict == "" {
+					verdict = "not judged yet"
+				}
+				fmt.Fprintf(c.out, "%s version %d: %s", v.Name, v.Version, verdict)
 				if v.Champion {
 					fmt.Fprint(c.out, ", champion")
 				}
-				fmt.Fprintf(c.out, "\n  run          %s\n  commit       %s\n  pipeline     %d\n  environment  %s\n  image        %s\n  artifact     sha256:%s (%d bytes)\n",
-					v.Run, v.Commit, v.Pipeline, v.Environment, v.Image, v.Artifact, v.Size)
+				fmt.Fprintln(c.out)
+				printRegistration(c.out, v)
+				if v.Run != "" {
+					fmt.Fprintf(c.out, "  run          %s\n  commit       %s\n  pipeline     %d\n  environment  %s\n  image        %s\n  artifact     sha256:%s (%d bytes)\n",
+						v.Run, v.Commit, v.Pipeline, v.Environment, v.Image, v.Artifact, v.Size)
+				}
 				if v.Framework != "" {
 					fmt.Fprintf(c.out, "  framework    %s\n", v.Framework)
 				}
@@ -76,6 +84,26 @@ func (c *cli) model() *cobra.Command {
 				return nil
 			})
 		},
+	}
+}
+
+// printRegistration shows what people and MLflow's clients say of a version.
+func printRegistration(out io.Writer, v api.ModelVersion) {
+	source := v.Source
+	if v.URI != "" {
+		source += ", by " + v.By + " from " + v.URI
+	}
+	for _, line := range [][2]string{
+		{"source", source}, {"description", oneLine(v.Description)}, {"aliases", strings.Join(v.Aliases, ", ")}, {"stage", v.Stage}, {"MLflow run", v.TrackingRun},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(out, "  %-12s %s\n", line[0], line[1])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(v.Tags)) {
+		if !strings.HasPrefix(key, "ridgeline.") { // which is said below
+			fmt.Fprintf(out, "  tag          %s=%s\n", key, oneLine(v.Tags[key]))
+		}
 	}
 }
 
