@@ -110,12 +110,14 @@ type Tasks interface {
 
 // A Workload is one image to be kept ready in a number of copies.
 type Workload struct {
-	ID        ridgeline.DeploymentID
-	Host      string // the name of the host it is for, where there are several; see Together
-	Image     string // repository@sha256:…
-	Replicas  int
-	Env       []string  // KEY=value, added to the image's own; and RIDGELINE_COPY, which tells the copies apart
-	Resources Resources // of each copy
+	ID       ridgeline.DeploymentID
+	Host     string // the name of the host it is for, where there are several; see Together
+	Image    string // repository@sha256:…
+	Replicas int
+
+	MaxReplicas int       // above Replicas: the host adds copies up to so many while they are busy, if it can
+	Env         []string  // KEY=value, added to the image's own; and RIDGELINE_COPY, which tells the copies apart
+	Resources   Resources // of each copy
 }
 
 // Observed is what a host sees of a workload now.
@@ -140,6 +142,7 @@ type Copy struct {
 	Ready    bool   // its scorer says that init() has returned
 	Restarts int
 	Message  string // why it is not ready, when known: the scorer's last words
+	Stuck    bool   // it will not get ready before somebody does something: Message says what
 }
 
 // A Services host keeps copies of workloads ready to answer.

@@ -238,6 +238,9 @@ func (n *node) wire(ctx context.Context) error {
 	if n.cluster, err = openCluster(n.options.Settings.Kubernetes, public, access, log); err != nil {
 		return err
 	}
+	if n.cluster != nil {
+		services["kube"] = n.cluster.Services()
+	}
 	if n.tracer, err = tracing.New(context.Background(), log, "ridgeline", "service.version", version()); err != nil {
 		return err
 	}

@@ -30,8 +30,8 @@ type Images struct {
 
 // Scorer is the program in the images. It listens where RIDGELINE_LISTEN says,
 // answers as a scorer does, and on SIGTERM finishes the requests it holds.
-// Beside the health routes it has /pid, /env?name=N and /slow?ms=N, which says
-// "slow" in the log before it waits.
+// Beside the health routes it has /id, /env?name=N, /crash and /slow?ms=N,
+// which says "slow" in the log before it waits.
 func Scorer(kind string) int {
 	if kind == "broken" {
 		fmt.Fprintln(os.Stderr, "ModuleNotFoundError: cannot load the model")
@@ -54,7 +54,9 @@ func Scorer(kind string) int {
 			http.Error(w, "init() has not returned", http.StatusServiceUnavailable)
 		}
 	})
-	mux.HandleFunc("GET /pid", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) })
+	id := fmt.Sprintf("%d %d", os.Getpid(), time.Now().UnixNano()) // in containers of their own, all processes have the same number
+	mux.HandleFunc("GET /id", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, id) })
+	mux.HandleFunc("GET /crash", func(http.ResponseWriter, *http.Request) { os.Exit(1) })
 	mux.HandleFunc("GET /env", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, os.Getenv(r.FormValue("name"))) })
 	mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println("slow")
@@ -76,6 +78,7 @@ func Scorer(kind string) int {
 // Services tests a host that keeps services. newHost is as for Tasks; what
 // must be running for Apply to be carried out is running when it returns.
 func Services(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
+	t.Setenv("SERVERS_OWN", "no copy's business")
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, func(t *testing.T) host.Services, Images)
@@ -155,13 +158,25 @@ func mustGet(t *testing.T, c host.Copy, path string) string {
 	return s
 }
 
+// answers says whether the process that had the id still answers, or at least
+// is still there.
+func answers(c host.Copy, id string) bool {
+	if pid, _, _ := strings.Cut(id, " "); strings.HasPrefix(c.Address, "unix://") {
+		return alive(pid)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	now, err := get(ctx, c, "/id")
+	return err == nil && now == id
+}
+
 func testReady(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
 	h := newHost(t)
 	w := host.Workload{ID: "d-ready", Image: images.Good, Replicas: 1, Env: []string{"COLOUR=grün", "TWICE=1", "TWICE=2"}}
 	apply(t, h, w)
 	c := untilReady(t, h, w.ID, 1).Copies[0]
-	pid := mustGet(t, c, "/pid")
-	for name, want := range map[string]string{"COLOUR": "grün", "TWICE": "2", "HOME": ""} {
+	pid := mustGet(t, c, "/id")
+	for name, want := range map[string]string{"COLOUR": "grün", "TWICE": "2", "SERVERS_OWN": ""} {
 		if got := mustGet(t, c, "/env?name="+name); got != want {
 			t.Errorf("the copy sees %s=%q, want %q", name, got, want)
 		}
@@ -178,7 +193,7 @@ func testReady(t *testing.T, newHost func(t *testing.T) host.Services, images Im
 		t.Errorf("the last 5 bytes of the log: %q, %v", log, err)
 	}
 	after := untilReady(t, h, w.ID, 1).Copies[0]
-	if got := mustGet(t, after, "/pid"); got != pid || after.Restarts != 0 {
+	if got := mustGet(t, after, "/id"); got != pid || after.Restarts != 0 {
 		t.Errorf("after the same Apply: process %s with %d restarts, before %s", got, after.Restarts, pid)
 	}
 }
@@ -212,44 +227,47 @@ func testScale(t *testing.T, newHost func(t *testing.T) host.Services, images Im
 	w := host.Workload{ID: "d-scale", Image: images.Good, Replicas: 2}
 	apply(t, h, w)
 	o := untilReady(t, h, w.ID, 2)
-	pid := mustGet(t, o.Copies[0], "/pid")
-	other := mustGet(t, o.Copies[1], "/pid")
+	pid := mustGet(t, o.Copies[0], "/id")
+	other := mustGet(t, o.Copies[1], "/id")
 	if o.Copies[0].Address == o.Copies[1].Address || pid == other {
 		t.Errorf("two copies at %s and %s are %s and %s", o.Copies[0].Address, o.Copies[1].Address, pid, other)
 	}
 	w.Replicas = 3
 	apply(t, h, w)
-	if got := mustGet(t, untilReady(t, h, w.ID, 3).Copies[0], "/pid"); got != pid {
+	if got := mustGet(t, untilReady(t, h, w.ID, 3).Copies[0], "/id"); got != pid {
 		t.Errorf("with a third copy the first became %s, was %s", got, pid)
+	}
+	ids := map[string]host.Copy{}
+	for _, c := range untilReady(t, h, w.ID, 3).Copies {
+		ids[mustGet(t, c, "/id")] = c
 	}
 	w.Replicas = 1
 	apply(t, h, w)
-	if got := mustGet(t, untilReady(t, h, w.ID, 1).Copies[0], "/pid"); got != pid {
-		t.Errorf("with one copy left the first became %s, was %s", got, pid)
+	left := mustGet(t, untilReady(t, h, w.ID, 1).Copies[0], "/id")
+	if _, ok := ids[left]; !ok {
+		t.Errorf("the copy that is left is %s, and was not there before", left)
 	}
-	until(t, "the second copy is gone", func() bool { return !alive(other) })
+	for id, c := range ids {
+		until(t, "the other copies are gone", func() bool { return id == left || !answers(c, id) })
+	}
 	w.Replicas = 0
 	apply(t, h, w)
-	until(t, "no copy is left", func() bool { return !alive(pid) && len(observe(t, h, w.ID).Copies) == 0 })
+	until(t, "no copy is left", func() bool { return !answers(ids[left], left) && len(observe(t, h, w.ID).Copies) == 0 })
 }
 
 func testCrash(t *testing.T, newHost func(t *testing.T) host.Services, images Images) {
 	h := newHost(t)
 	apply(t, h, host.Workload{ID: "d-crash", Image: images.Good, Replicas: 1})
-	pid := mustGet(t, untilReady(t, h, "d-crash", 1).Copies[0], "/pid")
-	n, err := strconv.Atoi(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
-		t.Skipf("the copies do not run on this machine: %v", err)
+	pid := mustGet(t, untilReady(t, h, "d-crash", 1).Copies[0], "/id")
+	if _, err := get(t.Context(), untilReady(t, h, "d-crash", 1).Copies[0], "/crash"); err == nil {
+		t.Error("the copy answered, and was to crash")
 	}
 	until(t, "another copy answers", func() bool {
 		o := observe(t, h, "d-crash")
 		if o.Ready() == 0 {
 			return false
 		}
-		now, err := get(t.Context(), o.Copies[0], "/pid")
+		now, err := get(t.Context(), o.Copies[0], "/id")
 		return err == nil && now != pid && o.Copies[0].Restarts == 1
 	})
 }
@@ -258,17 +276,17 @@ func testServiceRestart(t *testing.T, newHost func(t *testing.T) host.Services, 
 	w := host.Workload{ID: "d-restart", Image: images.Good, Replicas: 1}
 	first := newHost(t)
 	apply(t, first, w)
-	pid := mustGet(t, untilReady(t, first, w.ID, 1).Copies[0], "/pid")
+	pid := mustGet(t, untilReady(t, first, w.ID, 1).Copies[0], "/id")
 	second := newHost(t)
 	apply(t, second, w)
 	c := untilReady(t, second, w.ID, 1).Copies[0]
-	if got := mustGet(t, c, "/pid"); got != pid || c.Restarts != 0 {
+	if got := mustGet(t, c, "/id"); got != pid || c.Restarts != 0 {
 		t.Errorf("the next host has process %s with %d restarts, the first had %s", got, c.Restarts, pid)
 	}
 	if err := second.Remove(t.Context(), w.ID); err != nil {
 		t.Fatal(err)
 	}
-	if alive(pid) {
+	if answers(c, pid) {
 		t.Errorf("after Remove process %s still runs", pid)
 	}
 }
@@ -277,7 +295,7 @@ func testDrain(t *testing.T, newHost func(t *testing.T) host.Services, images Im
 	h := newHost(t)
 	apply(t, h, host.Workload{ID: "d-drain", Image: images.Good, Replicas: 1})
 	c := untilReady(t, h, "d-drain", 1).Copies[0]
-	pid := mustGet(t, c, "/pid")
+	pid := mustGet(t, c, "/id")
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if got, err := get(context.Background(), c, "/slow?ms=400"); err != nil || got != "at last" {
@@ -294,10 +312,10 @@ func testDrain(t *testing.T, newHost func(t *testing.T) host.Services, images Im
 		}
 	}
 	wg.Wait()
-	if alive(pid) {
+	if answers(c, pid) {
 		t.Errorf("after Remove process %s still runs", pid)
 	}
-	if _, err := get(t.Context(), c, "/pid"); err == nil {
+	if _, err := get(t.Context(), c, "/id"); err == nil {
 		t.Errorf("after Remove %s still answers", c.Address)
 	}
 	if socket, ok := strings.CutPrefix(c.Address, "unix://"); ok {

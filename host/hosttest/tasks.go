@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long the suite waits for what is sure to come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Tasks tests a host that runs tasks. newHost opens the host as a server does
 // at its start; called again with the same t it opens the same state anew, as

@@ -74,6 +74,9 @@ type Cluster struct {
 	close context.CancelFunc
 	mu    sync.Mutex
 	views map[reflect.Type]any // *view[T], by T
+
+	applied  sync.Map  // DeploymentID → applied
+	pullable time.Time // when the pull secret was applied
 }
 
 // A kind is how the API server calls what a Go type describes.
