@@ -284,15 +284,21 @@ type Release struct {
 	Environments []Environment
 }
 
+// Hosts are the names of what an environment can be on: the server's own
+// machine, or the cluster of its settings.
+var Hosts = []string{"process", "kube"}
+
 // An Environment is a place where a model answers. A release passes through
 // them in file order.
 type Environment struct {
 	Name        string
-	Host        string   // process
+	Host        string   // one of Hosts
 	Checks      []string // smoke test files, see ParseSmoke
 	Approval    string   // none or required
 	MinReplicas int      // default 1
-	MaxReplicas int      // default MinReplicas
+	MaxReplicas int      // default MinReplicas; above it the host adds copies while they are busy, if it can
+	CPU         float64  // cores of each copy; 0: no limit
+	Memory      int64    // bytes of each copy; 0: no limit
 	Limit       ridgeline.Limit
 }
 

@@ -96,7 +96,7 @@ func (r *reader) release(n *yaml.Node) Release {
 	return rel
 }
 
-var laterHosts = []string{"docker", "podman", "kube", "kubernetes", "k8s", "aci", "aks"}
+var laterHosts = []string{"docker", "podman", "aci"}
 
 func (r *reader) environment(e entry) Environment {
 	what := "release.environments." + clip(e.name, 60)
@@ -105,12 +105,12 @@ func (r *reader) environment(e entry) Environment {
 	if isNull(e.value) { // `qa:` alone: everything in it has a default
 		return env
 	}
-	f := r.section(e.value, what, "host", "checks", "approval", "replicas", "limit")
+	f := r.section(e.value, what, "host", "checks", "approval", "replicas", "limit", "cpu", "memory")
 	if h := f.value("host"); h != nil {
 		if slices.Contains(laterHosts, h.Value) {
-			r.at(h, "%s.host: %s is not supported by this version yet: use process", what, h.Value)
+			r.at(h, "%s.host: %s is not supported by this version yet: use process or kube", what, h.Value)
 		} else {
-			env.Host = r.word(h, what+".host", "process", "process")
+			env.Host = r.word(h, what+".host", "process", Hosts...)
 		}
 	}
 	for _, n := range r.items(f.value("checks")) {
@@ -120,6 +120,8 @@ func (r *reader) environment(e entry) Environment {
 	}
 	env.Approval = r.word(f.value("approval"), what+".approval", "none", "none", "required")
 	env.Limit = r.limit(f.value("limit"), what+".limit")
+	env.CPU = r.number(f.value("cpu"), what+".cpu", 0, 0, 1024)
+	env.Memory = r.size(f.value("memory"), what+".memory")
 	if n := f.value("replicas"); n != nil {
 		if n.Kind == yaml.ScalarNode {
 			env.MinReplicas = r.whole(n, what+".replicas", 1, 1, maxReplicas)

@@ -149,8 +149,9 @@ func definitions() m {
 		}, "low", "high")),
 		"gate": gateSchema(),
 		"environment": either("How the model answers there", m{"type": "null"}, object(m{
-			"host": one("Where it runs", "process"), "checks": texts("Smoke tests"), "approval": one("required: waits for ridgeline approve", "none", "required"),
-			"limit":    about("Bounds of the endpoint's requests", object(m{"concurrent": whole(1, maxConcurrent), "timeout_ms": whole(1, maxTimeout)})),
+			"host": one("Where it runs; default process", Hosts...), "checks": texts("Smoke tests"), "approval": one("required: waits for ridgeline approve", "none", "required"),
+			"limit": about("Bounds of the endpoint's requests", object(m{"concurrent": whole(1, maxConcurrent), "timeout_ms": whole(1, maxTimeout)})),
+			"cpu":   num("Cores of each copy; default no limit"), "memory": about("Of each copy; default no limit", ref("size")),
 			"replicas": either("Copies", whole(1, maxReplicas), object(m{"min": whole(1, maxReplicas), "max": whole(1, maxReplicas)})),
 		})),
 	}

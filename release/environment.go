@@ -18,7 +18,7 @@ import (
 // environment places the version in one environment. It returns why it did
 // not stay there; then everything is as it was before.
 func (r *Releaser) environment(c *flow.Context, p passage, e ridgeline.ReleaseEnvironment) (reason string, err error) {
-	set := p.settings(e.Name)
+	set := settings(p.Config, e.Name)
 	if set.Approval == "required" && p.Release.Cause != "rollback" {
 		if reason, err = flow.Step(c, "approval "+e.Name, func(ctx context.Context) (string, error) {
 			return r.check(ctx, p.Release.ID, e.Name, checkApproval, func() (string, string, error) { return r.approval(ctx, p, e) })
@@ -136,14 +136,17 @@ func (r *Releaser) deploy(ctx context.Context, q sqlq.Querier, p passage, e ridg
 }
 
 // How long a version may take until it answers, how often it may fall over
-// meanwhile, and how much of its log tells why it did not.
+// meanwhile, how long it may stand still for a reason that only a person can
+// mend, and how much of its log tells why it did not.
 const (
 	readyTimeout = 5 * time.Minute
 	maxRestarts  = 2
+	stuckTimeout = time.Minute
 	logTail      = 2048
 )
 
-// ready starts the copies and waits until all of them answer.
+// ready starts the copies and waits until all of them answer. What keeps them
+// is said in the release meanwhile.
 func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, error) {
 	w, err := r.workload(ctx, d)
 	if err != nil {
@@ -156,6 +159,7 @@ func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, e
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	said, stuck := "", time.Time{}
 	for n := 1; ; n++ {
 		seen, err := r.Services.Observe(ctx, d.ID)
 		if err != nil {
@@ -164,31 +168,74 @@ func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, e
 		if seen.Ready() >= d.Replicas {
 			return "", nil
 		}
+		late := ""
 		for _, c := range seen.Copies {
 			if c.Restarts > maxRestarts {
-				return r.withLog(ctx, d, fmt.Sprintf("version %d never became ready", d.Version)), nil
+				return r.withLog(ctx, d, fmt.Sprintf("version %d never became ready", d.Version), c.Message), nil
+			}
+			if c.Stuck && late == "" {
+				late = c.Message
 			}
 		}
+		switch {
+		case late == "":
+			stuck = time.Time{}
+		case stuck.IsZero():
+			stuck = time.Now()
+		case time.Since(stuck) > stuckTimeout:
+			return fmt.Sprintf("version %d cannot start: %s", d.Version, late), nil
+		}
 		if n%50 == 0 {
-			if row, err := r.Store.Release(ctx, d.Release); err == nil && row.CancelRequested {
+			row, err := r.Store.Release(ctx, d.Release)
+			if err == nil && row.CancelRequested {
 				return "cancelled", nil
 			}
+			said = r.say(ctx, row, d, seen, said)
 		}
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		case <-deadline.C:
-			return r.withLog(ctx, d, fmt.Sprintf("version %d was not ready within %s", d.Version, readyTimeout)), nil
+			return r.withLog(ctx, d, fmt.Sprintf("version %d was not ready within %s", d.Version, readyTimeout), why(seen)), nil
 		case <-tick.C:
 		}
 	}
 }
 
-// withLog adds a scorer's last words to a reason.
-func (r *Releaser) withLog(ctx context.Context, d ridgeline.Deployment, reason string) string {
+// why is what a host says of the first copy that is not ready.
+func why(seen host.Observed) string {
+	for _, c := range seen.Copies {
+		if !c.Ready && c.Message != "" {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// say writes what keeps the copies into the release, when it is something else
+// than before, and returns it. It is for people only: an error changes nothing.
+func (r *Releaser) say(ctx context.Context, row ridgeline.Release, d ridgeline.Deployment, seen host.Observed, before string) string {
+	now := host.LastLines(why(seen), 1)
+	if now == before {
+		return before
+	}
+	for _, e := range row.Environments {
+		if e.Name == d.Environment {
+			e.Message = strings.TrimSuffix("starting: "+now, ": ")
+			_ = r.Store.SaveReleaseEnvironment(ctx, row.ID, e)
+		}
+	}
+	return now
+}
+
+// withLog adds a scorer's last words to a reason, or else what its host says.
+func (r *Releaser) withLog(ctx context.Context, d ridgeline.Deployment, reason, otherwise string) string {
 	text, err := r.lastWords(ctx, d)
-	if err == nil && text != "" {
+	switch {
+	case err == nil && text != "":
 		reason += "; its scorer's last lines:\n" + host.LastLines(text, 12)
+	case otherwise != "":
+		reason += ": " + otherwise
 	}
 	return reason
 }

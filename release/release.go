@@ -48,10 +48,13 @@ type Releaser struct {
 	Env      []string // KEY=value, for every scorer
 	Trees    string   // checkouts by tree digest, shared and never written again
 	LogURL   string   // where scorers bring their inference log; empty: none is kept
-	LogDir   string   // folder of this machine where it waits for that, a folder for each deployment
-	Log      *slog.Logger
+	// RemoteLog is where the scorers of a deployment on another machine bring
+	// it, and their token. Both are the same whenever it is asked.
+	RemoteLog func(ridgeline.Deployment) (url, token string)
+	LogDir    string // folder of this machine where it waits for that, a folder for each deployment
+	Log       *slog.Logger
 
-	environments sync.Map // of scorers, by deployment: what one's commit says never changes
+	workloads sync.Map // by deployment: what one's commit says never changes
 }
 
 // Request asks for a release of a registered version.
@@ -234,9 +237,9 @@ func (r *Releaser) start(ctx context.Context, id ridgeline.ReleaseID) (passage, 
 }
 
 // settings are an environment's, as the version's own ridgeline.yaml has them.
-func (p passage) settings(name string) project.Environment {
-	i := slices.IndexFunc(p.Config.Release.Environments, func(e project.Environment) bool { return e.Name == name })
-	return p.Config.Release.Environments[i]
+func settings(c project.Config, name string) project.Environment {
+	i := slices.IndexFunc(c.Release.Environments, func(e project.Environment) bool { return e.Name == name })
+	return c.Release.Environments[i]
 }
 
 func (r *Releaser) turn(ctx context.Context, id ridgeline.ReleaseID) error {

@@ -88,7 +88,7 @@ func (r *Releaser) probeAll(ctx context.Context, d ridgeline.Deployment, copies 
 			return "", "", ctx.Err()
 		}
 		if err != nil {
-			return r.withLog(ctx, d, fmt.Sprintf("smoke test %s: %v", name, err)), "", nil
+			return r.withLog(ctx, d, fmt.Sprintf("smoke test %s: %v", name, err), ""), "", nil
 		}
 		slowest = max(slowest, took)
 	}

@@ -13,24 +13,27 @@ import (
 )
 
 // workload is what a host is asked to keep ready for a deployment: its image,
-// and what release.serve says of it as the scorer's variables (score/serve
-// lists them).
+// what its environment says of copies, and what release.serve says of it as
+// the scorer's variables (score/serve lists them).
 func (r *Releaser) workload(ctx context.Context, d ridgeline.Deployment) (host.Workload, error) {
-	w := host.Workload{ID: d.ID, Host: d.Host, Image: d.Image, Replicas: d.Replicas}
-	if known, ok := r.environments.Load(d.ID); ok {
-		w.Env = known.([]string)
-		return w, nil
+	if known, ok := r.workloads.Load(d.ID); ok {
+		return known.(host.Workload), nil
 	}
 	v, err := r.Store.ModelVersion(ctx, d.Model, d.Version)
 	if err != nil {
-		return w, err
+		return host.Workload{}, err
 	}
 	cfg, err := r.config(ctx, v)
 	if err != nil {
-		return w, err
+		return host.Workload{}, err
 	}
-	w.Env = slices.Concat(r.Env, identity(d), r.logging(d, cfg.Release.Serve.Log))
-	r.environments.Store(d.ID, w.Env)
+	set := settings(cfg, d.Environment)
+	w := host.Workload{
+		ID: d.ID, Host: d.Host, Image: d.Image, Replicas: d.Replicas, MaxReplicas: set.MaxReplicas,
+		Resources: host.Resources{CPU: set.CPU, Memory: set.Memory},
+		Env:       slices.Concat(r.Env, identity(d), r.logging(d, cfg.Release.Serve.Log)),
+	}
+	r.workloads.Store(d.ID, w)
 	return w, nil
 }
 
@@ -47,6 +50,10 @@ func (r *Releaser) logging(d ridgeline.Deployment, l project.Logging) []string {
 		return nil
 	}
 	env := []string{"RIDGELINE_LOG_URL=" + r.LogURL, "RIDGELINE_LOG_DIR=" + filepath.Join(r.LogDir, string(d.ID))}
+	if d.Host != "process" { // no folder of this machine: it brings its log over the network, by a token for that alone
+		address, token := r.RemoteLog(d)
+		env = []string{"RIDGELINE_LOG_URL=" + address, "RIDGELINE_LOG_TOKEN=" + token}
+	}
 	if l.Sample < 1 {
 		env = append(env, "RIDGELINE_LOG_SAMPLE="+strconv.FormatFloat(l.Sample, 'g', -1, 64))
 	}

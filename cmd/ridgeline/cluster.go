@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
 	"net/url"
+	"time"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/host/kube"
 	"github.com/ridgeline-mlops/ridgeline/project"
@@ -23,4 +26,18 @@ func openCluster(k *project.Kubernetes, public string, access *auth.Authenticato
 		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespace: k.Namespace, Server: access.ServerID(), Log: log,
 		Registry: registry, Username: "ridgeline", Password: access.PullToken(),
 	})
+}
+
+// logTime is how long a deployment may bring its inference log by one token:
+// longer than any is live.
+const logTime = 10 * 365 * 24 * time.Hour
+
+// remoteLog says where scorers on the cluster bring their inference log.
+func remoteLog(k *project.Kubernetes, public string, access *auth.Authenticator) func(ridgeline.Deployment) (string, string) {
+	if k != nil {
+		public = cmp.Or(k.URL, public)
+	}
+	return func(d ridgeline.Deployment) (string, string) {
+		return public + "/api/v1/deployments/" + string(d.ID) + "/log", access.LogToken(d.ID, d.Created.Add(logTime))
+	}
 }

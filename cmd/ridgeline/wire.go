@@ -247,7 +247,7 @@ func (n *node) wire(ctx context.Context) error {
 	gateway := server.NewGateway(n.store, services, access, n.tracer, log)
 	logs := blobs.Objects("predictions")
 	n.releases = &release.Releaser{
-		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"), Env: tracing.Variables(os.Environ()),
+		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"), RemoteLog: remoteLog(n.options.Settings.Kubernetes, public, access), Env: tracing.Variables(os.Environ()),
 		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: gateway, Trees: n.path("trees"), Log: log,
 	}
 	n.intake = &intake.Intake{
