@@ -128,7 +128,7 @@ func untilReady(t *testing.T, h host.Services, id ridgeline.DeploymentID, copies
 
 // get asks the program of a copy.
 func get(ctx context.Context, c host.Copy, path string) (string, error) {
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext}
 	base := c.Address
 	if socket, ok := strings.CutPrefix(c.Address, "unix://"); ok {
 		base = "http://unix"

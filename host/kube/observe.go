@@ -144,4 +144,3 @@ func lastWords(p *corev1.Pod, s corev1.ContainerStatus, ended *corev1.ContainerS
 	}
 	return fmt.Sprintf("ended with code %d: %s", ended.ExitCode, text)
 }
-
