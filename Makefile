@@ -136,7 +136,22 @@ simulation: ## what the gate promises, simulated in full
 
 .PHONY: stories
 stories: build ## the stories: the built programs, from the command line
-	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) ./test/...
+	$(GO) test -count=1 -timeout 30m -p 1 $(FLAGS) $$($(GO) list ./test/... | grep -v /test/kube)
+
+# A real Kubernetes of two nodes on this machine, from sources that lie beside
+# a clone; RIDGELINE_KUBE_UP names them when they are elsewhere. The first time
+# builds it, in some 12 minutes; it needs root.
+KUBE_UP ?= $(or $(RIDGELINE_KUBE_UP),$(firstword $(wildcard ../shared/kube/kube-up.sh)))
+.PHONY: test-kube
+test-kube: build ## host/kube and the loop on a real cluster, which is up only meanwhile
+	@if [ -z "$(KUBE_UP)" ]; then \
+	  if [ "$${CI:-}" = true ]; then echo "no cluster can be made: ../shared/kube/kube-up.sh is missing"; exit 1; fi; \
+	  echo "skipped: no cluster can be made (RIDGELINE_KUBE_UP)" >&2; exit 0; \
+	fi; \
+	up=$$(ADDONS=1 NODES=2 "$(KUBE_UP)") || { echo "$$up"; exit 1; }; \
+	trap '"$(dir $(KUBE_UP))kube-down.sh"' EXIT; \
+	eval "$$(grep ^export <<<"$$up")"; \
+	RIDGELINE_TEST_CLUSTER=10.77.0.1 $(GO) test -count=1 -timeout 30m $(FLAGS) ./test/kube
 
 # `make stories` has half a minute of it, with more kills.
 LOAD ?= 10m

@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 
 	"internal/tracing/tracingtest": {},
 
+	"internal/kubetest": {},
 	"internal/pgtest":   {},
 	"internal/runctest": {},
 	"internal/sqlq":     {},
@@ -77,6 +78,8 @@ var arrows = map[string][]string{
 	"test/browser/shot": {"test/browser"},
 
 	"test/conformance/harness": {},
+
+	"test/kube/scorer": {"host/hosttest"},
 
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},

@@ -141,6 +141,7 @@ PARTS = [
     ("race", go),
     ("simulation", go),
     ("stories", go),
+    ("test-kube", go),
 ]
 
 

@@ -1,4 +1,5 @@
-// Command scorer is the program in the images of the tests.
+// Command scorer is the program in the images of the tests: it does what the
+// suite of hosts asks of one. How it behaves is said by package hosttest.
 package main
 
 import (
