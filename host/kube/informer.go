@@ -53,6 +53,10 @@ func watched[T any](ctx context.Context, c *Cluster) (*view[T], error) {
 			return nil, ridgeline.Errorf(ridgeline.Unavailable, "this server is stopping")
 		case <-time.After(10 * time.Millisecond):
 		}
+		switch err := v.failure(nil, c); ridgeline.CodeOf(err) {
+		case ridgeline.Denied, ridgeline.Invalid, ridgeline.NotFound: // waiting changes nothing
+			return nil, err
+		}
 	}
 	return v, nil
 }

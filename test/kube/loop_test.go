@@ -191,7 +191,9 @@ func (s *server) load(e endpoint, clients int, pause time.Duration) *load {
 				l.sent.Add(1)
 				if err != nil || status != http.StatusOK {
 					l.failed.Add(1)
-					l.first.Do(func() { l.why = fmt.Sprintf("at %s: status %d, %v, %s", time.Now().Format(time.TimeOnly), status, err, body) })
+					l.first.Do(func() {
+						l.why = fmt.Sprintf("at %s: status %d, %v, %s", time.Now().Format(time.TimeOnly), status, err, body)
+					})
 				}
 			}
 		})
@@ -298,4 +300,3 @@ func (s *server) drain() string {
 	s.w.Kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--pod-selector=ridgeline.io/server", "--timeout=90s")
 	return node
 }
-
