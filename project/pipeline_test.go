@@ -172,7 +172,7 @@ func TestParse_pipeline_mistakes(t *testing.T) {
 		{"retry nothing", "  steps: {aa: {run: x, retries: {count: 1, on: []}}}\n", "on is empty"},
 		{"retry longest", "  steps: {aa: {run: x, retries: {count: 1, backoff: 5m, longest: 1m}}}\n", "longest 1m0s is below backoff 5m0s"},
 		{"cache", "  steps: {aa: {run: x, cache: sometimes}}\n", "cache: expected true or false"},
-		{"half a GPU", "  steps: {aa: {run: x, gpu: 0.5}}\n", "pipeline.steps.aa.gpu: expected a whole number of devices"},
+		{"half a GPU", "  steps: {aa: {run: x, gpu: 0.5}}\n", "pipeline.steps.aa.gpu: expected a whole number from 0 to 64"},
 		{"compute", "  steps: {aa: {run: x, compute: GPU pool}}\n", `pipeline.steps.aa.compute: "GPU pool" is no name of a pool`},
 		{"when unknown param", "  params: {alpha: 1}\n  steps: {aa: {run: x, when: params.alfa > 1}}\n", "6:30: pipeline.steps.aa.when: unknown field alfa: did you mean alpha?"},
 		{"when unknown name", "  steps: {aa: {run: x, when: couse == 'push'}}\n", "unknown name couse: did you mean cause?"},

@@ -20,6 +20,8 @@ const SettingsName = "server.yaml"
 // Settings are what a server is told of the world around it, for all projects.
 type Settings struct {
 	Kubernetes *Kubernetes // nil: there is no host kube
+	Pools      []Pool      // of the cluster, beside the one called kube that takes any node
+	Prices     Prices
 }
 
 // Kubernetes is the cluster behind `host: kube` and what computes there.
@@ -56,10 +58,12 @@ func (r *reader) settings(text []byte, dir string) Settings {
 		r.at(root, "expected a map, such as kubernetes: {namespace: ridgeline}, got %s", found(root))
 		return s
 	}
-	f := r.section(root, SettingsName, "kubernetes")
+	f := r.section(root, SettingsName, "kubernetes", "pools", "prices")
 	if n := f.value("kubernetes"); n != nil {
 		s.Kubernetes = r.kubernetes(n, dir)
 	}
+	s.Pools = r.pools(f.value("pools"), s.Kubernetes != nil)
+	s.Prices = r.prices(f.value("prices"))
 	return s
 }
 

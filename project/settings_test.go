@@ -3,6 +3,7 @@ package project_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -33,6 +34,35 @@ func TestLoadSettings(t *testing.T) {
 	}
 	_, err = load("kubernetes:\n  namspace: ml\n  url: ridgeline\n  registry: https://images\n")
 	for _, says := range []string{`:2`, `namspace`, `namespace`, `kubernetes.url: expected an address`, `kubernetes.registry: expected HOST`} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
+		}
+	}
+	s, err = load(`kubernetes:
+pools:
+  any:
+  gpus: {cpu: 4, memory: 16GiB, gpu: 1, node_selector: {pool: gpu}, priority: spot, queue: night, tolerations: [{key: nvidia.com/gpu, effect: NoSchedule}]}
+prices:
+  currency: eur
+  on_demand: {cpu: 0.04, memory: 0.005, gpu: 2}
+  spot: {cpu: 0.01, gpu: 0.6}
+  pools: {local: {cpu: 0.002}}
+`)
+	want := []project.Pool{{Name: "any"}, {
+		Name: "gpus", CPU: 4, Memory: 16 << 30, GPU: 1, NodeSelector: map[string]string{"pool": "gpu"}, Spot: true, Queue: "night",
+		Tolerations: []project.Toleration{{Key: "nvidia.com/gpu", Effect: "NoSchedule"}},
+	}}
+	if err != nil || !reflect.DeepEqual(s.Pools, want) {
+		t.Errorf("got %+v, %v; want %+v", s.Pools, err, want)
+	}
+	if p := s.Prices; p.Currency != "EUR" || p.Of("local", false).CPU != 0.002 || p.Of("gpus", true).GPU != 0.6 || p.Of("any", false).GPU != 2 {
+		t.Errorf("got %+v", p)
+	}
+	if got := s.Prices.Of("any", false).Cost(7200, 3600<<30, 1800); got != 2*0.04+0.005+0.5*2 {
+		t.Errorf("2 core hours, a GiB hour and half a GPU hour cost %v", got)
+	}
+	_, err = load("pools:\n  local: {gpu: 0.5}\n  Big: {}\n  odd: {priority: cheap, tolerations: [{effect: Never}]}\nprices: {spot: {cpu: -1}}\n")
+	for _, says := range []string{"add kubernetes:", "local is the server's own machine", "pools.local.gpu", `"Big" is no name`, "pools.odd.priority", "pools.odd.tolerations.effect", "prices.spot.cpu"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want %q", err, says)
 		}

@@ -113,11 +113,7 @@ func (r *reader) step(e entry, datasets []string, params []Param) (Step, fields)
 	s.Compute = r.pool(f.value("compute"), what+".compute", "")
 	s.CPU = r.number(f.value("cpu"), what+".cpu", 0, 0, 1024)
 	s.Memory = r.size(f.value("memory"), what+".memory")
-	if gpu := r.number(f.value("gpu"), what+".gpu", 0, 0, 64); gpu == float64(int(gpu)) {
-		s.GPU = int(gpu)
-	} else {
-		r.at(f.value("gpu"), "%s.gpu: expected a whole number of devices, got %s", what, found(f.value("gpu")))
-	}
+	s.GPU = r.whole(f.value("gpu"), what+".gpu", 0, 0, 64)
 	return s, f
 }
 

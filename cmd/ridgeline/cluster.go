@@ -8,7 +8,9 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/host/kube"
+	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/project"
 )
 
@@ -40,4 +42,26 @@ func remoteLog(k *project.Kubernetes, public string, access *auth.Authenticator)
 	return func(d ridgeline.Deployment) (string, string) {
 		return public + "/api/v1/deployments/" + string(d.ID) + "/log", access.LogToken(d.ID, d.Created.Add(logTime))
 	}
+}
+
+// pools are where steps compute: this machine and, when there is a cluster,
+// any of its nodes and what the settings set apart.
+func (n *node) pools(public string) map[string]pipeline.Pool {
+	all := map[string]pipeline.Pool{pipeline.Local: {Name: pipeline.Local, Tasks: n.host}}
+	if n.cluster == nil {
+		return all
+	}
+	address := cmp.Or(n.options.Settings.Kubernetes.URL, public)
+	for _, p := range append([]project.Pool{{Name: project.PoolKube}}, n.options.Settings.Pools...) {
+		k := kube.Pool{
+			Name: p.Name, Desk: n.desk, Server: address, NodeSelector: p.NodeSelector, PriorityClass: p.PriorityClass, Queue: p.Queue, Spot: p.Spot,
+		}
+		for _, t := range p.Tolerations {
+			k.Tolerations = append(k.Tolerations, kube.Toleration(t))
+		}
+		all[p.Name] = pipeline.Pool{
+			Name: p.Name, Tasks: n.cluster.Tasks(k), Server: address, Spot: p.Spot, Resources: host.Resources{CPU: p.CPU, Memory: p.Memory, GPU: p.GPU},
+		}
+	}
+	return all
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,12 +81,20 @@ func (n *node) sweep(ctx context.Context, engine *flow.Engine) error {
 // tidy removes tasks and working folders of builds and runs that have ended.
 // One that this server began while it led, another one may have ended.
 func (n *node) tidy(ctx context.Context) error {
-	tasks, err := n.host.Tasks(ctx)
-	if err != nil {
-		return err
+	tasks := map[string][]string{} // by pool
+	for name, pool := range n.runs.Pools {
+		list, err := pool.Tasks.Tasks(ctx)
+		if err != nil && name != pipeline.Local {
+			n.options.Log.Warn("a compute pool cannot be asked for its tasks now", "pool", name, "error", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		tasks[name] = list
 	}
 	folders, err := os.ReadDir(n.path("work"))
-	if err != nil || len(tasks)+len(folders) == 0 {
+	if err != nil || len(folders) == 0 && !slices.ContainsFunc(slices.Collect(maps.Values(tasks)), func(l []string) bool { return len(l) > 0 }) {
 		return err
 	}
 	// Asked after the look around: what begins meanwhile is not in the lists.
@@ -103,14 +113,16 @@ func (n *node) tidy(ctx context.Context) error {
 	for _, r := range runs {
 		open[string(r.ID)] = "run-" + string(r.ID) + "-"
 	}
-	for _, task := range tasks {
-		ended := true
-		for _, prefix := range open {
-			ended = ended && !strings.HasPrefix(task, prefix)
-		}
-		if ended {
-			if err := n.host.Remove(ctx, task); err != nil {
-				return err
+	for name, list := range tasks {
+		for _, task := range list {
+			ended := true
+			for _, prefix := range open {
+				ended = ended && !strings.HasPrefix(task, prefix)
+			}
+			if ended {
+				if err := n.runs.Pools[name].Tasks.Remove(ctx, task); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -261,7 +261,7 @@ func (n *node) wire(ctx context.Context) error {
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	n.runs = &pipeline.Runner{
-		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Pools: map[string]pipeline.Pool{pipeline.Local: {Name: pipeline.Local, Tasks: n.host}}, Python: envs, Intake: n.intake, Images: n.images,
+		Store: n.store, Blob: blobs, Start: n.start, Tasks: n.host, Pools: n.pools(public), Python: envs, Intake: n.intake, Images: n.images,
 		Tracking: &mlflow.Steps{Track: n.tracking, Contents: blobs, Auth: access, URL: n.local()}, Registry: target, Runtime: runtime, Dir: n.path("work"), Trees: n.path("trees"), Log: log,
 		Packed: func(ctx context.Context, image string) ([]string, []string, error) {
 			l, err := local.prepare(ctx, image)

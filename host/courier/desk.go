@@ -96,6 +96,19 @@ func (d *Desk) End(ctx context.Context, task string) (host.TaskState, bool, erro
 	return st, true, err
 }
 
+// Settle writes down how a task ended that will not tell so itself. When an end
+// is known already, that one stays and is returned.
+func (d *Desk) Settle(ctx context.Context, task string, st host.TaskState) (host.TaskState, error) {
+	if known, there, err := d.End(ctx, task); err != nil || there {
+		return known, err
+	}
+	if err := d.note(ctx, endNote(task), st); err != nil {
+		return host.TaskState{}, err
+	}
+	d.ring(task)
+	return st, nil
+}
+
 // Ended is closed when a task's end has arrived at this server.
 func (d *Desk) Ended(task string) <-chan struct{} {
 	d.mu.Lock()
@@ -116,6 +129,13 @@ func (d *Desk) ring(task string) {
 		close(bell)
 		delete(d.bells, task)
 	}
+}
+
+// Begun says whether the task's command has been heard of: hosts learn late
+// that a container runs.
+func (d *Desk) Begun(ctx context.Context, task string) bool {
+	n, err := d.Logs.Size(ctx, logOf(task))
+	return err == nil && n > 0
 }
 
 // ReadLog opens what the task has written, from offset on.
@@ -260,14 +280,9 @@ func (d *Desk) takeEnd(w http.ResponseWriter, r *http.Request, task string) erro
 	if st.Phase != host.Ended {
 		return ridgeline.Errorf(ridgeline.Invalid, "an end was expected, got a task that is %q", st.Phase)
 	}
-	if _, there, err := d.End(r.Context(), task); err != nil {
+	if _, err := d.Settle(r.Context(), task, st); err != nil {
 		return err
-	} else if !there {
-		if err := d.note(r.Context(), endNote(task), st); err != nil {
-			return err
-		}
 	}
-	d.ring(task)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

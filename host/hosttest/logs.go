@@ -1,7 +1,6 @@
 package hosttest
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -31,14 +30,13 @@ func testBinaryLog(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 
 func testGrowingLog(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 	h := newHost(t)
-	dir := t.TempDir()
-	task := sh("growing", `echo first; while [ ! -e go ]; do sleep 0.02; done; echo second`)
+	dir := folder(t, h)
+	hold, open := held(t, h, dir)
+	task := sh("growing", "echo first; "+hold+"; echo second")
 	task.Dir = dir
 	ensure(t, h, task)
 	logged(t, h, "growing", 1)
-	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	open()
 	wait(t, h, "growing")
 	if got := readLog(t, h, "growing", 6); got != "second\n" {
 		t.Errorf("the rest is %q", got)

@@ -162,7 +162,7 @@ func mustGet(t *testing.T, c host.Copy, path string) string {
 // is still there.
 func answers(c host.Copy, id string) bool {
 	if pid, _, _ := strings.Cut(id, " "); strings.HasPrefix(c.Address, "unix://") {
-		return alive(pid)
+		return alive(nil, pid)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -22,6 +22,31 @@ import (
 // patience is how long the suite waits for what is sure to come.
 const patience = time.Minute
 
+// A Remote host runs tasks where neither this machine's disk nor its processes
+// are seen. Each task finds the folder Dir, which is its own.
+type Remote interface{ Dir() string }
+
+// folder is where a task may write.
+func folder(t *testing.T, h host.Tasks) string {
+	if r, ok := h.(Remote); ok {
+		return r.Dir()
+	}
+	return t.TempDir()
+}
+
+// held is a command that goes on when open is called; where this machine's
+// disk is not seen, after a while.
+func held(t *testing.T, h host.Tasks, dir string) (command string, open func()) {
+	if _, ok := h.(Remote); ok {
+		return "sleep 12", func() {}
+	}
+	return "while [ ! -e go ]; do sleep 0.02; done", func() {
+		if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Tasks tests a host that runs tasks. newHost opens the host as a server does
 // at its start; called again with the same t it opens the same state anew, as
 // the next server does. At least four tasks must be able to run at once, and
@@ -114,9 +139,12 @@ func logged(t *testing.T, h host.Tasks, name string, lines int) []string {
 	return strings.Split(strings.TrimSuffix(log, "\n"), "\n")
 }
 
-// alive says whether a process runs here. Hosts that run elsewhere have other
-// numbers; then it says no, and what is asserted of the dead holds trivially.
-func alive(pid string) bool {
+// alive says whether a process of the host runs. Of a remote one it cannot be
+// seen; then it says no, and what is asserted of the dead holds trivially.
+func alive(h any, pid string) bool {
+	if _, ok := h.(Remote); ok {
+		return false
+	}
 	n, err := strconv.Atoi(pid)
 	if err != nil {
 		return false
@@ -167,7 +195,7 @@ func testEnds(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 
 func testEnvironment(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 	h := newHost(t)
-	dir := t.TempDir()
+	dir := folder(t, h)
 	task := sh("env", `pwd; env; cat; echo "done"`)
 	task.Dir = dir
 	task.Env = append(task.Env, "GREETING=grüß dich", "TWICE=1", "TWICE=2", "EMPTY=", "MULTI=a\nb")
@@ -205,7 +233,7 @@ func testTimeout(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 	if lines[len(lines)-1] != "bye" {
 		t.Errorf("log %q: it was not asked politely, or its last words are lost", lines)
 	}
-	if alive(lines[0]) {
+	if alive(h, lines[0]) {
 		t.Errorf("its child %s still runs", lines[0])
 	}
 }
@@ -222,7 +250,7 @@ func testStubborn(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 	if took := st.Ended.Sub(st.Started); took < 500*time.Millisecond || took > 5*time.Second {
 		t.Errorf("took %v, want timeout and grace (500ms) and little more", took)
 	}
-	if pid := logged(t, h, "stubborn", 1)[0]; alive(pid) {
+	if pid := logged(t, h, "stubborn", 1)[0]; alive(h, pid) {
 		t.Errorf("process %s still runs", pid)
 	}
 }
@@ -245,7 +273,7 @@ func testKillTree(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 			t.Fatal(err)
 		}
 		for _, pid := range pids {
-			if alive(pid) {
+			if alive(h, pid) {
 				t.Errorf("after Kill process %s still runs", pid)
 			}
 		}
@@ -258,13 +286,13 @@ func testKillTree(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 func testLeftovers(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 	h := newHost(t)
 	task := sh("leftovers", `setsid sh -c 'trap "" TERM HUP; echo $$; : > begun; while :; do sleep 0.1; done' & while [ ! -e begun ]; do sleep 0.01; done; exit 4`)
-	task.Dir, task.Grace = t.TempDir(), 200*time.Millisecond
+	task.Dir, task.Grace = folder(t, h), 200*time.Millisecond
 	ensure(t, h, task)
 	st := wait(t, h, "leftovers")
 	if st.Reason != host.Exited || st.ExitCode != 4 {
 		t.Errorf("ended as %+v, want its own code 4", st)
 	}
-	if pid := logged(t, h, "leftovers", 1)[0]; alive(pid) {
+	if pid := logged(t, h, "leftovers", 1)[0]; alive(h, pid) {
 		t.Errorf("process %s outlived its task", pid)
 	}
 }
@@ -285,8 +313,9 @@ func testEnsureTwice(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 
 func testRestart(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 	first := newHost(t)
-	dir := t.TempDir()
-	task := sh("restart", `echo begun; while [ ! -e go ]; do sleep 0.02; done; echo over; exit 5`)
+	dir := folder(t, first)
+	hold, open := held(t, first, dir)
+	task := sh("restart", "echo begun; "+hold+"; echo over; exit 5")
 	task.Dir = dir
 	ensure(t, first, task)
 	ensure(t, first, sh("ended", "exit 6"))
@@ -301,9 +330,7 @@ func testRestart(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 		t.Errorf("the next host sees %+v, %v; want ended with 6", st, err)
 	}
 	ensure(t, second, task) // must find it, not start it again
-	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	open()
 	if st := wait(t, second, "restart"); st.Phase != host.Ended || st.ExitCode != 5 {
 		t.Errorf("ended as %+v, want exit code 5", st)
 	}
@@ -396,7 +423,7 @@ func testRemove(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 			}
 		}
 	}
-	if alive(pid) {
+	if alive(h, pid) {
 		t.Errorf("after Remove process %s still runs", pid)
 	}
 	if names, err := h.Tasks(t.Context()); err != nil || len(names) != 0 {

@@ -27,8 +27,21 @@ func Execute(dir string, t host.Task, maxLog int64, stop <-chan os.Signal) (host
 	if err != nil {
 		return host.TaskState{}, err
 	}
+	group := own()
+	before := group.oomKills()
 	e := run(spec{Name: t.Name, Key: newKey(), Command: t.Command, Dir: t.Dir, Env: t.Env, Timeout: t.Timeout, Grace: t.Grace}, log, stop)
+	if group.oomKills() > before && (e.Reason == host.OutOfMemory || e.Reason == host.Exited && e.ExitCode != 0) {
+		e.Reason, e.ExitCode = host.OutOfMemory, 0
+		e.Message = fmt.Sprintf("used more than its memory limit of %s and was killed; raise the limit or use less", size(t.Resources.Memory))
+	}
 	return e.state(), log.Close()
+}
+
+// own is the control group of this process, to be looked at: in a container,
+// the container's, whose limits its command is in.
+func own() *cgroup {
+	h := hierarchies(slurp("/proc/self/cgroup"), slurp("/proc/self/mountinfo"))
+	return &cgroup{memory: h["memory"].own, unified: h[""].own}
 }
 
 // LogFile is where Execute writes what the command says.

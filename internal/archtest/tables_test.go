@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"host":              {},
 	"host/courier":      {"blob/archive", "host", "host/process"},
 	"host/hosttest":     {"host"},
-	"host/kube":         {"host"},
+	"host/kube":         {"host", "host/courier"},
 	"host/process":      {"host"},
 	"image":             {},
 	"intake":            {"blob", "data", "flow", "project", "store"},
