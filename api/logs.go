@@ -1,20 +1,13 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
-)
 
-// What a search looks at and tells of one line, in bytes.
-const (
-	searched = 1 << 20
-	told     = 4 << 10
+	"github.com/ridgeline-mlops/ridgeline/blob"
 )
 
 // log answers with what a task has written: from ?offset= on, its last ?tail=
@@ -52,36 +45,14 @@ func (a *API) log(w http.ResponseWriter, r *http.Request) {
 	}
 	var err error
 	if q := query.Get("q"); q != "" {
-		err = search(w, text, q)
+		err = blob.SearchLines(text, q, func(n int, line string) error {
+			_, err := fmt.Fprintf(w, "%d:%s\n", n, line)
+			return err
+		})
 	} else {
 		_, err = io.Copy(w, text)
 	}
 	if err != nil && r.Context().Err() == nil {
 		a.Log.Error("send log", "task", task, "error", err)
-	}
-}
-
-// search writes the lines of r that contain the text, with their numbers from
-// 1. However long the log or a line of it, it holds little: of a line, the
-// first MiB is looked at and 4 KiB are told.
-func search(w io.Writer, r io.Reader, text string) error {
-	in, wanted := bufio.NewReaderSize(r, searched), []byte(text)
-	for n := 1; ; n++ {
-		line, err := in.ReadSlice('\n')
-		if bytes.Contains(line, wanted) {
-			shown := strings.ToValidUTF8(string(bytes.TrimRight(line[:min(len(line), told)], "\r\n")), "\uFFFD")
-			if _, err := fmt.Fprintf(w, "%d:%s\n", n, shown); err != nil {
-				return err
-			}
-		}
-		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = in.ReadSlice('\n')
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
 	}
 }

@@ -63,6 +63,7 @@ func splitLines(text []byte) []string {
 
 // logs adds the streams of tasks' logs.
 func (u *UI) logs(mux *http.ServeMux) {
+	mux.HandleFunc("GET /ui/logs/{task}/all", u.wholeLog)
 	mux.HandleFunc("GET /ui/logs/{task}", func(w http.ResponseWriter, r *http.Request) {
 		r, ok := u.enter(w, r)
 		if !ok {

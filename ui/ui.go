@@ -21,12 +21,14 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/assets"
 )
 
 // A UI answers with pages. All fields but Dev are needed.
 type UI struct {
 	Store    *store.Store
+	Track    *track.Store
 	Blob     *blob.Store
 	Builds   *build.Builder
 	Runs     *pipeline.Runner
@@ -72,6 +74,7 @@ func (u *UI) Handler() http.Handler {
 	u.models(mux)
 	u.gate(mux)
 	u.releases(mux)
+	u.run(mux)
 	if u.Dev {
 		u.gallery(mux)
 	}

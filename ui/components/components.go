@@ -31,6 +31,7 @@ var funcs = template.FuncMap{
 	// components
 	"cli": NewCLI, "status": NewStatus, "verdict": NewVerdict, "empty": NewEmpty, "stat": NewStat, "action": NewAction, "version": NewVersion,
 	"digest": NewDigest, "log": NewLog, "dot": dot, "checked": checked, "meter": NewMeter,
+	"graph": NewGraph, "cut": Cut, "linked": Linked,
 }
 
 // ready is the word for so many copies that answer.
@@ -278,4 +279,11 @@ func Between(from, to time.Time) string {
 		to = time.Now()
 	}
 	return Seconds(to.Sub(from).Seconds())
+}
+
+// A Tab leads to a part of a page.
+type Tab struct {
+	Text, URL string
+	Count     string // how many there are; empty: not said
+	Now       bool
 }

@@ -154,3 +154,23 @@ func Bytes(n int64) string {
 	}
 	return ""
 }
+
+// pageOf says by an id's first letters which page shows it.
+var pageOf = map[string]string{"b-": "builds", "r-": "runs", "l-": "releases"}
+
+// Linked is a text in which the ids of builds, runs and releases lead to their
+// pages.
+func Linked(text string) template.HTML {
+	words := strings.Split(text, " ")
+	for i, w := range words {
+		safe := template.HTMLEscapeString(w)
+		if page := pageOf[w[:min(2, len(w))]]; page != "" && len(w) == idLength {
+			safe = `<a href="` + template.HTMLEscapeString(Path(page, w)) + `">` + safe + "</a>"
+		}
+		words[i] = safe
+	}
+	return template.HTML(strings.Join(words, " ")) //nolint:gosec // every word is escaped above
+}
+
+// idLength is how long the ids of builds, runs and releases are.
+const idLength = len("r-1kw4nzzgq3kb4p")

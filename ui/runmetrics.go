@@ -1,0 +1,157 @@
+package ui
+
+import (
+	"context"
+	"maps"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/track"
+	"github.com/ridgeline-mlops/ridgeline/ui/components"
+)
+
+// A stepMetric is the last value of a metric and the step that has it.
+type stepMetric struct {
+	Step, Name string
+	Value      float64
+}
+
+// A curve is how a metric went.
+type curve struct {
+	Of     string // whose: a step, or a run
+	Points []track.Metric
+}
+
+// drawing is how curves are drawn: state of the address.
+type drawing struct {
+	Log    bool
+	Smooth float64 // 0: not at all, below 1
+}
+
+func drawingOf(query url.Values) drawing {
+	smooth, err := strconv.ParseFloat(query.Get("smooth"), 64)
+	if err != nil || !(smooth > 0 && smooth < 1) {
+		smooth = 0
+	}
+	return drawing{query.Get("log") != "", smooth}
+}
+
+// Most charts on a page, and points of a curve.
+const (
+	mostCharts = 24
+	mostPoints = 600
+)
+
+// addMetrics fills in what the steps measured, and how what they logged more
+// than once went.
+func (u *UI) addMetrics(ctx context.Context, out *runPage, steps []ridgeline.Step, query url.Values) error {
+	for _, s := range steps {
+		for _, name := range slices.Sorted(maps.Keys(s.Result.Metrics)) {
+			out.Metrics = append(out.Metrics, stepMetric{s.Name, name, s.Result.Metrics[name]})
+		}
+	}
+	logged, err := u.logged(ctx, out.Run)
+	if err != nil {
+		return err
+	}
+	curves := map[string][]curve{}
+	for _, l := range logged {
+		for _, m := range l.Metrics {
+			if len(curves) >= mostCharts && curves[m.Key] == nil {
+				continue
+			}
+			points, err := u.Track.History(ctx, l.ID, m.Key)
+			if err != nil {
+				return err
+			}
+			if len(points) > 1 {
+				curves[m.Key] = append(curves[m.Key], curve{l.Name, points})
+			}
+		}
+	}
+	out.Drawing = drawingOf(query)
+	for _, name := range slices.Sorted(maps.Keys(curves)) {
+		out.Charts = append(out.Charts, curveChart(name, curves[name], out.Drawing))
+	}
+	return nil
+}
+
+// logged is what the steps of a run have logged to tracking, one for each
+// attempt, newest first.
+func (u *UI) logged(ctx context.Context, run ridgeline.Run) ([]track.Run, error) {
+	e, err := u.Track.ExperimentByName(ctx, string(run.Project))
+	if ridgeline.CodeOf(err) == ridgeline.NotFound {
+		return nil, nil // nothing has ever been logged there
+	}
+	if err != nil {
+		return nil, err
+	}
+	rows, _, err := u.Track.SearchRuns(ctx, track.Search{
+		Experiments: []int64{e.ID}, Filter: "tags.`ridgeline.run` = '" + strings.ReplaceAll(string(run.ID), "'", "") + "'", Max: 100,
+	})
+	return rows, err
+}
+
+// curveChart draws how a metric went, over its steps or, where all are at one
+// step, over their order.
+func curveChart(name string, curves []curve, d drawing) components.Chart {
+	var series []any
+	label := name
+	for _, c := range curves {
+		points := track.Downsample(c.Points, mostPoints)
+		byStep := points[0].Step != points[len(points)-1].Step
+		xs, ys := make([]float64, 0, len(points)), make([]float64, 0, len(points))
+		for i, p := range points {
+			if math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
+				continue
+			}
+			x := float64(i)
+			if byStep {
+				x = float64(p.Step)
+			}
+			xs, ys = append(xs, x), append(ys, p.Value)
+		}
+		if len(ys) == 0 {
+			continue
+		}
+		label += "; " + c.Of + " from " + components.Number(ys[0]) + " to " + components.Number(ys[len(ys)-1])
+		series = append(series, map[string]any{"type": "line", "name": c.Of, "showSymbol": len(xs) < 30, "symbolSize": 5, "data": pairs(xs, smooth(ys, d.Smooth)), "lineStyle": map[string]any{"width": 1.6}})
+	}
+	axis := "value"
+	if d.Log {
+		axis = "log"
+	}
+	return components.Chart{Title: name, Label: label, Option: map[string]any{
+		"xAxis": map[string]any{"type": "value", "min": "dataMin", "max": "dataMax"}, "yAxis": map[string]any{"type": axis, "scale": true},
+		"legend": map[string]any{"show": len(series) > 1, "type": "scroll", "top": 0}, "series": series,
+		"dataZoom": []any{map[string]any{"type": "inside"}},
+	}}
+}
+
+func pairs(xs, ys []float64) [][2]float64 {
+	out := make([][2]float64, len(xs))
+	for i := range xs {
+		out[i] = [2]float64{xs[i], ys[i]}
+	}
+	return out
+}
+
+// smooth is the exponential moving average with that weight of what came
+// before, freed of its bias towards zero (as Adam's moments are: Kingma and Ba,
+// 2014).
+func smooth(ys []float64, weight float64) []float64 {
+	if weight == 0 {
+		return ys
+	}
+	out, mean, left := make([]float64, len(ys)), 0.0, 1.0
+	for i, y := range ys {
+		mean = weight*mean + (1-weight)*y
+		left *= weight
+		out[i] = mean / (1 - left)
+	}
+	return out
+}
