@@ -33,9 +33,9 @@ func (c *cli) versions(list []api.ModelVersion) error {
 		if v.Champion {
 			champion = "champion"
 		}
-		rows = append(rows, []string{v.Name, strconv.Itoa(v.Version), v.Source, champion, v.Verdict, v.Run, clip(v.Commit, 12), ago(v.Created)})
+		rows = append(rows, []string{v.Name, strconv.Itoa(v.Version), champion, v.Verdict, v.Run, clip(v.Commit, 12), v.Source, ago(v.Created)})
 	}
-	return table(c.out, []string{"MODEL", "VERSION", "SOURCE", "CHAMPION", "VERDICT", "RUN", "COMMIT", "CREATED"}, rows)
+	return table(c.out, []string{"MODEL", "VERSION", "CHAMPION", "VERDICT", "RUN", "COMMIT", "SOURCE", "CREATED"}, rows)
 }
 
 func (c *cli) model() *cobra.Command {
