@@ -19,6 +19,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
@@ -33,7 +34,11 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	dir := t.TempDir()
-	store, err := track.Open(t.Context(), track.Options{URL: "sqlite:" + filepath.Join(dir, "tracking.db")})
+	tracking, err := track.Open(t.Context(), track.Options{URL: "sqlite:" + filepath.Join(dir, "tracking.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "ridgeline.db"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +46,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, dir: dir, api: &API{Track: store, Contents: contents, Log: slog.New(slog.DiscardHandler)}, caller: auth.Principal{Name: "w", Role: ridgeline.Writer}}
+	f := &fixture{t: t, dir: dir, api: &API{Track: tracking, Registry: registry, Contents: contents, Trees: contents, Temp: dir, Log: slog.New(slog.DiscardHandler)}, caller: auth.Principal{Name: "w", Role: ridgeline.Writer}}
 	handler := f.api.Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(auth.With(r.Context(), f.caller)))
@@ -49,7 +54,10 @@ func newFixture(t *testing.T) *fixture {
 	f.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
-		if err := store.Close(); err != nil {
+		if err := tracking.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := registry.Close(); err != nil {
 			t.Error(err)
 		}
 		_ = contents.Close()
