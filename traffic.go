@@ -13,6 +13,15 @@ import (
 // copied: Azure ML's limit, which leaves room for the requests themselves.
 const MaxMirror = 50
 
+// PurposeHeader says of a request to a scorer that no client asked it: why it is
+// made, PurposeMirror or PurposeSmoke. Clients cannot send it: the gateway takes
+// it away.
+const (
+	PurposeHeader = "X-Ridgeline-Purpose"
+	PurposeMirror = "mirror" // a copy of a client's request, whose answer nobody gets
+	PurposeSmoke  = "smoke"  // a release's smoke test
+)
+
 // Traffic says who answers an endpoint's requests: each live deployment's
 // share of them, and the share of which it gets a copy whose answer nobody
 // waits for. Both are percent by version; a version that is not named has 0.

@@ -46,7 +46,7 @@ type predictionsInput struct {
 	Project string `path:"project"`
 	Body    struct {
 		PredictionFilter
-		SQL   string `json:"sql,omitempty" maxLength:"100000" doc:"one SELECT over the tables predictions, collected and feedback; absent: the newest predictions"`
+		SQL   string `json:"sql,omitempty" maxLength:"100000" doc:"one SELECT over the tables predictions, probes, collected and feedback; absent: the newest predictions"`
 		Limit int    `json:"limit,omitempty" minimum:"0" maximum:"10000" doc:"rows at most; 0 or absent: 20"`
 	}
 }

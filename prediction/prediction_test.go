@@ -94,14 +94,18 @@ func (f *fixture) scorer(project, version, deployment string) *journal.Journal {
 
 var post, _ = http.NewRequest(http.MethodPost, "/", nil)
 
-// score notes a request with two rows.
+// score notes a client's request with some rows.
 func score(j *journal.Journal, id string, status int, values ...float64) {
+	scoreFor(j, "", id, status, values...)
+}
+
+func scoreFor(j *journal.Journal, purpose, id string, status int, values ...float64) {
 	var b []byte
 	for _, v := range values {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 	}
 	n := len(values)
-	j.Observe(&exchange.Exchange{Began: time.Now(), RequestID: id, Dialect: "pyfunc", Status: status,
+	j.Observe(&exchange.Exchange{Began: time.Now(), RequestID: id, Purpose: purpose, Dialect: "pyfunc", Status: status,
 		Input:  tensor.Batch{Form: tensor.Table, Rows: n, Tensors: []tensor.Tensor{{Name: "pH", Type: tensor.Float64, Shape: []int{n}, Data: b}}},
 		Output: tensor.Batch{Form: tensor.Array, Rows: n, Tensors: []tensor.Tensor{{Type: tensor.Float64, Shape: []int{n}, Data: b}}}}, post)
 }
@@ -138,6 +142,8 @@ func TestLog_Ask(t *testing.T) {
 	j, other := f.scorer("wine", "1", "d-1"), f.scorer("iris", "1", "d-2")
 	score(j, "a", 200, 3, 3.5)
 	score(j, "b", 500, 9)
+	scoreFor(j, ridgeline.PurposeSmoke, "s", 200, 7) // no prediction: nobody asked
+	scoreFor(j, ridgeline.PurposeMirror, "a", 200, 4, 4.5)
 	score(other, "c", 200, 1)
 	for step, change := range map[string]func(){
 		"1 while it waits":    func() {},
@@ -148,6 +154,8 @@ func TestLog_Ask(t *testing.T) {
 		f.expect(prediction.Query{SQL: `SELECT request_id, "row", "rows", input_pH, output, status, version FROM predictions ORDER BY request_id, "row"`},
 			`[["a",0,2,3,3,200,"1"],["a",1,2,3.5,3.5,200,"1"],["b",0,1,9,9,500,"1"]]`)
 	}
+	f.expect(prediction.Query{SQL: `SELECT b.purpose, request_id, "row", b.output - coalesce(a.output, 0) FROM probes b LEFT JOIN predictions a USING (request_id, "row") ORDER BY 1, 2, 3`},
+		`[["mirror","a",0,1],["mirror","a",1,1],["smoke","s",0,7]]`)
 	j = f.scorer("wine", "2", "d-3") // another version, some stored and some waiting
 	j.Observe(&exchange.Exchange{Began: time.Now(), RequestID: "d", Status: 200, Body: []byte(`{"data":[7]}`), Answer: []byte(`"x"`)}, post)
 	f.expect(prediction.Query{SQL: `SELECT request_id, input_pH, request::JSON->'data'->>0, response FROM predictions WHERE "row" = 0 ORDER BY 1`},

@@ -30,7 +30,7 @@ type Query struct {
 	Status       int    // HTTP's; 4 and 5 stand for all of their hundred
 	Since, Until time.Time
 	Limit        int    // rows that are answered at most
-	SQL          string // one SELECT over the tables predictions, collected and feedback; else the newest predictions come first
+	SQL          string // one SELECT over the tables predictions, probes, collected and feedback; else the newest predictions come first
 }
 
 // MaxRows bounds an answer.
@@ -231,7 +231,7 @@ func (l *Log) labels(ctx context.Context, q Query, file string) error {
 const columns = `NULL::TIMESTAMPTZ AS time, NULL::VARCHAR AS request_id, NULL::INTEGER AS "row", NULL::INTEGER AS "rows", NULL::VARCHAR AS client_id, NULL::VARCHAR AS trace_id,
 	NULL::VARCHAR AS project, NULL::VARCHAR AS environment, NULL::VARCHAR AS model, NULL::VARCHAR AS version, NULL::VARCHAR AS deployment, NULL::VARCHAR AS copy,
 	NULL::VARCHAR AS dialect, NULL::INTEGER AS status, NULL::VARCHAR AS error, NULL::DOUBLE AS latency_ms, NULL::DOUBLE AS queue_ms, NULL::DOUBLE AS model_ms,
-	NULL::INTEGER AS batch, NULL::INTEGER AS worker, NULL::VARCHAR AS omitted, NULL::VARCHAR AS collection, NULL::VARCHAR AS data,
+	NULL::INTEGER AS batch, NULL::INTEGER AS worker, NULL::VARCHAR AS omitted, NULL::VARCHAR AS collection, NULL::VARCHAR AS purpose, NULL::VARCHAR AS data,
 	NULL::VARCHAR AS request, NULL::VARCHAR AS response`
 
 func tables(q Query, files []string, labels string) []string {
@@ -265,8 +265,9 @@ func tables(q Query, files []string, labels string) []string {
 		"CREATE VIEW entries AS SELECT * FROM (" + entries + ") WHERE " + strings.Join(where, " AND "),
 		`CREATE VIEW feedback AS SELECT environment, request_id, "row", label, make_timestamptz("at") AS "at", make_timestamptz(received) AS received
 			FROM read_json(` + quoted(labels) + `, format='newline_delimited', columns={environment: 'VARCHAR', request_id: 'VARCHAR', row: 'INTEGER', label: 'VARCHAR', "at": 'BIGINT', received: 'BIGINT'})`,
-		`CREATE VIEW predictions AS SELECT e.* EXCLUDE (collection, data), f.label, f."at" AS label_at
-			FROM entries e LEFT JOIN feedback f ON f.environment = e.environment AND f.request_id = e.request_id AND f."row" = e."row" WHERE e.collection IS NULL`,
+		`CREATE VIEW predictions AS SELECT e.* EXCLUDE (collection, data, purpose), f.label, f."at" AS label_at
+			FROM entries e LEFT JOIN feedback f ON f.environment = e.environment AND f.request_id = e.request_id AND f."row" = e."row" WHERE e.collection IS NULL AND e.purpose IS NULL`,
+		`CREATE VIEW probes AS SELECT * EXCLUDE (collection, data) FROM entries WHERE purpose IS NOT NULL`,
 		`CREATE VIEW collected AS SELECT time, request_id, "row", project, environment, model, version, deployment, collection, data FROM entries WHERE collection IS NOT NULL`,
 	}
 }

@@ -117,6 +117,7 @@ func ask(ctx context.Context, client *http.Client, url string, want project.Smok
 		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(ridgeline.PurposeHeader, ridgeline.PurposeSmoke)
 	started := time.Now()
 	res, err := client.Do(req)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
@@ -176,7 +177,7 @@ var hop = map[string]bool{
 func (p *pool) request(ctx context.Context, r *http.Request, c *call) *http.Request {
 	h := make(http.Header, len(r.Header)+3)
 	for name, values := range r.Header {
-		if !hop[name] && name != "Authorization" && name != "Expect" && name != "Forwarded" && name != deploymentHeader {
+		if !hop[name] && name != "Authorization" && name != "Expect" && name != "Forwarded" && name != deploymentHeader && name != ridgeline.PurposeHeader {
 			h[name] = values
 		}
 	}

@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
 )
 
 // A copy of a request is dropped when so many of one deployment are under way,
@@ -14,13 +17,13 @@ const (
 	mirrorTimeout = time.Minute
 )
 
-// MirrorHeader marks a copy of a request, whose answer nobody gets.
-const MirrorHeader = "X-Ridgeline-Mirror"
-
 // mirror sends a copy of the request to each of the lanes and drops the
 // answers. A request too large to be kept, and a gRPC one, are
 // not copied.
 func (g *Gateway) mirror(out *http.Request, c *call, lanes []*lane) {
+	if len(lanes) > 0 && len(out.Header["X-Request-Id"]) == 0 {
+		out.Header["X-Request-Id"] = []string{rand.Text()} // the same in both logs, so that their answers can be compared
+	}
 	for _, l := range lanes {
 		if c.grpc || c.body.rest != nil || l.counts.mirroring.Load() >= maxMirroring {
 			l.counts.inflight.Add(-1)
@@ -31,7 +34,7 @@ func (g *Gateway) mirror(out *http.Request, c *call, lanes []*lane) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(out.Context()), mirrorTimeout)
 		twin := out.Clone(ctx)
 		twin.Body = c.body.reader()
-		twin.Header.Set(MirrorHeader, "true")
+		twin.Header.Set(ridgeline.PurposeHeader, ridgeline.PurposeMirror)
 		pool := g.pools.of(l.address())
 		twin.URL.Scheme, twin.URL.Host, twin.Host = pool.base.Scheme, pool.base.Host, pool.base.Host
 		go func() {

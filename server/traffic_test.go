@@ -118,7 +118,7 @@ func TestGateway_mirror(t *testing.T) {
 	release := make(chan struct{})
 	at, _ := scorer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if string(body) == `{"data":[1]}` && r.Header.Get(server.MirrorHeader) == "true" && r.Header.Get("Authorization") == "" {
+		if string(body) == `{"data":[1]}` && r.Header.Get(ridgeline.PurposeHeader) == ridgeline.PurposeMirror && r.Header.Get("Authorization") == "" {
 			copies.Add(1)
 		}
 		<-release

@@ -30,7 +30,7 @@ func (c *cli) predictions() *cobra.Command {
 		Long: `Predictions shows the inference log, the newest first: a line for each row of a request.
 
 With --sql it answers one SELECT over the tables predictions (with the label that came later),
-collected (what the model's own code gave to a Collector) and feedback, for example
+probes (smoke tests and mirrored requests, which are no predictions), collected (what the model's own code gave to a Collector) and feedback, for example
   ridgeline predictions wine --since 24h --sql "SELECT version, count(*), avg(latency_ms) FROM predictions GROUP BY 1"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := api.PredictionFilter{Request: request, Status: status, Version: version}
@@ -76,7 +76,7 @@ collected (what the model's own code gave to a Collector) and feedback, for exam
 	flags.IntVar(&status, "status", 0, "with this HTTP status only; 4 or 5 for all of their hundred")
 	flags.IntVar(&version, "version", 0, "of this version of the model only")
 	flags.IntVar(&limit, "limit", 20, "rows at most")
-	flags.StringVar(&sql, "sql", "", "a SELECT over predictions, collected and feedback")
+	flags.StringVar(&sql, "sql", "", "a SELECT over predictions, probes, collected and feedback")
 	flags.StringVar(&export, "export", "", "write all of it into this Parquet file")
 	return cmd
 }

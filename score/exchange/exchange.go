@@ -23,6 +23,8 @@ type Exchange struct {
 	TraceID   string // 32 hexadecimal digits of traceparent, or empty
 	SpanID    string // the caller's span, 16 hexadecimal digits, or empty
 
+	Purpose string // why it is made when no client asked it (ridgeline.PurposeHeader), or empty
+
 	Body   []byte       // as it came, when the model takes it as it is
 	Input  tensor.Batch // else what was read from it
 	Answer []byte       // as it goes, when the model made it as it is

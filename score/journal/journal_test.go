@@ -171,6 +171,7 @@ func TestJournal_columns(t *testing.T) {
 	j.Observe(z, post)
 
 	w := request("d") // the same name, another type
+	w.Purpose = ridgeline.PurposeMirror
 	w.Input = tensor.Batch{Form: tensor.Named, Rows: 1, Tensors: []tensor.Tensor{{Name: "n", Type: tensor.Float64, Shape: []int{1}, Data: floats(1.5)}}}
 	j.Observe(w, post)
 
@@ -197,12 +198,12 @@ func TestJournal_columns(t *testing.T) {
 	}
 	expect(0, map[string]any{"time": x.Began.UnixMicro(), "request_id": "a", "row": 0, "rows": 2, "client_id": "mine", "trace_id": x.TraceID, "project": "wine", "environment": "qa",
 		"model": "quality", "version": "3", "deployment": "d-1", "copy": "0", "dialect": "azureml", "status": 200, "error": nil, "queue_ms": 1, "model_ms": 2, "batch": 7, "worker": 42,
-		"params": `{"k":1}`, "input_alcohol": 1, "input_pH": 2, "output": 5, "request": nil})
+		"params": `{"k":1}`, "input_alcohol": 1, "input_pH": 2, "output": 5, "request": nil, "purpose": nil})
 	expect(1, map[string]any{"request_id": "a", "row": 1, "params": nil, "input_alcohol": 3, "input_pH": nil, "output": 6})
 	expect(2, map[string]any{"input_n": -1, "input_s": "é", "input_v": "[1 2 3]", "input_w": "[a <nil>]", "input_ok": true, "input_at": 1_000_000_007, "input_h": 1.5, "input_big": 9, "output_p": "[1 2]", "output": nil})
 	expect(3, map[string]any{"input_n": 7, "input_s": nil, "input_v": "[4 5 6]", "input_w": "[ b]", "input_ok": false, "input_at": nil, "input_h": nil, "output_p": "[3 4]"})
 	expect(4, map[string]any{"request_id": "c", "row": 0, "rows": 0, "status": 500, "error": "ValueError: x", "request": `{"data": [1]}`, "response": nil, "response_binary": "\xff\xfe", "input_n": nil})
-	expect(5, map[string]any{"input_n": 1.5})
+	expect(5, map[string]any{"input_n": 1.5, "purpose": "mirror"})
 	if left, err := segments(c.Dir); err != nil || len(left) != 0 {
 		t.Errorf("segments left: %v, %v", left, err)
 	}

@@ -79,7 +79,7 @@ type fixed struct {
 	time, requestID, row, rows, clientID, traceID                *column
 	project, environment, model, version, deployment, copy       *column
 	dialect, status, failure, latency, queue, run, batch, worker *column
-	omitted, collection                                          *column
+	omitted, collection, purpose                                 *column
 }
 
 func (t *table) fix() {
@@ -93,6 +93,7 @@ func (t *table) fix() {
 	t.status, t.failure = whole("status"), text("error")
 	t.latency, t.queue, t.run = ms("latency_ms"), ms("queue_ms"), ms("model_ms")
 	t.batch, t.worker, t.omitted, t.collection = whole("batch"), whole("worker"), text("omitted"), text("collection")
+	t.purpose = text("purpose")
 }
 
 const (

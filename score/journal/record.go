@@ -110,6 +110,9 @@ func appendExchange(b []byte, x *exchange.Exchange, e *entry) []byte {
 	b = appendText(b, clip(failure))
 	b = e.input.append(b)
 	b = e.output.append(b)
+	if x.Purpose != "" { // the last one, and most often not there: segments written before there was one read the same
+		b = appendText(b, clip(x.Purpose))
+	}
 	seal(b, from)
 	return b
 }
@@ -195,7 +198,7 @@ type logged struct {
 	latency, queued, model          time.Duration
 	status, batch, worker           int
 	dialect, request, client, trace []byte
-	failure                         []byte
+	failure, purpose                []byte
 	input, output                   loggedPayload
 	inputParams                     []byte
 }
@@ -219,6 +222,9 @@ func readExchange(content []byte, layouts []layout) (logged, error) {
 	x.dialect, x.request, x.client, x.trace, x.failure = r.bytes(), r.bytes(), r.bytes(), r.bytes(), r.bytes()
 	x.input, x.inputParams = r.payload(layouts)
 	x.output, _ = r.payload(layouts)
+	if !r.bad && len(r.b) > 0 {
+		x.purpose = r.bytes()
+	}
 	if r.bad || len(r.b) > 0 {
 		return x, errRecord
 	}

@@ -33,6 +33,7 @@ func (t *table) exchange(x *logged) {
 		t.run.ms(x.model)
 		t.batch.int(x.batch)
 		t.worker.int(x.worker)
+		t.purpose.text(x.purpose)
 		if x.input.kind == payloadOmitted || x.output.kind == payloadOmitted {
 			t.omitted.text([]byte(omitted(x)))
 		}

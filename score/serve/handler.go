@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/score"
 	"github.com/ridgeline-mlops/ridgeline/score/azureml"
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
@@ -48,6 +49,9 @@ func Handler(f *score.Front, c Config) http.Handler {
 		}
 		x := &exchange.Exchange{Began: time.Now()}
 		x.TraceID, x.SpanID = traceparent(r.Header)
+		if purpose := r.Header[ridgeline.PurposeHeader]; purpose != nil {
+			x.Purpose = purpose[0]
+		}
 		span := c.begin(r, x)
 		r = r.WithContext(exchange.With(r.Context(), x))
 		a := &answering{ResponseWriter: w, x: x, r: r, observers: observers}
