@@ -165,6 +165,9 @@ func (r *Reader) JSON(body []byte, fields ...string) (Batch, error) {
 	switch {
 	case err != nil && len(found) < 2:
 		return Batch{}, err
+	case len(found) == 0 && slices.ContainsFunc(others, ofLanguage):
+		return Batch{}, malformed("The fields %s are a request to a language model, and this endpoint's model takes rows of values: expected %s. "+
+			"A model that takes messages or prompts is served by a scoring script (release.score).", quoted(others), expected(fields))
 	case len(found) != 1:
 		return Batch{}, malformed("Expected %s. Received an object with the fields %s.", expected(fields), quoted(append(found, others...)))
 	}
@@ -175,6 +178,12 @@ func (r *Reader) JSON(body []byte, fields ...string) (Batch, error) {
 		}
 	}
 	return b, nil
+}
+
+// ofLanguage reports whether a field is one by which MLflow's scoring server
+// knows requests to language models: of its chat, completions and embeddings.
+func ofLanguage(field string) bool {
+	return field == "messages" || field == "prompt" || field == "input"
 }
 
 // present lists which of fields an object has, as far as it can be read.

@@ -236,3 +236,29 @@ func TestReader_parameters(t *testing.T) {
 		}
 	}
 }
+
+// Rows of several lengths, and requests to another kind of model, are told as
+// that.
+func TestReader_says_what_is_wrong(t *testing.T) {
+	array := &Signature{Form: Array, Inputs: []Field{{Type: Float64, Shape: []int{3}}}}
+	fields := []string{Split, Records, Instances, Inputs}
+	for body, c := range map[string]struct {
+		s    *Signature
+		want string
+	}{
+		`{"inputs":[[1,2,3],[4,5]]}`:                                   {array, "Row 1: expected a list of 3, found one of 2."},
+		`{"inputs":[[1,2,3],[4,5,6,7]]}`:                               {array, "Row 1: expected a list of 3, found more."},
+		`{"inputs":[[1,2,3],4]}`:                                       {array, "Row 1: expected a list of 3, found the number 4."},
+		`{"instances":[[1,2],[3,4,5]]}`:                                {nil, "Row 1: expected a list of 2, found more."},
+		`{"inputs":{"a":[[1,2],[3]]}}`:                                 {nil, "Input 'a', row 1: expected a list of 2, found one of 1."},
+		`{"dataframe_split":{"columns":["a","b"],"data":[[1,2],[3]]}}`: {nil, "Row 1: expected 2 values, found 1."},
+		`{"messages":[{"role":"user","content":"hi"}],"max_tokens":5}`: {array, "The fields ['messages', 'max_tokens'] are a request to a language model, and this endpoint's model takes rows of values"},
+		`{"prompt":"hi"}`:                                              {nil, "a request to a language model"},
+		`{"input":["a"]}`:                                              {nil, "a request to a language model"},
+		`{"other":["a"]}`:                                              {nil, "Received an object with the fields ['other']."},
+	} {
+		if b, err := NewReader(c.s).JSON([]byte(body), fields...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %d rows, %v; want …%s…", body, b.Rows, err, c.want)
+		}
+	}
+}
