@@ -218,6 +218,7 @@ func TestStories(t *testing.T) {
 				"uv":     cmdUV,
 				"until":  cmdUntil,
 				"cloud":  clouds.cmd,
+				"grpc":   cmdGRPC,
 			},
 		})
 	})
