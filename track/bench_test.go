@@ -31,6 +31,9 @@ func BenchmarkSearch(b *testing.B) {
 	}
 	defer s.Close()
 	manyRuns(b, s, *benchRuns)
+	if err := s.db.Write(ctx, func(q sqlq.Querier) error { _, err := q.Exec(ctx, `ANALYZE`); return err }); err != nil { // as PostgreSQL does by itself
+		b.Fatal(err)
+	}
 	for _, search := range []Search{
 		{},
 		{Filter: "metrics.accuracy > 0.99"},
