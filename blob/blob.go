@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
@@ -118,7 +119,7 @@ func (s *Store) place(ctx context.Context, f *os.File, digest string, size int64
 	if err != nil {
 		return err
 	}
-	if there, err := s.holds(ctx, k, size); there || err != nil {
+	if there, err := s.wanted(ctx, k, size); there || err != nil {
 		return err
 	}
 	if s.dir == "" {
@@ -133,7 +134,12 @@ func (s *Store) place(ctx context.Context, f *os.File, digest string, size int64
 	if err := f.Sync(); err != nil {
 		return err
 	}
+	unlock, err := s.guard(syscall.LOCK_SH) // what was there may be of another size, and about to be reclaimed
+	if err != nil {
+		return err
+	}
 	dir, err := s.rename(f, k)
+	unlock()
 	if err != nil {
 		return err
 	}
@@ -159,19 +165,6 @@ func discard(f *os.File) {
 	_ = f.Close()
 }
 
-// holds reports whether the content is there. One of another size is not it
-// but the remains of some accident, and worth replacing.
-func (s *Store) holds(ctx context.Context, k string, size int64) (bool, error) {
-	a, err := s.bucket.Attributes(ctx, k)
-	switch {
-	case gcerrors.Code(err) == gcerrors.NotFound:
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	return a.Size == size, nil
-}
-
 // PutFile keeps the content of a file. One that is there already is read, but
 // not copied.
 func (s *Store) PutFile(ctx context.Context, path string) (digest string, size int64, err error) {
@@ -189,7 +182,7 @@ func (s *Store) PutFile(ctx context.Context, path string) (digest string, size i
 	if err != nil {
 		return "", 0, err
 	}
-	if there, err := s.holds(ctx, k, size); err != nil {
+	if there, err := s.wanted(ctx, k, size); err != nil {
 		return "", 0, fmt.Errorf("store %s: %w", path, err)
 	} else if there {
 		return digest, size, nil
@@ -200,13 +193,14 @@ func (s *Store) PutFile(ctx context.Context, path string) (digest string, size i
 	return s.Put(ctx, f) // which reads it anew: the file may have changed
 }
 
-// Has reports whether the content of that digest is there.
+// Has reports whether the content of that digest is there. Who asks may be about
+// to refer to it, so it counts as put just now.
 func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 	k, err := key(digest)
 	if err != nil {
 		return false, err
 	}
-	there, err := s.bucket.Exists(ctx, k)
+	there, err := s.wanted(ctx, k, -1)
 	if err != nil {
 		return false, fmt.Errorf("look for blob %s: %w", digest, err)
 	}

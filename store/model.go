@@ -271,3 +271,16 @@ func (s *Store) Champion(ctx context.Context, model ridgeline.ModelName) (ridgel
 	}
 	return v, true, nil
 }
+
+// ArtifactFolders are the folders, among what training scripts have logged, that
+// registered versions are in.
+func (s *Store) ArtifactFolders(ctx context.Context) ([]string, error) {
+	folders, err := collect(ctx, s.q(), func(row sqlq.Row) (folder string, err error) {
+		err = row.Scan(&folder)
+		return folder, err
+	}, `SELECT DISTINCT folder FROM model_versions WHERE folder <> '' AND deleted = 0`)
+	if err != nil {
+		return nil, fmt.Errorf("read the folders of registered versions: %w", err)
+	}
+	return folders, nil
+}

@@ -67,6 +67,12 @@ func (s *Store) SQLite() *sql.DB { return s.db.SQLite() }
 // Postgres is the pool, to be shared with the flow engine; nil on SQLite.
 func (s *Store) Postgres() *pgxpool.Pool { return s.db.Postgres() }
 
+// Texts calls fn with the text of every row there is, the flow engine's too, but
+// not of what training scripts log. fn must not keep the text.
+func (s *Store) Texts(ctx context.Context, fn func(text string)) error {
+	return s.db.Texts(ctx, []string{"tracking"}, fn)
+}
+
 // Close closes the database. It is harmless when the flow engine has closed
 // the shared connection already, and harmless twice.
 func (s *Store) Close() error { return s.db.Close() }

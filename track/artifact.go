@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
@@ -80,16 +81,7 @@ func (s *Store) eachArtifact(ctx context.Context, folder string, fn func(path st
 
 func eachArtifact(ctx context.Context, q sqlq.Querier, folder string, fn func(path string, a Artifact)) error {
 	folder = clean(strings.Trim(folder, "/"))
-	root, where := folder, `root = $1 OR root LIKE $2 ESCAPE '\'`
-	args := []any{root, strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(root) + "/%"}
-	if folder == "" {
-		args[1] = "%"
-	}
-	if strings.Count(folder, "/") >= 2 {
-		parts := strings.SplitN(folder, "/", 4)
-		root, where = strings.Join(parts[:3], "/"), `root = $1`
-		args = []any{root}
-	}
+	where, args := below(folder)
 	return each(ctx, q, func(row sqlq.Row) error {
 		var root, path string
 		var a Artifact
@@ -97,13 +89,28 @@ func eachArtifact(ctx context.Context, q sqlq.Querier, folder string, fn func(pa
 			return err
 		}
 		whole := strings.TrimPrefix(root+"/"+path, "/")
-		if folder == "" {
-			fn(whole, a)
-		} else if inside, ok := strings.CutPrefix(whole, folder+"/"); ok {
-			fn(inside, a)
+		if folder != "" {
+			whole = strings.TrimPrefix(whole, folder+"/")
 		}
+		fn(whole, a)
 		return nil
 	}, `SELECT root, path, digest, size FROM artifacts WHERE `+where, args...)
+}
+
+// below is the condition on the artifacts that are somewhere below a folder,
+// whose path is clean; of the empty one, all. It has no LIKE, which does not tell
+// upper from lower case everywhere.
+func below(folder string) (where string, args []any) {
+	parts := strings.SplitN(folder, "/", 4)
+	switch root := strings.Join(parts[:min(3, len(parts))], "/"); {
+	case folder == "":
+		return "1 = 1", nil
+	case len(parts) == 4:
+		return "root = $1 AND substr(path, 1, $2) = $3", []any{root, int64(utf8.RuneCountInString(parts[3]) + 1), parts[3] + "/"}
+	case len(parts) == 3:
+		return "root = $1", []any{root}
+	}
+	return "(root = $1 OR substr(root, 1, $2) = $3)", []any{folder, int64(utf8.RuneCountInString(folder) + 1), folder + "/"}
 }
 
 // EachArtifact calls fn for every file below a folder, with its path in it, in

@@ -48,6 +48,9 @@ func (s *Store) ensureDefault(ctx context.Context) error {
 func (s *Store) CreateExperiment(ctx context.Context, name, location string, tags []Pair) (id int64, err error) {
 	const insert = `INSERT INTO experiments (id, name, artifact_location, stage, created, updated)
 		VALUES ($1, $2, $3, 'active', $4, $4) ON CONFLICT (name) DO NOTHING`
+	if err := checkRetention(tags); err != nil {
+		return 0, err
+	}
 	err = s.group.Do(ctx, func(q sqlq.Querier) error {
 		if old, err := experimentByName(ctx, q, name); err == nil {
 			return taken(name, old.Stage)
@@ -221,6 +224,9 @@ func (e Experiment) mustBeActive() error {
 
 // SetExperimentTag sets or replaces a tag of an active experiment.
 func (s *Store) SetExperimentTag(ctx context.Context, id int64, tag Pair) error {
+	if err := checkRetention([]Pair{tag}); err != nil {
+		return err
+	}
 	return s.changeExperiment(ctx, id, "tag", func(q sqlq.Querier, e Experiment) error {
 		if err := e.mustBeActive(); err != nil {
 			return err

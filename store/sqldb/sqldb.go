@@ -50,6 +50,8 @@ type engine interface {
 	lockMigrations(ctx context.Context, q sqlq.Querier) error
 	// dialect is the migration's text as this database wants it.
 	dialect(text string) string
+	// texts is, for each table, a query for its rows as one text each.
+	texts(ctx context.Context, except []string) ([]string, error)
 	close() error
 }
 
