@@ -21,6 +21,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/forge"
+	"github.com/ridgeline-mlops/ridgeline/gc"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/prediction"
@@ -42,6 +43,7 @@ type API struct {
 	Schedules    *trigger.Schedules
 	Inbox        *trigger.Inbox
 	Remotes      *forge.Hub
+	Garbage      *gc.Collector
 	Auth         *auth.Authenticator
 	Sessions     *auth.Sessions
 	Ready        func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
@@ -80,6 +82,7 @@ func (a *API) Handler() http.Handler {
 	a.data(api, mux)
 	a.predictions(api, mux)
 	a.logTokens(api)
+	a.garbage(api)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
 }

@@ -70,6 +70,7 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags.IntVar(&o.Slots, "slots", 0, "tasks run at once; more wait in order (default: number of CPUs)")
 	flags.StringVar(&networks, "webhook-networks", os.Getenv("RIDGELINE_WEBHOOK_NETWORKS"), "what webhooks may be sent to beyond public addresses: 10.0.0.0/8,192.168.1.7, or private (RIDGELINE_WEBHOOK_NETWORKS)")
 	flags.StringVar(&o.PublicURL, "public-url", os.Getenv("RIDGELINE_PUBLIC_URL"), "address under which others reach this server, such as https://ridgeline.example.com (RIDGELINE_PUBLIC_URL); default: the one it listens on")
+	flags.DurationVar(&o.Collect, "gc-every", 0, "reclaim what nobody needs this often, such as 24h (see ridgeline gc); default: only when asked")
 	flags.Int64Var(&o.MaxPush, "max-git-push", git.DefaultMaxPush>>20, "MiB that one git push may bring")
 	flags.StringVar(&settings, "settings", os.Getenv("RIDGELINE_SETTINGS"), "file of the server's settings, such as its Kubernetes cluster (RIDGELINE_SETTINGS); default: server.yaml in the state folder, if it is there")
 	flags.BoolVar(&o.Dev, "dev", false, "also serve /_gallery: every part of the pages, and every page with made-up content")

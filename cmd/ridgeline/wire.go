@@ -28,6 +28,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/forge"
+	"github.com/ridgeline-mlops/ridgeline/gc"
 	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/host/courier"
@@ -65,6 +66,7 @@ type serverOptions struct {
 	Slots    int              // tasks at once; 0 for the number of CPUs
 	MaxPush  int64            // MiB that one git push may bring; 0 for the usual
 	Settings project.Settings // of the world around the server
+	Collect  time.Duration    // reclaim what nobody needs this often; 0 for never
 	Dev      bool             // pages for those who work on pages
 
 	PublicURL string // where others reach this server; empty: where it listens
@@ -91,6 +93,7 @@ type node struct {
 	runs        *pipeline.Runner
 	releases    *release.Releaser
 	predictions *prediction.Log
+	garbage     *gc.Collector
 	tracer      *tracing.Tracer
 	outbox      *trigger.Outbox
 	due         *trigger.Schedules
@@ -276,6 +279,7 @@ func (n *node) wire(ctx context.Context) error {
 		},
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
+	n.garbage = n.collector(blobs)
 	n.predictions = &prediction.Log{Store: n.store, Files: logs, Waiting: n.path("journal"), Temp: n.path("tmp"), Keep: n.kept, Whose: access.LogDeployment, Log: log}
 	n.forges = forge.New(forge.Options{
 		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"),
@@ -309,7 +313,7 @@ func (n *node) wire(ctx context.Context) error {
 	n.sessions = &auth.Sessions{Auth: access, Store: n.store}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
-		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Auth: access, Sessions: n.sessions, Ready: gateway.Ready,
+		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Auth: access, Sessions: n.sessions, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
 	pages := &ui.UI{
@@ -408,6 +412,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
 	n.goLoop(func() { _ = n.due.Run(loops) })
 	n.goLoop(func() { n.git.Run(loops) })
+	n.collectEvery(loops, n.options.Collect)
 	n.goLoop(func() { n.forges.Run(loops) })
 	n.goLoop(func() {
 		if err := n.intake.Tidy(loops); err != nil && loops.Err() == nil {

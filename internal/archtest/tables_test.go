@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "blob/archive", "build", "data", "forge", "gate", "intake", "pipeline", "prediction", "release", "store", "trigger"},
+	"api":               {"auth", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "release", "store", "trigger"},
 	"auth":              {},
 	"bench":             {},
 	"bench/data":        {"bench"},
@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"flow":              {},
 	"forge":             {"blob", "build", "git", "store", "trigger", "vault"},
 	"gate":              {},
+	"gc":                {"blob", "track"},
 	"git":               {"auth", "blob", "build", "project", "store"},
 	"host":              {},
 	"host/courier":      {"blob/archive", "host", "host/process"},
