@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -35,8 +36,9 @@ func (s *Store) Objects(folder string) *Objects { return &Objects{s, folder} }
 
 // An Object is one of them.
 type Object struct {
-	Name string
-	Size int64
+	Name    string
+	Size    int64
+	Changed time.Time
 }
 
 var objectName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
@@ -126,7 +128,7 @@ func (o *Objects) walk(below string) (list []Object, err error) {
 			return err
 		}
 		name, err := filepath.Rel(top, file)
-		list = append(list, Object{filepath.ToSlash(name), info.Size()})
+		list = append(list, Object{filepath.ToSlash(name), info.Size(), info.ModTime()})
 		return err
 	})
 	return list, err
@@ -143,7 +145,7 @@ func (o *Objects) ask(ctx context.Context, below string) (list []Object, err err
 		}
 		name := strings.TrimPrefix(one.Key, prefix)
 		if below == "" || name == below || strings.HasPrefix(name, strings.TrimSuffix(below, "/")+"/") {
-			list = append(list, Object{name, one.Size})
+			list = append(list, Object{name, one.Size, one.ModTime})
 		}
 	}
 }

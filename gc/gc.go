@@ -27,6 +27,9 @@ import (
 // has put it may still be about to.
 const Grace = 24 * time.Hour
 
+// AbandonedAfter is how long an upload in parts waits for the next one.
+const AbandonedAfter = 7 * 24 * time.Hour
+
 // A Collector reclaims. All fields but Kept are needed.
 type Collector struct {
 	Metadata Metadata
@@ -99,6 +102,9 @@ func (c *Collector) Collect(ctx context.Context, o Options) (Report, error) {
 		return report, err
 	}
 	err = c.sweep(ctx, m, unused, o.Delete, &report)
+	if err == nil {
+		err = c.abandoned(ctx, o.Delete, &report)
+	}
 	if err == nil {
 		err = c.missing(ctx, m, &report)
 	}
@@ -274,6 +280,21 @@ func (c *Collector) sweep(ctx context.Context, m *marks, unused time.Time, remov
 		return nil
 	})
 	report.Kinds = append(report.Kinds, *tallies[kindArtifact], *tallies[kindOther])
+	return err
+}
+
+// abandoned removes uploads that nobody went on with.
+func (c *Collector) abandoned(ctx context.Context, remove bool, report *Report) error {
+	t := Tally{Kind: "unfinished upload"}
+	sizes, err := c.Blob.Uploads().Abandoned(ctx, time.Now().Add(-AbandonedAfter))
+	for id, size := range sizes {
+		if remove && err == nil {
+			err = c.Blob.Uploads().Remove(ctx, id)
+		}
+		t.Count++
+		t.Bytes += size
+	}
+	report.Kinds = append(report.Kinds, t)
 	return err
 }
 

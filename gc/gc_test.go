@@ -186,8 +186,16 @@ func testCollect(t *testing.T, f *fixture) {
 	ok(t, err)
 	needed["young"] = young
 
+	upload, err := f.Blob.Uploads().Begin(t.Context(), "about")
+	ok(t, err)
+	ok(t, f.Blob.Uploads().PutPart(t.Context(), upload, 1, strings.NewReader("part")))
+	abandoned, err := f.Blob.Uploads().Begin(t.Context(), "about")
+	ok(t, err)
+	past := time.Now().Add(-8 * 24 * time.Hour)
+	ok(t, os.Chtimes(filepath.Join(f.dir, "blob", "uploads", abandoned, "about"), past, past))
+
 	bytes := len("an artifact" + "an artifact of a logged model")
-	want := fmt.Sprintf("2 run 0, 1 logged model 0, 2 artifact content %d, 1 other content %d", bytes, len("an orphan"))
+	want := fmt.Sprintf("2 run 0, 1 logged model 0, 2 artifact content %d, 1 other content %d, 1 unfinished upload 5", bytes, len("an orphan"))
 	before := f.there()
 	dry := f.collect(false)
 	if got := tallies(dry); got != want || !slices.Equal(f.there(), before) || !slices.Equal(dry.Missing, []string{lost}) {
@@ -204,8 +212,11 @@ func testCollect(t *testing.T, f *fixture) {
 	}
 	f.interrupt = nil
 	report := f.collect(true)
-	if want = fmt.Sprintf("3 other content %d", bytes+len("an orphan")); tallies(report) != want || report.Bytes != int64(bytes+len("an orphan")) {
+	if want = fmt.Sprintf("3 other content %d, 1 unfinished upload 5", bytes+len("an orphan")); tallies(report) != want || report.Bytes != int64(bytes+len("an orphan")+5) {
 		t.Errorf("%s, want %s", tallies(report), want)
+	}
+	if parts, err := f.Blob.Uploads().Parts(t.Context(), upload); err != nil || parts[1] != 4 {
+		t.Error("an upload under way is lost:", parts, err)
 	}
 	left := f.there()
 	for why, digest := range needed {

@@ -38,6 +38,12 @@ func (a *API) mountArtifacts(mux *http.ServeMux) {
 			{"GET", "artifacts/{path...}", true, a.download},
 			{"PUT", "artifacts/{path...}", false, a.upload},
 			{"DELETE", "artifacts/{path...}", false, a.deleteArtifacts},
+			{"GET", "presigned/{path...}", true, a.presigned},
+			{"POST", "mpu/create/{path...}", false, a.createUpload},
+			{"PUT", "mpu/parts/{upload}/{number}", false, a.putPart},
+			{"GET", "mpu/parts/{upload}", false, a.listParts},
+			{"POST", "mpu/complete/{path...}", false, a.completeUpload},
+			{"POST", "mpu/abort/{path...}", false, a.abortUpload},
 		} {
 			mux.HandleFunc(r.method+" "+prefix+r.path, func(w http.ResponseWriter, req *http.Request) {
 				if err := mayUse(req.Context(), r.read); err != nil {
@@ -48,12 +54,6 @@ func (a *API) mountArtifacts(mux *http.ServeMux) {
 					a.logged(req, err)
 					Fail(w, err)
 				}
-			})
-		}
-		// Clients then send or fetch the whole file through the server.
-		for _, pattern := range []string{"POST " + prefix + "mpu/", "GET " + prefix + "presigned/"} {
-			mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-				write(w, http.StatusNotImplemented, "NOT_IMPLEMENTED", "artifacts go through this server, in one piece each: PUT and GET them at "+prefix+"artifacts/PATH")
 			})
 		}
 	}
@@ -87,7 +87,11 @@ func safePath(p string) (string, error) {
 
 // writable returns the path of a request, if the caller may write there.
 func (a *API) writable(r *http.Request) (string, error) {
-	p, err := safePath(r.PathValue("path"))
+	return a.writablePath(r.Context(), r.PathValue("path"))
+}
+
+func (a *API) writablePath(ctx context.Context, given string) (string, error) {
+	p, err := safePath(given)
 	if err != nil {
 		return "", err
 	}
@@ -97,15 +101,15 @@ func (a *API) writable(r *http.Request) (string, error) {
 	if p == track.RegistryFolder || strings.HasPrefix(p, track.RegistryFolder+"/") {
 		return "", ridgeline.Errorf(ridgeline.Denied, "'%s' belongs to registered model versions, whose files do not change: log the model again and register a new version", p)
 	}
-	if auth.From(r.Context()).Project == "" {
+	if auth.From(ctx).Project == "" {
 		return p, nil
 	}
 	first, _, _ := strings.Cut(p, "/")
 	id, err := strconv.ParseInt(first, 10, 64)
 	if err != nil {
-		return "", denied(auth.From(r.Context()).Project, "'"+p+"'")
+		return "", denied(auth.From(ctx).Project, "'"+p+"'")
 	}
-	return p, a.mayWriteExperiment(r.Context(), id)
+	return p, a.mayWriteExperiment(ctx, id)
 }
 
 func (a *API) upload(w http.ResponseWriter, r *http.Request) error {

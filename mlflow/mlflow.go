@@ -32,11 +32,13 @@ type API struct {
 	Track    *track.Store
 	Registry *store.Store
 	Contents Contents
+	Uploads  Uploads
 	Trees    Trees
 	Temp     string // folder for what is unpacked for a moment
 	Log      *slog.Logger
 
 	parsers fastjson.ParserPool
+	joining joining
 	process string // names this process among those that answer about versions
 }
 
@@ -131,7 +133,7 @@ func Open() http.Handler {
 	for _, path := range OpenPaths[2:] {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"store_type":"SqlStore","workspaces_enabled":false,"trace_archival_enabled":false,"multipart_uploads_enabled":false,"multipart_downloads_enabled":false}`)
+			_, _ = io.WriteString(w, `{"store_type":"SqlStore","workspaces_enabled":false,"trace_archival_enabled":false,"multipart_uploads_enabled":true,"multipart_downloads_enabled":true}`)
 		})
 	}
 	return mux

@@ -46,7 +46,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, dir: dir, api: &API{Track: tracking, Registry: registry, Contents: contents, Trees: contents, Temp: dir, Log: slog.New(slog.DiscardHandler)}, caller: auth.Principal{Name: "w", Role: ridgeline.Writer}}
+	f := &fixture{t: t, dir: dir, api: &API{Track: tracking, Registry: registry, Contents: contents, Uploads: contents.Uploads(), Trees: contents, Temp: dir, Log: slog.New(slog.DiscardHandler)}, caller: auth.Principal{Name: "w", Role: ridgeline.Writer}}
 	handler := f.api.Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(auth.With(r.Context(), f.caller)))
@@ -243,6 +243,70 @@ func TestAPI_artifacts(t *testing.T) {
 	f.want("DELETE", at+root+"deep", "", 200, "{}")
 	f.want("DELETE", at+root+"deep", "", http.StatusNotFound, "No such artifact")
 	f.want("GET", rest+"artifacts/list?run_id="+run, "", 200, `"files":[{"path":"a.txt","is_dir":false,"file_size":10}]`)
+}
+
+// TestAPI_parts: a file arrives in parts, in any order; what was interrupted goes
+// on with those that are missing, and asking twice is harmless.
+func TestAPI_parts(t *testing.T) {
+	f := newFixture(t)
+	run := f.run("0")
+	const api = "/api/2.0/mlflow-artifacts/"
+	folder := "0/" + run + "/artifacts/model"
+	var upload struct {
+		ID          string `json:"upload_id"`
+		Credentials []struct {
+			URL     string            `json:"url"`
+			Headers map[string]string `json:"headers"`
+		} `json:"credentials"`
+	}
+	_, body, _ := f.do("POST", api+"mpu/create/"+folder, `{"path": "C:\\models/weights.bin", "num_parts": 3}`, "Authorization", "Bearer mine")
+	if err := json.Unmarshal([]byte(body), &upload); err != nil || len(upload.Credentials) != 3 || upload.Credentials[2].Headers["Authorization"] != "Bearer mine" {
+		t.Fatal(body)
+	}
+	part := func(number int, content string) {
+		t.Helper()
+		path, ours := strings.CutPrefix(upload.Credentials[number-1].URL, f.url)
+		if !ours {
+			t.Fatal(upload.Credentials)
+		}
+		f.want("PUT", path, content, 200, "{}")
+	}
+	which := fmt.Sprintf(`{"path": "weights.bin", "upload_id": %q}`, upload.ID)
+	part(3, "three")
+	part(1, "something else")
+	part(1, "one ")
+	f.want("POST", api+"mpu/complete/"+folder, which, http.StatusBadRequest, "part 2 is not among them")
+	f.want("GET", api+"mpu/parts/"+upload.ID, "", 200, `"parts":[{"part_number":1,"size":4},{"part_number":3,"size":5}]`)
+	f.want("GET", api+"artifacts/"+folder+"/weights.bin", "", http.StatusNotFound, "No such artifact")
+	part(2, "two ")
+	f.want("PUT", api+"mpu/parts/"+upload.ID+"/4", "x", http.StatusBadRequest, "expected 1 to 3")
+	for range 2 {
+		f.want("POST", api+"mpu/complete/"+folder, which, 200, "{}")
+	}
+	f.want("POST", api+"mpu/abort/"+folder, which, 200, "{}")
+	if _, body, _ := f.do("GET", api+"artifacts/"+folder+"/weights.bin", ""); body != "one two three" {
+		t.Fatal(body)
+	}
+	if left, err := filepath.Glob(filepath.Join(f.dir, "blob", "uploads", "*", "0*")); err != nil || len(left) > 0 {
+		t.Error("parts are left:", left, err)
+	}
+	f.want("GET", api+"presigned/"+folder+"/weights.bin", "", 200, `"url":"`+f.url+api+`artifacts/`+folder+`/weights.bin","headers":{}}`)
+	f.want("GET", api+"presigned/"+folder+"/none", "", http.StatusNotFound, "No such artifact")
+
+	f.want("PUT", strings.TrimPrefix(upload.Credentials[0].URL, f.url), "late", http.StatusBadRequest, "is complete")
+	for _, bad := range []string{`{"path": "x", "num_parts": 0}`, `{"path": "x", "num_parts": 10001}`, `{"num_parts": 1}`, `{"path": ".."}`, `{"path": "a/"}`} {
+		f.want("POST", api+"mpu/create/"+folder, bad, http.StatusBadRequest, "INVALID_PARAMETER_VALUE")
+	}
+	f.want("POST", api+"mpu/create/%2e%2e/x", `{"path": "x"}`, http.StatusBadRequest, "Invalid path")
+	f.want("GET", api+"mpu/parts/"+strings.Repeat("0", 32), "", http.StatusNotFound, "begin again")
+	f.want("PUT", api+"mpu/parts/..%2F..%2Fsha256/1", "x", http.StatusNotFound, "no upload")
+	f.want("POST", api+"mpu/abort/x", `{"upload_id": "none"}`, 200, "{}")
+
+	// A step's spool keeps a file in one piece while the server is away.
+	f.caller = auth.Principal{Name: "run", Role: ridgeline.Writer, Run: "r-1", Project: "iris"}
+	f.want("POST", api+"mpu/create/"+folder, `{"path": "x"}`, http.StatusNotImplemented, "Multipart upload is not supported for the current artifact repository")
+	f.caller = auth.Principal{Name: "other", Role: ridgeline.Writer, Project: "iris"}
+	f.want("GET", api+"mpu/parts/"+upload.ID, "", http.StatusForbidden, "PERMISSION_DENIED")
 }
 
 func TestAPI_upload_that_stops(t *testing.T) {

@@ -38,8 +38,8 @@ var how = map[string]string{
 	"DELETE mlflow/model-versions/delete":                   "not of the champion, nor of what answers requests",
 	"GET mlflow/model-versions/get-download-uri":            "a version's files are its own",
 	"POST mlflow/runs/create":                               "a repeated request is one run: see [decision 0044](decisions/0044-a-repeated-creation-is-one-run.md)",
-	"GET mlflow-artifacts/presigned/<path:artifact_path>":   "clients then stream through the server",
-	"POST mlflow-artifacts/mpu/create/<path:artifact_path>": "clients then stream through the server",
+	"GET mlflow-artifacts/presigned/<path:artifact_path>":   "the address leads back to this server",
+	"POST mlflow-artifacts/mpu/create/<path:artifact_path>": "the parts' addresses lead back to this server; not in a step",
 }
 
 // TestRoutes sends every request of the protocol, as the client's own files list
