@@ -153,6 +153,11 @@ func (a *API) fromModels(ctx context.Context, s *sourceRef, rest string) (string
 	}
 	s.URI, s.Run, s.Model = fmt.Sprintf("models:/%s/%d", model, version), v.TrackingRun, v.LoggedModel
 	s.folder, s.size, err = a.filesOf(ctx, v)
+	if err != nil || s.folder == "" {
+		return "", err
+	}
+	// As files of its own, should the version that it is a copy of be deleted.
+	s.folder, s.size, err = a.Track.RegisterFiles(ctx, s.folder)
 	return "", err
 }
 

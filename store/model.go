@@ -158,16 +158,17 @@ const (
 // registered reports whether the version has been registered by its run, and
 // refuses one that is not its run's.
 func (s *Store) registered(ctx context.Context, v ridgeline.ModelVersion) (bool, error) {
-	const exists = `SELECT COALESCE(run, '') FROM model_versions WHERE model = $1 AND version = $2`
+	const exists = `SELECT COALESCE(run, ''), deleted FROM model_versions WHERE model = $1 AND version = $2`
 	var run ridgeline.RunID
-	err := s.tx.QueryRow(ctx, exists, v.Model, v.Version).Scan(&run)
+	var deleted int64
+	err := s.tx.QueryRow(ctx, exists, v.Model, v.Version).Scan(&run, &deleted)
 	if err != nil && !absent(err) {
 		return false, err
 	}
 	if v.Source == ridgeline.ByHand {
 		switch {
-		case err != nil:
-			return false, ridgeline.Errorf(ridgeline.NotFound, "no version %d of model %s is registered", v.Version, v.Model)
+		case err != nil || deleted != 0:
+			return false, ridgeline.Errorf(ridgeline.NotFound, "no version %d of model %s is registered any more", v.Version, v.Model)
 		case run != "" && run != v.Run:
 			return false, ridgeline.Errorf(ridgeline.Conflict, "version %d of model %s has been judged by run %s already", v.Version, v.Model, run)
 		}

@@ -108,6 +108,11 @@ func testGateAliases(t *testing.T, s *Store) {
 	got := must(s.ModelVersion(ctx, "ridge", 6))(t)
 	same(t, []any{got.Source, got.URI, got.Run, got.Image, got.Champion}, []any{ridgeline.ByHand, "x", ridgeline.RunID("r-5"), "ridge@sha256:1", true})
 	run(t, s, "r-6")
+	must(s.RegisterManual(ctx, byHand("ridge", "x")))(t)
+	ok(t, s.DeleteVersion(ctx, "ridge", 7, at(3)))
+	gone := v
+	gone.Version, gone.Run = 7, "r-6"
+	refused(t, s.RegisterVersion(ctx, gone), ridgeline.NotFound, "is registered any more") // deleted while it was judged
 	v.Run = "r-6"
 	refused(t, s.RegisterVersion(ctx, v), ridgeline.Conflict, "has been judged by run r-5 already")
 	lock, _, err := s.LockOf(ctx, "e6")

@@ -35,6 +35,9 @@ holdout, and released once it is promoted. A model that belongs to no project ne
 					return err
 				}
 			}
+			if project != "" && version == 0 {
+				return usage("--project is for one version that was registered by hand: name it, such as %s:1", name)
+			}
 			if project != "" {
 				return usage("--project is for a version that was registered by hand and has not been to the gate: %s belongs to its project already", args[0])
 			}
