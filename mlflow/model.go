@@ -37,7 +37,7 @@ func (a *API) answerModel(ctx context.Context, id string, b []byte) ([]byte, err
 
 func (a *API) createModel(ctx context.Context, r *request, b []byte) ([]byte, error) {
 	m := track.Model{
-		Experiment: r.experiment(r.need("experiment_id")), Name: r.text("name"), Type: r.text("model_type"), SourceRun: r.text("source_run_id"),
+		ID: r.given(ctx, "model_id"), Created: r.whole("creation_timestamp_ms", 0), Experiment: r.experiment(r.need("experiment_id")), Name: r.text("name"), Type: r.text("model_type"), SourceRun: r.text("source_run_id"),
 		Params: r.pairs("params"), Tags: r.pairs("tags"),
 	}
 	if r.err != nil {

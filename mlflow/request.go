@@ -1,18 +1,21 @@
 package mlflow
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/valyala/fastjson"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
 )
 
 // A request is what a client sent: a JSON object, or the parameters of a GET.
@@ -122,6 +125,23 @@ func (r *request) text(name string) string {
 	}
 	return string(v.GetStringBytes())
 }
+
+// given reads an id that a caller chose for what is to be made, which is not of
+// MLflow's protocol: copies from elsewhere keep their ids.
+func (r *request) given(ctx context.Context, name string) string {
+	id := r.text(name)
+	if id == "" || r.err != nil {
+		return ""
+	}
+	if p := auth.From(ctx); p.Run != "" || !p.Role.Allows(ridgeline.Admin) {
+		r.fail(ridgeline.Errorf(ridgeline.Denied, "only an administrator chooses a %s: leave it out", name))
+	} else if !givenID.MatchString(id) {
+		r.fail(invalid("Invalid %s '%s': 1 to 64 letters, digits, dashes and underscores were expected", name, id))
+	}
+	return id
+}
+
+var givenID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // need reads text that may not be empty.
 func (r *request) need(name string) string {

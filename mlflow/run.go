@@ -65,7 +65,7 @@ func beginRun(b []byte, r track.Run) *object {
 }
 
 func (a *API) createRun(ctx context.Context, r *request, b []byte) ([]byte, error) {
-	n := track.NewRun{User: r.text("user_id"), Name: r.text("run_name"), Started: r.whole("start_time", 0), Tags: r.pairs("tags")}
+	n := track.NewRun{ID: r.given(ctx, "run_id"), User: r.text("user_id"), Name: r.text("run_name"), Started: r.whole("start_time", 0), Tags: r.pairs("tags")}
 	if id := r.text("experiment_id"); id != "" {
 		n.Experiment = r.experiment(id)
 	}
@@ -85,7 +85,7 @@ func (a *API) createRun(ctx context.Context, r *request, b []byte) ([]byte, erro
 	if p.Run != "" {
 		n.Tags = append(n.Tags, track.Pair{Key: "ridgeline.run", Value: string(p.Run)})
 	}
-	if r.has("start_time") { // a client counts it in milliseconds, so its requests are told apart by it
+	if n.ID == "" && r.has("start_time") { // a client counts it in milliseconds, so its requests are told apart by it
 		n.Request = r.digest(ctx)
 		r.answered = func(sent bool) {
 			if sent {

@@ -1,6 +1,7 @@
 package track
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -40,10 +41,16 @@ type ModelMetric struct {
 }
 
 // CreateModel makes a pending logged model in an active experiment. Its Name may
-// be empty; of the rest it takes Experiment, Type, SourceRun, Params and Tags.
+// be empty, and so may ID and Created; of the rest it takes Experiment, Type,
+// SourceRun, Params and Tags. One that has the ID already is returned as it is.
 func (s *Store) CreateModel(ctx context.Context, m Model) (Model, error) {
-	m.ID = "m-" + newID()
-	m.Status, m.Stage, m.Created = ModelPending, Active, now()
+	if m.ID != "" {
+		if old, err := s.Model(ctx, m.ID); ridgeline.CodeOf(err) != ridgeline.NotFound {
+			return old, err
+		}
+	}
+	m.ID = cmp.Or(m.ID, "m-"+newID())
+	m.Status, m.Stage, m.Created = ModelPending, Active, cmp.Or(m.Created, now())
 	m.Updated = m.Created
 	if m.Name == "" {
 		m.Name = madeUpName()

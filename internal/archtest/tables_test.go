@@ -53,6 +53,7 @@ var arrows = map[string][]string{
 	"internal/tracing":  {},
 	"internal/words":    {},
 	"mlflow":            {"auth", "mlflow/spool", "store", "track", "track/query"},
+	"mlflow/migrate":    {},
 	"mlflow/spool":      {},
 	"pipeline":          {"blob", "data", "flow", "gate", "host", "host/courier", "image", "intake", "project", "pyenv", "python", "score/tensor", "store"},
 	"prediction":        {"blob", "data", "score/journal"},
@@ -103,7 +104,7 @@ var everywhere = []string{"*"}
 // dependency is seen here (and in docs/dependencies.md) before it spreads.
 var doors = map[string][]string{
 	"connectrpc.com/connect":                   {"score/oip"},
-	"database/sql":                             {"data", "flow", "store", "store/sqldb", "track"},
+	"database/sql":                             {"data", "flow", "mlflow/migrate", "store", "store/sqldb", "track"},
 	"github.com/BurntSushi/toml":               {"pyenv"},
 	"github.com/bmatcuk/doublestar":            {"blob", "project"},
 	"github.com/Azure/azure-sdk-for-go":        {"blob", "internal/cloudtest"},
@@ -124,7 +125,7 @@ var doors = map[string][]string{
 	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
 	"github.com/standard-webhooks":             {"trigger"},
-	"go.yaml.in/yaml":                          {"data", "project", "pyenv"},
+	"go.yaml.in/yaml":                          {"data", "mlflow/migrate", "project", "pyenv"},
 	"github.com/valyala/fastjson":              {"mlflow"},
 	"go.opentelemetry.io/otel":                 {"internal/tracing"},
 	"go.opentelemetry.io/proto/otlp":           {"internal/tracing/tracingtest"},
@@ -135,5 +136,5 @@ var doors = map[string][]string{
 	"google.golang.org/protobuf":               {"internal/tracing", "internal/tracing/tracingtest", "score/oip"},
 	"gonum.org/v1/gonum":                       {"gate"},
 	"k8s.io":                                   {"host/kube"},
-	"modernc.org/sqlite":                       {"store/sqldb"},
+	"modernc.org/sqlite":                       {"mlflow/migrate", "store/sqldb"},
 }
