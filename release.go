@@ -87,6 +87,21 @@ type Deployment struct {
 	Mirror      int // percent of them that are copied to it, with answers that nobody waits for
 	Created     time.Time
 	Ended       time.Time
+
+	// A deployment that nobody asked for Idle gives up its copies until somebody
+	// asks; 0: it keeps them.
+	Idle   time.Duration
+	Asked  time.Time // last, give or take a quarter of Idle
+	Asleep bool
+}
+
+// Rests says whether a deployment should give up its copies now.
+func (d Deployment) Rests(now time.Time) bool {
+	since := d.Created
+	if d.Asked.After(since) {
+		since = d.Asked
+	}
+	return d.Idle > 0 && !d.Asleep && d.State == DeploymentLive && now.Sub(since) > d.Idle
 }
 
 // A Limit bounds what an endpoint takes; zero values mean no bound.

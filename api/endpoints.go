@@ -143,7 +143,7 @@ func (a *API) endpoint(ctx context.Context, row ridgeline.Endpoint) (Endpoint, e
 		}
 		e.Deployments = append(e.Deployments, view)
 		if d.ID == row.Live {
-			e.Model, e.Version, e.Image, e.Ready, e.Replicas = view.Model, view.Version, view.Image, view.Ready, view.Replicas
+			e.Model, e.Version, e.Image, e.Ready, e.Replicas, e.Asleep = view.Model, view.Version, view.Image, view.Ready, view.Replicas, d.Asleep
 			version, err := a.Store.ModelVersion(ctx, d.Model, d.Version)
 			if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 				return Endpoint{}, err

@@ -186,6 +186,7 @@ type Endpoint struct {
 	Framework    string       `json:"framework,omitempty" doc:"of a model that answers without a scoring script: then /invocations and /v2 are beside /score"`
 	Ready        bool         `json:"ready"`
 	Replicas     int          `json:"replicas"`
+	Asleep       bool         `json:"asleep,omitempty" doc:"its copies went because nobody asked; the next request brings them back"`
 	Deployments  []Deployment `json:"deployments" doc:"all that may answer, newest first"`
 	PrimaryKey   string       `json:"primary_key,omitempty" doc:"only for those who may write"`
 	SecondaryKey string       `json:"secondary_key,omitempty" doc:"only for those who may write"`

@@ -295,10 +295,11 @@ type Environment struct {
 	Host        string   // one of Hosts
 	Checks      []string // smoke test files, see ParseSmoke
 	Approval    string   // none or required
-	MinReplicas int      // default 1
-	MaxReplicas int      // default MinReplicas; above it the host adds copies while they are busy, if it can
-	CPU         float64  // cores of each copy; 0: no limit
-	Memory      int64    // bytes of each copy; 0: no limit
+	MinReplicas int      // default 1; 0: none while nobody asked for Idle
+	Idle        time.Duration
+	MaxReplicas int     // default MinReplicas; above it the host adds copies while they are busy, if it can
+	CPU         float64 // cores of each copy; 0: no limit
+	Memory      int64   // bytes of each copy; 0: no limit
 	Limit       ridgeline.Limit
 }
 

@@ -128,9 +128,14 @@ func (r *reader) environment(e entry) Environment {
 			env.MaxReplicas = env.MinReplicas
 			return env
 		}
-		rf := r.section(n, what+".replicas", "min", "max")
-		env.MinReplicas = r.whole(rf.value("min"), what+".replicas.min", 1, 1, maxReplicas)
-		env.MaxReplicas = r.whole(rf.value("max"), what+".replicas.max", env.MinReplicas, 1, maxReplicas)
+		rf := r.section(n, what+".replicas", "min", "max", "idle")
+		env.MinReplicas = r.whole(rf.value("min"), what+".replicas.min", 1, 0, maxReplicas)
+		env.MaxReplicas = r.whole(rf.value("max"), what+".replicas.max", max(1, env.MinReplicas), 1, maxReplicas)
+		if env.MinReplicas == 0 {
+			env.Idle = r.duration(rf.value("idle"), what+".replicas.idle", defaultIdle)
+		} else if rf.has("idle") {
+			r.at(rf.value("idle"), "%s.replicas.idle is how long nobody asks before the last copy goes: write min: 0 beside it, or remove it", what)
+		}
 		if env.MaxReplicas < env.MinReplicas {
 			r.at(rf.value("max"), "%s.replicas: max %d is below min %d", what, env.MaxReplicas, env.MinReplicas)
 		}
@@ -140,6 +145,7 @@ func (r *reader) environment(e entry) Environment {
 
 const (
 	maxReplicas   = 1000
+	defaultIdle   = 15 * time.Minute
 	maxConcurrent = 1_000_000
 	maxTimeout    = 24 * 60 * 60 * 1000 // ms
 )

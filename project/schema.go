@@ -152,7 +152,9 @@ func definitions() m {
 			"host": one("Where it runs; default process", Hosts...), "checks": texts("Smoke tests"), "approval": one("required: waits for ridgeline approve", "none", "required"),
 			"limit": about("Bounds of the endpoint's requests", object(m{"concurrent": whole(1, maxConcurrent), "timeout_ms": whole(1, maxTimeout)})),
 			"cpu":   num("Cores of each copy; default no limit"), "memory": about("Of each copy; default no limit", ref("size")),
-			"replicas": either("Copies", whole(1, maxReplicas), object(m{"min": whole(1, maxReplicas), "max": whole(1, maxReplicas)})),
+			"replicas": either("Copies", whole(1, maxReplicas), object(m{
+				"min": whole(0, maxReplicas), "max": whole(1, maxReplicas), "idle": duration("With min 0: so long after the last request the last copy goes; default 15m"),
+			})),
 		})),
 	}
 }

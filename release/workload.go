@@ -16,6 +16,14 @@ import (
 // what its environment says of copies, and what release.serve says of it as
 // the scorer's variables (score/serve lists them).
 func (r *Releaser) workload(ctx context.Context, d ridgeline.Deployment) (host.Workload, error) {
+	w, err := r.awake(ctx, d)
+	if d.Asleep {
+		w.Replicas, w.MaxReplicas = 0, 0
+	}
+	return w, err
+}
+
+func (r *Releaser) awake(ctx context.Context, d ridgeline.Deployment) (host.Workload, error) {
 	if known, ok := r.workloads.Load(d.ID); ok {
 		return known.(host.Workload), nil
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,6 +23,8 @@ type Live interface {
 	Serving(ctx context.Context, p ridgeline.ProjectName, environment string) (ridgeline.Endpoint, []ridgeline.Deployment, error)
 	// SaveFeedback keeps labels for what the endpoint has answered.
 	SaveFeedback(ctx context.Context, list []ridgeline.Feedback) error
+	// Asked notes that somebody asked a deployment that rests when nobody does.
+	Asked(ctx context.Context, id ridgeline.DeploymentID, at time.Time) error
 }
 
 // Copies is what the gateway has to know of a host.
@@ -39,6 +42,10 @@ type Gateway struct {
 	log     *slog.Logger
 	metrics gatewayMetrics
 	pools   pools
+
+	// Wake brings back the copies of a deployment that is asleep, without waiting
+	// for them. It is set before the first request.
+	Wake func(ctx context.Context, id ridgeline.DeploymentID) error
 
 	mu     sync.RWMutex // held for reading from looking a route up until the request is counted in it
 	routes map[string]*route
@@ -120,6 +127,16 @@ func (g *Gateway) answer(w *answerer, r *http.Request, c *call) {
 	}
 	for attempt := 0; ; attempt++ {
 		way, err := g.pick(ctx, c, attempt > 0)
+		if errors.Is(err, errWaking) && time.Since(c.began) < wakeTime {
+			select {
+			case <-ctx.Done():
+				g.overdue(ctx, w, c)
+				return
+			case <-time.After(wakePoll):
+			}
+			attempt--
+			continue
+		}
 		if err != nil {
 			g.fail(w, r, err)
 			return

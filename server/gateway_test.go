@@ -40,6 +40,17 @@ type world struct {
 	broken    error
 }
 
+func (w *world) Asked(_ context.Context, id ridgeline.DeploymentID, at time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, d := range w.shares {
+		if d.ID == id {
+			w.shares[i].Asked, w.shares[i].Asleep = at, false
+		}
+	}
+	return nil
+}
+
 func (w *world) SaveFeedback(_ context.Context, list []ridgeline.Feedback) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ type route struct {
 	keys     auth.Keys
 	limit    ridgeline.Limit // of the deployment that answers most
 	lanes    []*lane         // to its live deployments
+	waking   bool            // one that answers requests was asleep, and its copies come
 	counts   *counts
 	loaded   time.Time
 	renewing atomic.Bool
@@ -115,6 +117,8 @@ func (rt *route) choose(c *call) (*lane, error) {
 	switch {
 	case total == 0:
 		return nil, ridgeline.Errorf(ridgeline.Unavailable, "no deployment of %s gets requests: ridgeline traffic %s", c.endpoint, strings.Replace(c.endpoint, "/", " ", 1))
+	case ready == 0 && rt.waking:
+		return nil, fmt.Errorf("%w: no copy of %s is ready", errWaking, c.endpoint)
 	case ready == 0:
 		return nil, ridgeline.Errorf(ridgeline.Unavailable, "no copy of %s is ready: see ridgeline endpoints", c.endpoint)
 	}
@@ -189,6 +193,11 @@ func (g *Gateway) renew(ctx context.Context, name string, rt *route, fresh bool)
 		if err := g.open(ctx, loaded, d); err != nil {
 			return nil, err
 		}
+		if d.Idle > 0 && d.Weight > 0 {
+			if err := g.asked(ctx, loaded, d); err != nil {
+				return nil, err
+			}
+		}
 		if d.ID == e.Live {
 			loaded.limit = d.Limit
 		}
@@ -216,6 +225,29 @@ func (g *Gateway) renew(ctx context.Context, name string, rt *route, fresh bool)
 		l.counts = counted(g.lanes, l.id)
 	}
 	return loaded, nil
+}
+
+// errWaking is why a request is held for a while.
+var errWaking = ridgeline.Errorf(ridgeline.Unavailable, "the copies that nobody had asked for come back")
+
+// How long a request is held for copies that come back, and how often they are
+// looked at.
+const (
+	wakeTime = 2 * time.Minute
+	wakePoll = 100 * time.Millisecond
+)
+
+// asked notes, now and then, that a deployment that rests is asked, and wakes
+// it. A route is only looked up for a request.
+func (g *Gateway) asked(ctx context.Context, r *route, d ridgeline.Deployment) error {
+	r.waking = r.waking || len(r.lanes[len(r.lanes)-1].addresses) == 0
+	if d.Asleep {
+		return g.Wake(ctx, d.ID)
+	}
+	if now := time.Now(); now.Sub(d.Asked) > min(d.Idle/4, 30*time.Second) {
+		return g.store.Asked(ctx, d.ID, now.UTC())
+	}
+	return nil
 }
 
 func counted[K comparable](all map[K]*counts, key K) *counts {

@@ -314,3 +314,27 @@ func testTokens(t *testing.T, s *Store) {
 	same(t, len(all), 2)
 	same(t, all[1], want)
 }
+
+// testRest: a deployment falls asleep when nobody has asked, and only then.
+func testRest(t *testing.T, s *Store) {
+	ctx := t.Context()
+	d := deploy(t, s, "d-1", 1)
+	d.ID, d.Idle = "d-rests", time.Minute
+	ok(t, s.CreateDeployment(ctx, d))
+	read := func() ridgeline.Deployment { return must(s.Deployment(ctx, d.ID))(t) }
+	same(t, must(s.Rest(ctx, read()))(t), false) // not live yet
+	ok(t, s.SwitchDeployment(ctx, d.ID, at(10)))
+	live := read()
+	same(t, live.Rests(d.Created.Add(30*time.Second)), false)
+	same(t, live.Rests(d.Created.Add(2*time.Minute)), true)
+	ok(t, s.Asked(ctx, d.ID, at(20)))
+	same(t, must(s.Rest(ctx, live))(t), false) // somebody asked since it was read
+	same(t, read().Asked, at(20))
+	same(t, must(s.Rest(ctx, read()))(t), true)
+	same(t, must(s.Rest(ctx, read()))(t), false)
+	same(t, read().Asleep, true)
+	ok(t, s.Asked(ctx, d.ID, at(15))) // a late note of another server
+	same(t, read().Asleep, false)
+	same(t, read().Asked, at(20))
+	same(t, must(s.Rest(ctx, must(s.Deployment(ctx, "d-1"))(t)))(t), false) // has no idle time
+}

@@ -67,6 +67,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("releases", with(testReleases))
 	t.Run("release checks", with(testReleaseChecks))
 	t.Run("deployments", with(testDeployments))
+	t.Run("rest", with(testRest))
 	t.Run("traffic", with(testTraffic))
 	t.Run("previous deployment", with(testPreviousDeployment))
 	t.Run("concurrent switches", with(testConcurrentSwitches))

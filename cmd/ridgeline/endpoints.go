@@ -26,8 +26,11 @@ func (c *cli) endpoints() *cobra.Command {
 				var rows [][]string
 				for _, e := range list {
 					ready := "not ready"
-					if e.Ready {
+					switch {
+					case e.Ready:
 						ready = fmt.Sprintf("ready (%d)", e.Replicas)
+					case e.Asleep:
+						ready = "asleep"
 					}
 					rows = append(rows, []string{e.Project, e.Environment, version0(e.Version), ready, traffic(e.Deployments), e.URL})
 				}

@@ -253,6 +253,7 @@ func (n *node) wire(ctx context.Context) error {
 		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"), RemoteLog: remoteLog(n.options.Settings.Kubernetes, public, access), Env: tracing.Variables(os.Environ()),
 		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: gateway, Trees: n.path("trees"), Log: log,
 	}
+	gateway.Wake = n.releases.Wake
 	n.intake = &intake.Intake{
 		Store: n.store, Blob: blobs, Library: library, Start: n.start, Trees: n.path("trees"), Files: n.path("data", "files"), Dir: n.path("arriving"), Log: log,
 		Config: func(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) { return n.runs.Config(ctx, p) },
@@ -440,7 +441,11 @@ func (n *node) reconcile(ctx context.Context) {
 			n.options.Log.Error("reconcile deployments", "error", err)
 		}
 		pause := 10 * time.Second
-		if n.engine.Load() == nil {
+		if n.engine.Load() != nil {
+			if err := n.releases.Rest(ctx); err != nil && ctx.Err() == nil {
+				n.options.Log.Error("let what nobody asks rest", "error", err)
+			}
+		} else {
 			pause = 2 * time.Second
 			if err := n.tidy(ctx); err != nil && ctx.Err() == nil {
 				n.options.Log.Error("remove what another server has ended", "error", err)
