@@ -149,6 +149,7 @@ type endpoint struct {
 	Environment, URL string
 	Version          int
 	Ready            bool
+	Asleep           bool
 	Replicas         int
 	Key              string `json:"primary_key"`
 }
