@@ -159,6 +159,12 @@ LOAD ?= 10m
 test-scoring-load: build ## LOAD of requests, a worker killed every 5 s, the scorer every 30 s: nothing lost, nothing twice, no wrong caller
 	$(GO) test -count=1 -timeout 60m -v $(FLAGS) ./test/scoring -load $(LOAD) -worker 5s -scorer 30s
 
+# `make stories` has four kills among 40,000 points, and 1 GB.
+.PHONY: test-tracking-load
+test-tracking-load: build ## 50 kills of the server among 1,000,000 points, and an artifact of 6 GB: nothing lost, nothing twice, flat memory
+	RIDGELINE_KILLS=50 RIDGELINE_POINTS=1000000 $(GO) test -count=1 -timeout 60m -v -run TestKill $(FLAGS) ./test/mlflow
+	RIDGELINE_ARTIFACT_GB=6 $(GO) test -count=1 -timeout 60m -v -run TestSize_artifact $(FLAGS) ./test
+
 # Their seeds run with every test; this looks for more, for as long as that.
 FUZZTIME ?= 60
 .PHONY: fuzz

@@ -95,6 +95,30 @@ def artifacts():
         assert mlflow.artifacts.load_text(run.info.artifact_uri + "/note.txt") == "hello"
         whole = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="out", dst_path=folder)
         assert sorted(os.listdir(whole)) == ["deep", "one.txt"]
+        if NEW:
+            large(run, folder)
+
+
+def large(run, folder):
+    """A large file goes up in parts and comes down in ranges, several at a time."""
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository as repository
+
+    os.environ.update(MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE="1000000", MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE="20000000")
+    called = []
+    for name in ["complete_multipart_upload", "_multipart_download"]:
+        def spy(*args, name=name, method=getattr(repository, name), **kwargs):
+            called.append(name)
+            return method(*args, **kwargs)
+
+        setattr(repository, name, spy)
+    content = np.random.default_rng(1).bytes(70_000_000)
+    with open(folder + "/large.bin", "wb") as f:
+        f.write(content)
+    mlflow.log_artifact(folder + "/large.bin", "in parts")
+    os.remove(folder + "/large.bin")
+    with open(client.download_artifacts(run.info.run_id, "in parts/large.bin", folder), "rb") as f:
+        assert f.read() == content
+    assert called == ["complete_multipart_upload", "_multipart_download"], called
 
 
 def models():
