@@ -211,7 +211,9 @@ func (c *client) storm(ctx context.Context, what string, lasts time.Duration, re
 }
 
 // searches fills an experiment with so many runs and searches it.
-func (c *client) searches(ctx context.Context, n int) ([]row, error) {
+// One that is slow searches among as many as it takes within the time given.
+func (c *client) searches(ctx context.Context, n int, within time.Duration) ([]row, error) {
+	began := time.Now()
 	text, err := c.ask(ctx, "POST", "experiments/create", fmt.Sprintf(`{"name": "searched %d"}`, n))
 	if err != nil {
 		return nil, err
@@ -222,20 +224,22 @@ func (c *client) searches(ctx context.Context, n int) ([]row, error) {
 	if err := json.Unmarshal(text, &made); err != nil {
 		return nil, err
 	}
-	ids, err := c.runs(ctx, made.ID, n)
-	if err != nil {
-		return nil, err
-	}
 	errs := make([]error, clients)
+	var filled atomic.Int64
 	var wg sync.WaitGroup
 	for client := range clients {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(client), 1))
-			for i := client; i < n && errs[client] == nil; i += clients {
+			for i := client; i < n && errs[client] == nil && time.Since(began) < within; i += clients {
+				var id string
+				if id, errs[client] = c.run(ctx, made.ID, i); errs[client] != nil {
+					return
+				}
+				filled.Add(1)
 				_, errs[client] = c.ask(ctx, "POST", "runs/log-batch", fmt.Sprintf(`{"run_id": %q, "metrics": [{"key": "accuracy", "value": %g, "timestamp": 1}, {"key": "loss", "value": %g, "timestamp": 1}],
-					"params": [{"key": "depth", "value": "%d"}, {"key": "rate", "value": "%g"}]}`, ids[i], random.Float64(), random.Float64(), random.IntN(20), random.Float64()))
+					"params": [{"key": "depth", "value": "%d"}, {"key": "rate", "value": "%g"}]}`, id, random.Float64(), random.Float64(), random.IntN(20), random.Float64()))
 				if errs[client] == nil {
-					_, errs[client] = c.ask(ctx, "POST", "runs/update", fmt.Sprintf(`{"run_id": %q, "status": "FINISHED", "end_time": 1800000000000}`, ids[i]))
+					_, errs[client] = c.ask(ctx, "POST", "runs/update", fmt.Sprintf(`{"run_id": %q, "status": "FINISHED", "end_time": 1800000000000}`, id))
 				}
 			}
 		})
@@ -255,7 +259,7 @@ func (c *client) searches(ctx context.Context, n int) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.Runs = n
+		r.Runs = int(filled.Load())
 		rows = append(rows, r)
 	}
 	return rows, nil

@@ -46,20 +46,28 @@ type row struct {
 	MemoryMB          float64 `json:"memory_mb,omitempty"`
 }
 
+type options struct {
+	storm, fill time.Duration
+	many        bool
+	only        string
+}
+
 func main() {
-	seconds := flag.Float64("seconds", 5, "how long each storm lasts")
-	many := flag.Bool("many", false, "search among 100,000 runs, too (Ridgeline and FastTrackML)")
-	only := flag.String("only", "", "measure only the servers whose names contain this")
+	var o options
+	flag.DurationVar(&o.storm, "storm", 5*time.Second, "how long each storm lasts")
+	flag.DurationVar(&o.fill, "fill", 4*time.Minute, "how long a server may take to fill its store for the searches: one that is slow searches among fewer runs")
+	flag.BoolVar(&o.many, "many", false, "search among 100,000 runs, too (Ridgeline and FastTrackML)")
+	flag.StringVar(&o.only, "only", "", "measure only the servers whose names contain this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := measure(ctx, time.Duration(*seconds*float64(time.Second)), *many, *only); err != nil {
+	if err := measure(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-tracking:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, storm time.Duration, many bool, only string) error {
+func measure(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "ridgeline-bench-")
 	if err != nil {
 		return err
@@ -71,7 +79,7 @@ func measure(ctx context.Context, storm time.Duration, many bool, only string) e
 	}
 	var rows []row
 	for _, s := range all {
-		if !strings.Contains(s.name, only) {
+		if !strings.Contains(s.name, o.only) {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "measuring", s.name)
@@ -79,13 +87,13 @@ func measure(ctx context.Context, storm time.Duration, many bool, only string) e
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return err
 		}
-		got, err := s.measure(ctx, folder, storm, many)
+		got, err := s.measure(ctx, folder, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		rows = append(rows, got...)
 	}
-	if only != "" {
+	if o.only != "" {
 		for _, r := range rows {
 			fmt.Printf("%+v\n", r)
 		}
@@ -95,7 +103,7 @@ func measure(ctx context.Context, storm time.Duration, many bool, only string) e
 }
 
 // measure starts the server, asks it, and ends it.
-func (s server) measure(ctx context.Context, folder string, storm time.Duration, many bool) ([]row, error) {
+func (s server) measure(ctx context.Context, folder string, o options) ([]row, error) {
 	c, err := s.start(ctx, folder)
 	if err != nil {
 		return nil, err
@@ -111,16 +119,16 @@ func (s server) measure(ctx context.Context, folder string, storm time.Duration,
 	if err != nil {
 		return nil, err
 	}
-	add(c.storm(ctx, "create a run", storm, func(int, int) (string, string) {
+	add(c.storm(ctx, "create a run", o.storm, func(int, int) (string, string) {
 		return "runs/create", fmt.Sprintf(`{"experiment_id": "0", "user_id": "u", "start_time": %d, "tags": [{"key": "mlflow.user", "value": "u"}, {"key": "mlflow.source.name", "value": "train.py"}, {"key": "mlflow.source.type", "value": "LOCAL"}]}`, time.Now().UnixMilli())
 	}))
-	add(c.storm(ctx, "log a metric", storm, func(client, i int) (string, string) {
+	add(c.storm(ctx, "log a metric", o.storm, func(client, i int) (string, string) {
 		return "runs/log-metric", fmt.Sprintf(`{"run_id": %q, "key": "loss", "value": %g, "timestamp": %d, "step": %d}`, ids[client], 1/float64(1+i), time.Now().UnixMilli(), i)
 	}))
-	add(c.storm(ctx, "log a batch of 100 metrics", storm, func(client, i int) (string, string) {
+	add(c.storm(ctx, "log a batch of 100 metrics", o.storm, func(client, i int) (string, string) {
 		return "runs/log-batch", batch(ids[client], i)
 	}))
-	got, err := c.searches(ctx, searchedRuns)
+	got, err := c.searches(ctx, searchedRuns, o.fill)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +140,8 @@ func (s server) measure(ctx context.Context, folder string, storm time.Duration,
 		return nil, err
 	}
 	add(h)
-	if many && s.many {
-		got, err := c.searches(ctx, searchedMany)
+	if o.many && s.many {
+		got, err := c.searches(ctx, searchedMany, 10*o.fill)
 		if err != nil {
 			return nil, err
 		}

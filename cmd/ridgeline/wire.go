@@ -8,12 +8,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,6 +166,8 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 			o.Log.Error("the server stopped", "error", err)
 		}
 	})
+	// What starting took is not needed again, and a server may be idle for long.
+	time.AfterFunc(5*time.Second, debug.FreeOSMemory)
 	return n, writeFile(n.path("url"), n.url+"\n")
 }
 
@@ -567,16 +570,27 @@ func unpackRuntime(dir string) (runtime pipeline.Runtime, supervisor string, err
 }
 
 func unpackProgram(dir, name string) (string, error) {
-	binary, err := fs.ReadFile(embedded, "embedded/"+name)
+	binary, err := embedded.Open("embedded/" + name)
 	if err != nil {
 		return "", ridgeline.Errorf(ridgeline.Invalid, "this ridgeline was built without its %s: build it with make build", name)
 	}
-	sum := sha256.Sum256(binary)
-	path := filepath.Join(dir, name+"-"+hex.EncodeToString(sum[:8]))
+	sum := sha256.New()
+	if _, err := io.Copy(sum, binary); err != nil { // in pieces: a copy of all would stay in the heap for long
+		return "", err
+	}
+	path := filepath.Join(dir, name+"-"+hex.EncodeToString(sum.Sum(nil)[:8]))
 	if exists(path) {
 		return path, nil
 	}
-	if err := os.WriteFile(path+".new", binary, 0o700); err != nil {
+	if _, err := binary.(io.Seeker).Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o700)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(f, binary)
+	if err := errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
 	return path, os.Rename(path+".new", path)
