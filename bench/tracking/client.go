@@ -66,6 +66,8 @@ type client struct {
 	url  string
 	cmd  *exec.Cmd
 	http *http.Client
+
+	answered time.Duration // from its start to its first answer
 }
 
 func (s server) start(ctx context.Context, folder string) (*client, error) {
@@ -85,13 +87,15 @@ func (s server) start(ctx context.Context, folder string) (*client, error) {
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = folder, log, log
 	c.cmd.Env = append(os.Environ(), append(s.env, "PATH="+filepath.Dir(command[0])+":"+os.Getenv("PATH"))...)
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	began := time.Now()
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		if r, err := http.Get(c.url + s.health); err == nil {
 			r.Body.Close()
 			if r.StatusCode == http.StatusOK {
+				c.answered = time.Since(began)
 				return c, nil
 			}
 		}
@@ -106,9 +110,21 @@ func (c *client) stop() {
 	_ = c.cmd.Wait()
 }
 
-// memory is what the server's processes hold, in MB: proportional sets, so that
-// what they share counts once.
-func (c *client) memory() float64 {
+// ticks are of the clock that /proc counts processor time by, in a second.
+const ticks = 100
+
+// idle leaves the server alone for so long, and says what it took meanwhile.
+func (c *client) idle(lasts time.Duration) row {
+	_, before := c.holds()
+	time.Sleep(lasts)
+	memory, after := c.holds()
+	return row{What: "idle", Seconds: c.answered.Seconds(), MemoryMB: memory, CPUPercent: 100 * (after - before) / lasts.Seconds()}
+}
+
+// holds is what the server's processes hold, in MB (proportional sets, so that
+// what they share counts once), and the processor time that they have taken, in
+// seconds.
+func (c *client) holds() (memory, cpu float64) {
 	var kb float64
 	groups, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range groups {
@@ -121,6 +137,11 @@ func (c *client) memory() float64 {
 		if len(fields) < 3 || fields[2] != strconv.Itoa(c.cmd.Process.Pid) {
 			continue
 		}
+		if len(fields) > 12 { // utime and stime are fields 14 and 15 of stat, counted with the two cut off
+			user, _ := strconv.ParseFloat(fields[11], 64)
+			system, _ := strconv.ParseFloat(fields[12], 64)
+			cpu += (user + system) / ticks
+		}
 		smaps, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "smaps_rollup"))
 		for line := range strings.Lines(string(smaps)) {
 			if f := strings.Fields(line); len(f) > 1 && f[0] == "Pss:" {
@@ -129,7 +150,7 @@ func (c *client) memory() float64 {
 			}
 		}
 	}
-	return kb / 1024
+	return kb / 1024, cpu
 }
 
 func (c *client) ask(ctx context.Context, method, path, body string) ([]byte, error) {

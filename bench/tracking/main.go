@@ -42,8 +42,10 @@ type row struct {
 	RequestsPerSecond float64 `json:"requests_per_second,omitempty"`
 	P50               float64 `json:"p50_ms,omitempty"`
 	P95               float64 `json:"p95_ms,omitempty"`
-	Failed            int64   `json:"failed,omitempty"` // requests that were not answered with 200
+	Failed            int64   `json:"failed,omitempty"`  // requests that were not answered with 200
+	Seconds           float64 `json:"seconds,omitempty"` // to the first answer
 	MemoryMB          float64 `json:"memory_mb,omitempty"`
+	CPUPercent        float64 `json:"cpu_percent,omitempty"` // of one core
 }
 
 type options struct {
@@ -114,7 +116,7 @@ func (s server) measure(ctx context.Context, folder string, o options) ([]row, e
 		r.Server, r.Version = s.name, s.version
 		rows = append(rows, r)
 	}
-	add(row{What: "idle", MemoryMB: c.memory()})
+	add(c.idle(10 * time.Second))
 	ids, err := c.runs(ctx, "0", clients)
 	if err != nil {
 		return nil, err
@@ -149,7 +151,8 @@ func (s server) measure(ctx context.Context, folder string, o options) ([]row, e
 			add(r)
 		}
 	}
-	add(row{What: "after all this", MemoryMB: c.memory()})
+	memory, _ := c.holds()
+	add(row{What: "after all this", MemoryMB: memory})
 	return rows, nil
 }
 
@@ -186,6 +189,9 @@ func table(rows []row) string {
 		switch {
 		case r.MemoryMB > 0:
 			cell = fmt.Sprintf("%.0f MB", r.MemoryMB)
+			if r.Seconds > 0 {
+				cell += fmt.Sprintf(", %.1f %% of a core; first answer after %.1f s", r.CPUPercent, r.Seconds)
+			}
 		case r.RequestsPerSecond > 0:
 			cell = fmt.Sprintf("%.0f/s, p95 %.0f ms", r.RequestsPerSecond, r.P95)
 		}
