@@ -20,6 +20,7 @@ import (
 type server struct {
 	url, token, user, password string
 	client                     *http.Client
+	known                      bool // it has answered: when it is away, it comes back
 }
 
 func newServer(ctx context.Context, o Options) (*server, error) {
@@ -36,7 +37,12 @@ func newServer(ctx context.Context, o Options) (*server, error) {
 		u.User = nil
 	}
 	s.url = strings.TrimSuffix(u.String(), "/")
-	return s, s.get(ctx, "experiments/get", url.Values{"experiment_id": {"0"}}, nil)
+	err = s.get(ctx, "experiments/search", url.Values{"max_results": {"1"}}, nil)
+	if refused(err, http.StatusUnauthorized, http.StatusForbidden) {
+		err = fmt.Errorf("%w; it wants to know who asks: set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD", err)
+	}
+	s.known = true
+	return s, err
 }
 
 func (s *server) Close() error {
@@ -82,7 +88,7 @@ func (s *server) send(ctx context.Context, method, at string, body func() (io.Re
 			}
 			err = r
 		}
-		if away := refused(err, 429, 502, 503, 504); ctx.Err() != nil || pause > 30*time.Second || !away && errors.As(err, new(*refusal)) {
+		if away := refused(err, 429, 502, 503, 504); ctx.Err() != nil || !s.known || pause > 30*time.Second || !away && errors.As(err, new(*refusal)) {
 			return nil, err
 		}
 		select {
