@@ -14,6 +14,7 @@ import (
 type RunFilter struct {
 	Project    ridgeline.ProjectName
 	Status     ridgeline.Status
+	Verdict    ridgeline.Verdict
 	Unfinished bool            // only those that have not ended
 	Before     ridgeline.RunID // only those older than this one: the last of the page before
 	Limit      int             // 0: all
@@ -77,6 +78,9 @@ func (s *Store) Runs(ctx context.Context, want RunFilter) ([]ridgeline.Run, erro
 	}
 	if want.Status != "" {
 		f.and("status = ?", want.Status)
+	}
+	if want.Verdict != "" {
+		f.and("verdict = ?", want.Verdict)
 	}
 	if want.Unfinished {
 		f.unfinished("status")

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -209,4 +210,35 @@ func (s *Store) attempts(ctx context.Context, run ridgeline.RunID) (map[string][
 		byStep[a.step] = append(byStep[a.step], a.attempt)
 	}
 	return byStep, err
+}
+
+// RunMetrics returns what the steps of each of the runs measured, a later
+// step's value in place of an earlier one's. Instances are left out: what went
+// on of them is their parent's.
+func (s *Store) RunMetrics(ctx context.Context, runs []ridgeline.RunID) (map[ridgeline.RunID]ridgeline.Metrics, error) {
+	type left struct {
+		run    ridgeline.RunID
+		result ridgeline.Result
+	}
+	all := map[ridgeline.RunID]ridgeline.Metrics{}
+	err := inBatches(runs, func(batch []ridgeline.RunID) error {
+		var f filter
+		in(&f, "run", batch)
+		f.and("parent = ''")
+		query, args := f.sql(`SELECT run, result FROM steps`, "run, position", 0)
+		rows, err := collect(ctx, s.q(), func(row sqlq.Row) (l left, err error) {
+			return l, row.Scan(&l.run, asJSON(&l.result))
+		}, query, args...)
+		for _, l := range rows {
+			if all[l.run] == nil {
+				all[l.run] = ridgeline.Metrics{}
+			}
+			maps.Copy(all[l.run], l.result.Metrics)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the metrics of runs: %w", err)
+	}
+	return all, nil
 }

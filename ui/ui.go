@@ -18,6 +18,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
+	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -31,6 +32,7 @@ type UI struct {
 	Track    *track.Store
 	Blob     *blob.Store
 	Builds   *build.Builder
+	Intake   *intake.Intake
 	Runs     *pipeline.Runner
 	Releases *release.Releaser
 	Auth     *auth.Authenticator
@@ -75,6 +77,12 @@ func (u *UI) Handler() http.Handler {
 	u.gate(mux)
 	u.releases(mux)
 	u.run(mux)
+	u.runs(mux)
+	u.compare(mux)
+	u.builds(mux)
+	u.projects(mux)
+	u.data(mux)
+	u.settings(mux)
 	if u.Dev {
 		u.gallery(mux)
 	}

@@ -321,7 +321,7 @@ func (n *node) wire(ctx context.Context) error {
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 	}
 	pages := &ui.UI{
-		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: gateway.Ready, Score: gateway,
+		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: gateway.Ready, Score: gateway,
 		BaseURL: public, Registry: n.listener.Addr().String(), Version: version(), Dev: n.options.Dev, Log: log,
 	}
 	if err := pages.Open(); err != nil {

@@ -86,7 +86,7 @@ var arrows = map[string][]string{
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},
 	"trigger":     {"pipeline", "project", "store", "vault"},
-	"ui":          {"auth", "blob", "build", "gate", "pipeline", "project", "release", "store", "track", "ui/assets", "ui/components"},
+	"ui":          {"auth", "blob", "build", "data", "gate", "intake", "pipeline", "project", "release", "store", "track", "ui/assets", "ui/components"},
 
 	"ui/assets":     {},
 	"ui/components": {},
