@@ -168,7 +168,7 @@ func (u *UI) loadDatasetVersion(ctx context.Context, project ridgeline.ProjectNa
 		return out, err
 	}
 	set, err := u.Store.Dataset(ctx, project, name)
-	if err != nil {
+	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound { // it may be older than the record of arrivals
 		return out, err
 	}
 	out.Current = set.Current == number

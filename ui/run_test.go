@@ -1,0 +1,210 @@
+package ui
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/build"
+	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/intake"
+	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/track"
+)
+
+var begun = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+
+const config = `project: iris
+python: requirements.txt
+data: {iris: {path: iris.csv, target: kind}}
+pipeline:
+  steps:
+    prepare: {run: python prepare.py}
+    train: {run: python train.py, needs: [prepare]}
+  gate: {metric: accuracy, better: higher}
+`
+
+// furnish gives the pages a project: a build that published a pipeline, a
+// dataset, and the parts that pages ask.
+func furnish(t *testing.T) *site {
+	t.Helper()
+	s, ctx := open(t).signIn("managing"), t.Context()
+	tracking, err := track.Open(ctx, track.Options{URL: "sqlite:" + filepath.Join(t.TempDir(), "tracking.db")})
+	ok(t, err)
+	t.Cleanup(func() { tracking.Close() })
+	st := s.ui.Store
+	s.ui.Track = tracking
+	s.ui.Builds = &build.Builder{Store: st, Blob: s.ui.Blob}
+	s.ui.Runs = &pipeline.Runner{Store: st, Blob: s.ui.Blob}
+	s.ui.Intake = &intake.Intake{Store: st, Blob: s.ui.Blob, Config: s.ui.Runs.Config}
+	_, err = st.EnsureProject(ctx, "iris", begun)
+	ok(t, err)
+	commit := ridgeline.Commit{Project: "iris", Hash: strings.Repeat("ab", 20), Tree: strings.Repeat("cd", 32), Branch: "main", Message: "the first <b>commit</b>", Created: begun}
+	ok(t, st.CreateBuild(ctx, ridgeline.Build{ID: "b-1kw4nn5es46105", Project: "iris", Commit: commit, Cause: "push", Status: ridgeline.Queued, Created: begun}))
+	ok(t, st.StartBuild(ctx, "b-1kw4nn5es46105", begun))
+	ok(t, st.SaveCheck(ctx, "b-1kw4nn5es46105", ridgeline.Check{Name: "tests", Kind: ridgeline.CheckTests, Status: ridgeline.Failed, Message: "1 of 2 tests failed", Task: "task-tests", Seconds: 3}))
+	_, err = st.PublishPipeline(ctx, ridgeline.Pipeline{Project: "iris", Build: "b-1kw4nn5es46105", Commit: commit, Environment: "lock", Lock: "numpy==2.0 \\\n", Python: "3.11", Config: config, Created: begun})
+	ok(t, err)
+	return s
+}
+
+// aRun keeps a run with its steps; it returns its id.
+func aRun(t *testing.T, s *site, n int, params map[string]string, loss float64) ridgeline.RunID {
+	t.Helper()
+	ctx, st := t.Context(), s.ui.Store
+	id := ridgeline.RunID(fmt.Sprintf("r-%014d", n))
+	at := begun.Add(time.Duration(n) * time.Minute)
+	ok(t, st.CreateRun(ctx, ridgeline.Run{ID: id, Project: "iris", Pipeline: 1, Cause: "push b-1kw4nn5es46105", Caller: "ann", Params: params, Status: ridgeline.Queued, Created: at}))
+	ok(t, st.StartRun(ctx, id, at))
+	ok(t, st.PlanSteps(ctx, id, []ridgeline.Step{{Name: "prepare"}, {Name: "train"}, {Name: "pack"}}))
+	ok(t, st.SaveStep(ctx, ridgeline.Step{Run: id, Name: "prepare", Status: ridgeline.Succeeded, Cached: true, Note: "nothing changed", Started: at, Ended: at}))
+	task := ridgeline.TaskName(id, "train", 1)
+	ok(t, st.SaveAttempt(ctx, id, "train", ridgeline.Attempt{Number: 1, Task: task, Status: ridgeline.Succeeded, Started: at, Ended: at.Add(30 * time.Second), Usage: ridgeline.Usage{CPUSeconds: 1.5, PeakMemory: 3e8}}))
+	ok(t, st.SaveStep(ctx, ridgeline.Step{Run: id, Name: "train", Status: ridgeline.Succeeded, Started: at, Ended: at.Add(30 * time.Second), Result: ridgeline.Result{Metrics: ridgeline.Metrics{"loss": loss}}}))
+	ok(t, s.ui.Blob.Logs().Append(ctx, task, 0, []byte("epoch 1\nneedle <script>alert(1)</script>\nthe end\n")))
+	return id
+}
+
+func TestRun(t *testing.T) {
+	s := furnish(t)
+	id := aRun(t, s, 1, map[string]string{"alpha": "0.5", "kept": "same"}, 0.25)
+	page := "/runs/" + string(id)
+	s.shows(page, http.StatusOK, "running", `href="/builds/b-1kw4nn5es46105"`, "asked for by ann", "alpha = 0.5", "cached", "nothing changed",
+		"needle &lt;script&gt;", `class="box ok"`, "Cancel", "ridgeline cancel "+string(id))
+	s.shows(page+"?q=needle", http.StatusOK, "1 line", `<span class="at">2 </span>needle &lt;script&gt;`, "--grep needle")
+	s.shows(page+"?q=Needle", http.StatusOK, "No line has")
+	s.shows(page+"?step=pack", http.StatusOK, "No task of its own")
+	s.shows(page+"?tab=environment", http.StatusOK, "The first run of its project", "numpy==2.0")
+	s.shows(page+"?tab=metrics", http.StatusOK, "loss", "0.25")
+	s.shows(page+"?tab=artifacts", http.StatusOK, "No artifacts")
+	s.shows("/runs/r-none", http.StatusNotFound, "no run r-none")
+	if status, text := s.post(page + "/cancel"); status != http.StatusOK || !strings.Contains(text, "Being cancelled") {
+		t.Errorf("cancel: %d %s", status, text)
+	}
+	if r, err := s.ui.Store.Run(t.Context(), id); err != nil || !r.CancelRequested {
+		t.Errorf("not cancelled: %v %v", r, err)
+	}
+	res, err := s.Get(s.url + "/ui/logs/" + ridgeline.TaskName(id, "train", 1) + "/all")
+	ok(t, err)
+	if kind := res.Header.Get("Content-Disposition"); !strings.HasPrefix(kind, "attachment") {
+		t.Errorf("a log is sent as %q", kind)
+	}
+	if _, text := s.answer(res, nil); !strings.HasPrefix(text, "epoch 1\n") {
+		t.Errorf("the whole log: %q", text)
+	}
+}
+
+// What a script logged more than once is drawn; what it left can be fetched,
+// but never run.
+func TestRun_logged(t *testing.T) {
+	s := furnish(t)
+	ctx, id := t.Context(), aRun(t, s, 1, nil, 0.25)
+	e, err := s.ui.Track.CreateExperiment(ctx, "iris", "", nil)
+	ok(t, err)
+	l, err := s.ui.Track.CreateRun(ctx, track.NewRun{Experiment: e, Name: "train", Tags: []track.Pair{{Key: "ridgeline.run", Value: string(id)}}})
+	ok(t, err)
+	var points []track.Metric
+	for i := range 50 {
+		points = append(points, track.Metric{Key: "val_loss", Value: 1 / float64(i+1), Step: int64(i), Time: int64(i)})
+	}
+	ok(t, s.ui.Track.Log(ctx, l.ID, track.Batch{Metrics: points}))
+	digest, size, err := s.ui.Blob.Put(ctx, strings.NewReader("<script>alert(1)</script>"))
+	ok(t, err)
+	ok(t, s.ui.Track.PutArtifact(ctx, track.Artifact{Path: artifactFolder(l) + "/report page.html", Digest: digest, Size: size}))
+	page := "/runs/" + string(id)
+	s.shows(page+"?tab=metrics&smooth=0.6&log=1", http.StatusOK, "val_loss; train from 1 to 0.02", `"type":"log"`)
+	address := page + "/logged/" + l.ID + "/report%20page.html"
+	s.shows(page+"?tab=artifacts", http.StatusOK, "logged artifact", address)
+	res, err := s.Get(s.url + address)
+	ok(t, err)
+	if h := res.Header; !strings.HasPrefix(h.Get("Content-Disposition"), "attachment") || !strings.Contains(h.Get("Content-Security-Policy"), "sandbox") || h.Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("sent so that a browser may run it: %v", h)
+	}
+	if _, text := s.answer(res, nil); text != "<script>alert(1)</script>" {
+		t.Errorf("the file: %q", text)
+	}
+	other := aRun(t, s, 2, nil, 1)
+	s.shows("/runs/"+string(other)+"/logged/"+l.ID+"/report%20page.html", http.StatusNotFound, "logged nothing")
+	s.shows("/compare?run="+string(id)+"&run="+string(other), http.StatusOK, "Compare 2 runs")
+}
+
+func TestRuns(t *testing.T) {
+	s := furnish(t)
+	var last ridgeline.RunID
+	for i := range 5 {
+		last = aRun(t, s, i, map[string]string{"alpha": fmt.Sprint(9 - i), "kept": "same"}, float64(i))
+	}
+	text := s.shows("/runs", http.StatusOK, "alpha", "kept", "loss", string(last))
+	first := func(text string) string { return text[strings.Index(text, "r-0"):][:len(last)] }
+	if first(text) != string(last) {
+		t.Errorf("%s is first, want the newest", first(text))
+	}
+	text = s.shows("/runs?sort=m.loss", http.StatusOK, `aria-sort="ascending"`)
+	if first(text) != "r-00000000000000" {
+		t.Errorf("%s is first by loss", first(text))
+	}
+	if text = s.shows("/runs?different=1", http.StatusOK, ">alpha</a>"); strings.Contains(text, ">kept</a>") {
+		t.Error("only differences shows what is the same")
+	}
+	text = s.shows("/runs?window=2", http.StatusOK, "Older")
+	if strings.Contains(text, "r-00000000000002\"") || !strings.Contains(text, "before=r-00000000000003") {
+		t.Errorf("a window of two: %s", text)
+	}
+	s.shows("/runs?window=2&before=r-00000000000003", http.StatusOK, "r-00000000000002", "Newest")
+	s.shows("/runs?status=failed", http.StatusOK, "No runs here")
+	s.shows("/runs?group=p.kept", http.StatusOK, "<td class=\"num\">5</td>", "2 ± 1.581")
+	compare := s.shows("/compare?run=r-00000000000001&run=r-00000000000002&different=1", http.StatusOK, "Compare 2 runs", "Parallel coordinates", "Scatter", "parameter")
+	if strings.Contains(compare, `title="kept"`) {
+		t.Error("compare shows what is the same in both")
+	}
+	s.shows("/compare?run=r-00000000000001", http.StatusOK, "Nothing to compare")
+	s.shows("/compare?run=r-00000000000001&run=r-none", http.StatusNotFound, "no run r-none")
+	many := strings.Repeat("run=r-00000000000001&", mostCompared+1)
+	s.shows("/compare?"+many, http.StatusUnprocessableEntity, "too many")
+}
+
+func TestBuildsAndProjects(t *testing.T) {
+	s := furnish(t)
+	ctx := t.Context()
+	ok(t, s.ui.Blob.Logs().Append(ctx, "task-tests", 0, []byte("E   assert 1 == 2\n")))
+	results, err := json.Marshal(build.Results{Tests: []build.TestResult{{Name: "test_it", Suite: "tests.test_one", Status: "failed", Message: "assert <1> == 2"}}, Files: []build.CoveredFile{{File: "iris/train.py", Coverage: ridgeline.Coverage{Lines: 10, Covered: 7}}}})
+	ok(t, err)
+	digest, _, err := s.ui.Blob.Put(ctx, strings.NewReader(string(results)))
+	ok(t, err)
+	ok(t, s.ui.Store.SaveReport(ctx, "b-1kw4nn5es46105", ridgeline.Report{Tests: 2, Failed: 1, Results: digest, Coverage: &ridgeline.Coverage{Lines: 10, Covered: 7}}))
+	aRun(t, s, 1, nil, 0)
+	s.shows("/builds", http.StatusOK, "1 of 2 failed", "70 %", "the first &lt;b&gt;commit")
+	s.shows("/builds/b-1kw4nn5es46105", http.StatusOK, "1 of 2 tests failed", "assert 1 == 2", "tests.test_one.test_it", "assert &lt;1&gt; == 2", "7 of 10", "iris/train.py")
+	s.shows("/builds/b-1kw4nn5es46105?q=assert", http.StatusOK, "1 line")
+	s.shows("/projects", http.StatusOK, `href="/projects/iris"`)
+	s.shows("/projects/iris", http.StatusOK, "prepare", "train", "What starts it", "r-00000000000001")
+	s.shows("/projects/nobody", http.StatusNotFound, "no project nobody")
+	s.shows("/settings", http.StatusOK, "Schedules", "Tokens", "admin")
+}
+
+func TestData(t *testing.T) {
+	s := furnish(t)
+	ctx := t.Context()
+	mean := 2.5
+	for _, rows := range []int64{10, 20} {
+		profile, err := json.Marshal(data.Profile{Rows: rows, Columns: []data.ColumnProfile{
+			{Name: "width", Type: "DOUBLE", Distinct: 4, Min: "1", Max: "4", Mean: &mean, Quantiles: []float64{1, 2, 3, 4}},
+			{Name: "kind", Type: "VARCHAR", Distinct: 2, Top: []data.ValueCount{{Value: "<b>setosa</b>", Rows: 6}, {Value: "other", Rows: 4}}},
+		}})
+		ok(t, err)
+		digest, _, err := s.ui.Blob.Put(ctx, strings.NewReader(string(profile)))
+		ok(t, err)
+		_, err = s.ui.Store.SaveDatasetVersion(ctx, ridgeline.DatasetVersion{Project: "iris", Name: "iris", DatasetContent: ridgeline.DatasetContent{Digest: fmt.Sprintf("%064d", rows), Size: 100, Rows: rows, Files: 1, Profile: digest}, Created: begun})
+		ok(t, err)
+	}
+	s.shows("/data", http.StatusOK, `href="/data/iris/iris"`)
+	s.shows("/data/iris/iris", http.StatusOK, "/data/iris/iris/2")
+	s.shows("/data/iris/iris/2", http.StatusOK, "width", "&lt;b&gt;setosa", `class="histogram"`, "rows then", "ridgeline data diff iris:1 2")
+	s.shows("/data/iris/iris/9", http.StatusNotFound)
+	s.shows("/data/iris/nothing", http.StatusNotFound, "no dataset nothing")
+}
