@@ -152,9 +152,9 @@ def init(): pass
 def run(raw_data):
     while raw_data == "hang": time.sleep(1)
     return raw_data
-`, func(c *Config) { c.Timeout = 1500 * time.Millisecond })
+`, func(c *Config) { c.Timeout = 4 * time.Second })
 	first := s.do(t, "POST", "/score", "hang")
-	if first.status != 500 || first.message(t) != "Scoring timeout after 1500 ms" || first.header.Get("x-ms-run-function-failed") != "True" || first.header.Get("x-ms-run-fn-exec-ms") != "" {
+	if first.status != 500 || first.message(t) != "Scoring timeout after 4000 ms" || first.header.Get("x-ms-run-function-failed") != "True" || first.header.Get("x-ms-run-fn-exec-ms") != "" {
 		t.Errorf("got %+v", first)
 	}
 	// The next one waits for the worker's successor rather than failing.
