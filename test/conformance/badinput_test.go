@@ -70,7 +70,7 @@ func TestModel_bad_input(t *testing.T) {
 		{"a million names", "/invocations", jsonHeader, `{"inputs":{` + strings.Repeat(`"x":1,`, million) + `"y":1}}`, 400, "missing inputs"},
 		{"cut off", "/invocations", jsonHeader, `{"inputs":{"age":[1,2`, 400, "ends at byte"},
 		{"not UTF-8", "/invocations", jsonHeader, split("[[1,2,\"\xff\"]]"), 400, "UTF-8"},
-		{"infinity where none may be", "/invocations", jsonHeader, split("[[1,-Infinit,0]]"), 400, ""},
+		{"half a word", "/invocations", jsonHeader, split("[[1,-Inf,0]]"), 400, ""},
 		{"another type", "/invocations", "text/html", "<html>", 415, "content types"},
 		{"CSV that is none", "/invocations", "text/csv", "\"", 400, ""},
 		{"Parquet that is none", "/invocations", "application/vnd.apache.parquet", strings.Repeat("PAR1", 1000), 400, ""},
