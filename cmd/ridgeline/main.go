@@ -106,7 +106,7 @@ func (c *cli) root() *cobra.Command {
 		c.builds(), c.build(), c.runs(), c.run(), c.logs(), c.cancel(), c.resume(), c.rerun(), c.why(), c.gate(),
 		c.models(), c.model(), c.promote(), c.reproduce(), c.release(), c.releases(), c.approve(), c.reject(), c.rollback(), c.traffic(), c.retire(),
 		c.score(), c.endpoints(), c.predictions(), c.feedback(), c.data(), c.token(), c.signIn(), c.remote(),
-		c.webhook(), c.schedules(), c.events(), c.gc(), c.importCommand(),
+		c.webhook(), c.schedules(), c.events(), c.kube(), c.gc(), c.importCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		strict(cmd)

@@ -42,7 +42,7 @@ func Open(t testing.TB) *Cluster {
 	c.Namespace = fmt.Sprintf("test-%x", time.Now().UnixNano()&0xffffffffff)
 	c.Kubectl("create", "namespace", c.Namespace)
 	t.Cleanup(func() {
-		_, _ = c.kubectl("delete", "namespace", c.Namespace, "--wait=false") // what a failed test left ends with it
+		_, _ = c.Try("delete", "namespace", c.Namespace, "--wait=false") // what a failed test left ends with it
 	})
 	return c
 }
@@ -50,14 +50,15 @@ func Open(t testing.TB) *Cluster {
 // Kubectl runs kubectl in the namespace and returns what it says.
 func (c *Cluster) Kubectl(args ...string) string {
 	c.t.Helper()
-	out, err := c.kubectl(args...)
+	out, err := c.Try(args...)
 	if err != nil {
 		c.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return strings.TrimSpace(out)
 }
 
-func (c *Cluster) kubectl(args ...string) (string, error) {
+// Try is Kubectl for what may fail.
+func (c *Cluster) Try(args ...string) (string, error) {
 	cmd := exec.Command("kubectl", append([]string{"--kubeconfig", c.Kubeconfig, "--namespace", c.Namespace}, args...)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

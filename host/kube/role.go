@@ -1,0 +1,25 @@
+package kube
+
+import (
+	_ "embed" // role.yaml
+	"net/netip"
+	"strings"
+
+	"github.com/ridgeline-mlops/ridgeline"
+)
+
+//go:embed role.yaml
+var role string
+
+// Role is what a server needs of a cluster, for `kubectl apply`: a namespace,
+// a service account with the rights of it, and who may reach scorers. from is
+// the network that the server's gateway is in, as a CIDR.
+func Role(namespace, from string) (string, error) {
+	if !mayBeID(ridgeline.DeploymentID(namespace)) {
+		return "", ridgeline.Errorf(ridgeline.Invalid, "namespace %q: use 1 to 40 lower-case letters, digits and dashes", namespace)
+	}
+	if _, err := netip.ParsePrefix(from); err != nil {
+		return "", ridgeline.Errorf(ridgeline.Invalid, "network %q: expected a range such as 10.0.0.0/16", from)
+	}
+	return strings.NewReplacer("NAMESPACE", namespace, "FROM", from).Replace(role), nil
+}
