@@ -32,20 +32,21 @@ type server struct {
 	command       func(folder, port string) []string
 }
 
-func servers(ctx context.Context) ([]server, error) {
+// servers are those that are compared, and the Python that has MLflow's client.
+func servers(ctx context.Context) (all []server, python string, err error) {
 	mlflow, err := bench.Environment(ctx, "tracking-mlflow", "mlflow=="+mlflowVersion)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	fast, err := bench.Environment(ctx, "tracking-fasttrackml", "fasttrackml=="+fastmlVersion)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	bin, err := filepath.Abs("bin/ridgeline")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	all := []server{
+	all = []server{
 		{"Ridgeline", "this", true, "/health", []string{"RIDGELINE_ADMIN_TOKEN=" + bearer}, func(folder, port string) []string {
 			return []string{bin, "up", "--dir", folder, "--listen", "127.0.0.1:" + port}
 		}},
@@ -58,7 +59,7 @@ func servers(ctx context.Context) ([]server, error) {
 			return []string{mlflow, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///" + folder + "/m.db", "--artifacts-destination", folder, "--host", "127.0.0.1", "--port", port, "--workers", workers}
 		}})
 	}
-	return all, nil
+	return all, mlflow, nil
 }
 
 // A client asks one running server.
@@ -297,6 +298,39 @@ func (c *client) repeat(ctx context.Context, what, method, path, body string) (r
 		took = append(took, float64(time.Since(begin).Microseconds())/1000)
 	}
 	return row{What: what, Connections: 1, P50: bench.Median(took), P95: bench.Quantile(took, 0.95)}, nil
+}
+
+// script is one training script that logs a metric at a time, with MLflow's own
+// client; it prints how many milliseconds each took.
+const script = `
+import time, mlflow
+with mlflow.start_run():
+    mlflow.log_metric("warm", 1.0)
+    for step in range(300):
+        began = time.perf_counter()
+        mlflow.log_metric("loss", 1 / (1 + step), step=step)
+        print((time.perf_counter() - began) * 1000)
+`
+
+// fromPython lets MLflow's client log by the script.
+func (c *client) fromPython(ctx context.Context, python string) (row, error) {
+	cmd := exec.CommandContext(ctx, python, "-c", script)
+	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+c.url, "MLFLOW_TRACKING_TOKEN="+bearer, "GIT_PYTHON_REFRESH=quiet")
+	text, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
+		return row{}, fmt.Errorf("log from Python: %w", err)
+	}
+	var took []float64
+	for line := range strings.Lines(string(text)) {
+		if ms, err := strconv.ParseFloat(strings.TrimSpace(line), 64); err == nil { // others are what MLflow prints
+			took = append(took, ms)
+		}
+	}
+	return row{What: "mlflow.log_metric in Python", Connections: 1, P50: bench.Median(took), P95: bench.Quantile(took, 0.95)}, nil
 }
 
 // history logs a long one and reads it.

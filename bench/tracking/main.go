@@ -75,7 +75,7 @@ func measure(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	all, err := servers(ctx)
+	all, python, err := servers(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func measure(ctx context.Context, o options) error {
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return err
 		}
-		got, err := s.measure(ctx, folder, o)
+		got, err := s.measure(ctx, folder, python, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -105,7 +105,7 @@ func measure(ctx context.Context, o options) error {
 }
 
 // measure starts the server, asks it, and ends it.
-func (s server) measure(ctx context.Context, folder string, o options) ([]row, error) {
+func (s server) measure(ctx context.Context, folder, python string, o options) ([]row, error) {
 	c, err := s.start(ctx, folder)
 	if err != nil {
 		return nil, err
@@ -130,6 +130,11 @@ func (s server) measure(ctx context.Context, folder string, o options) ([]row, e
 	add(c.storm(ctx, "log a batch of 100 metrics", o.storm, func(client, i int) (string, string) {
 		return "runs/log-batch", batch(ids[client], i)
 	}))
+	script, err := c.fromPython(ctx, python)
+	if err != nil {
+		return nil, err
+	}
+	add(script)
 	got, err := c.searches(ctx, searchedRuns, o.fill)
 	if err != nil {
 		return nil, err
