@@ -153,6 +153,11 @@ test-kube: build ## host/kube and the loop on a real cluster, which is up only m
 	eval "$$(grep ^export <<<"$$up")"; \
 	RIDGELINE_TEST_CLUSTER=10.77.0.1 $(GO) test -count=1 -timeout 30m $(FLAGS) ./test/kube
 
+# The pages, in a Chromium: every sample in both themes, at a desk and on a phone.
+.PHONY: browser
+browser: build ## the pages in a browser: complaints, requests to elsewhere, overflow, accessibility
+	$(GO) test -count=1 -timeout 10m $(FLAGS) ./test/browser
+
 # `make stories` has half a minute of it, with more kills.
 LOAD ?= 10m
 .PHONY: test-scoring-load

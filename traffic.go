@@ -124,3 +124,10 @@ func (d Deployment) MayStandBeside(live []Deployment) error {
 	}
 	return nil
 }
+
+// Figures are what a deployment has answered. Times are in seconds.
+type Figures struct {
+	Requests, Errors uint64 // errors are answers with a status of 500 or more
+	PerSecond        float64
+	P50, P95, P99    float64 // NaN before the first request
+}

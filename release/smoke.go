@@ -69,6 +69,35 @@ func (r *Releaser) smoke(ctx context.Context, p passage, d ridgeline.Deployment,
 	return "", nil
 }
 
+// Example is a request that the version knows how to answer, the first of its
+// smoke tests; nil when it has none.
+func (r *Releaser) Example(ctx context.Context, v ridgeline.ModelVersion) ([]byte, error) {
+	cfg, err := r.config(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := r.tree(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range cfg.Release.Environments {
+		for _, file := range e.Checks {
+			text, err := os.ReadFile(filepath.Join(tree, file))
+			if err != nil {
+				return nil, err
+			}
+			list, err := project.ParseSmoke(file, text)
+			if err != nil {
+				return nil, err
+			}
+			if len(list) > 0 {
+				return list[0].Request, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
 func passed(cases int) string {
 	switch cases {
 	case 0:

@@ -51,13 +51,14 @@ type Gateway struct {
 	routes map[string]*route
 	counts map[string]*counts                 // of endpoints, by the same names
 	lanes  map[ridgeline.DeploymentID]*counts // of deployments
+	marks  map[string][]mark                  // of deployments by endpoint and name, for their rates
 }
 
 // NewGateway makes a gateway. The tracer may be nil.
 func NewGateway(store Live, copies Copies, a *auth.Authenticator, tracer *tracing.Tracer, log *slog.Logger) *Gateway {
 	return &Gateway{
 		store: store, copies: copies, auth: a, tracer: tracer, log: log, metrics: newGatewayMetrics(),
-		routes: map[string]*route{}, counts: map[string]*counts{}, lanes: map[ridgeline.DeploymentID]*counts{},
+		routes: map[string]*route{}, counts: map[string]*counts{}, lanes: map[ridgeline.DeploymentID]*counts{}, marks: map[string][]mark{},
 	}
 }
 

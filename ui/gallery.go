@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ func samples() []sample {
 		{"home-empty", Page{Title: "Home", Nav: "home", Template: "home", Body: homePage{}}},
 		{"models-empty", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{}}},
 	}
+	all = slices.Concat(all, modelSamples(), gateSamples(), releaseSamples())
 	for i := range all {
 		all[i].Page.Still = true
 	}

@@ -37,13 +37,16 @@ type UI struct {
 	Releases *release.Releaser
 	Auth     *auth.Authenticator
 	Sessions *auth.Sessions
-	Ready    func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
-	Score    http.Handler                                                      // answers below /endpoints/
-	BaseURL  string                                                            // such as http://127.0.0.1:8470
-	Registry string                                                            // host of the images, such as 127.0.0.1:8470
-	Version  string
-	Dev      bool // also /_gallery: the components, and every page with made-up content
-	Log      *slog.Logger
+	Ready    func(ctx context.Context, id ridgeline.DeploymentID) (int, error)              // copies of a deployment that answer
+	Score    http.Handler                                                                   // answers below /endpoints/
+	Figures  func(p ridgeline.ProjectName, environment string) map[string]ridgeline.Figures // of an endpoint's deployments, by their names
+	// ServiceLog is the end of what a deployment's copies wrote, up to tail bytes.
+	ServiceLog func(ctx context.Context, id ridgeline.DeploymentID, tail int64) ([]byte, error)
+	BaseURL    string // such as http://127.0.0.1:8470
+	Registry   string // host of the images, such as 127.0.0.1:8470
+	Version    string
+	Dev        bool // also /_gallery: the components, and every page with made-up content
+	Log        *slog.Logger
 
 	stop    sync.Once
 	stopped chan struct{} // closed when streams have to end
@@ -76,6 +79,7 @@ func (u *UI) Handler() http.Handler {
 	u.models(mux)
 	u.gate(mux)
 	u.releases(mux)
+	u.endpoints(mux)
 	u.run(mux)
 	u.runs(mux)
 	u.compare(mux)

@@ -41,6 +41,7 @@ func open(t *testing.T) *site {
 		Store: s, Blob: blobs, Auth: access, Sessions: &auth.Sessions{Auth: access, Store: s}, Version: "test", Dev: true, Log: slog.New(slog.DiscardHandler),
 		Ready: func(context.Context, ridgeline.DeploymentID) (int, error) { return 1, nil },
 	}
+	u.Figures = func(ridgeline.ProjectName, string) map[string]ridgeline.Figures { return nil }
 	ok(t, u.Open())
 	server := httptest.NewServer(u.Handler())
 	t.Cleanup(server.Close)

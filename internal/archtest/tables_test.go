@@ -122,6 +122,7 @@ var doors = map[string][]string{
 	"github.com/netresearch/go-cron":           {"project"},
 	"github.com/parquet-go/parquet-go":         {"score/journal", "score/parquet"},
 	"github.com/prometheus/client_golang":      {"score/serve", "server"},
+	"github.com/prometheus/client_model":       {"server"},
 	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
 	"github.com/standard-webhooks":             {"trigger"},

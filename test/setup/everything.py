@@ -141,6 +141,7 @@ PARTS = [
     ("race", go),
     ("simulation", go),
     ("stories", go),
+    ("browser", go),
     ("test-kube", go),
 ]
 

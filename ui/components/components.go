@@ -30,7 +30,7 @@ var funcs = template.FuncMap{
 	"bytes": Bytes, "short": Short, "plural": Plural, "path": Path, "join": strings.Join, "lower": strings.ToLower, "str": str, "list": list, "ready": ready,
 	// components
 	"cli": NewCLI, "status": NewStatus, "verdict": NewVerdict, "empty": NewEmpty, "stat": NewStat, "action": NewAction, "version": NewVersion,
-	"digest": NewDigest, "log": NewLog, "dot": dot, "checked": checked, "meter": NewMeter,
+	"digest": NewDigest, "log": NewLog, "dot": dot, "checked": checked, "answered": answered, "meter": NewMeter,
 	"graph": NewGraph, "cut": Cut, "linked": Linked,
 }
 
@@ -119,9 +119,17 @@ func dot(word, status any) Status {
 	return Status{Word: fmt.Sprint(word), Tone: NewStatus(status).Tone}
 }
 
+// answered is where an answer with that HTTP status stands.
+func answered(status int) ridgeline.Status {
+	if status < 300 {
+		return ridgeline.Succeeded
+	}
+	return ridgeline.Failed
+}
+
 // checked is dot of what a release has looked at, in a word that people use.
 func checked(name string, status ridgeline.Status) Status {
-	words := map[string]string{"approval": "approved", "ready": "ready", "switch": "takes requests"}
+	words := map[string]string{"approval": "approval", "ready": "ready", "switch": "takes requests"}
 	if word, ok := words[name]; ok {
 		name = word
 	} else {
