@@ -141,7 +141,6 @@ PARTS = [
     ("race", go),
     ("simulation", go),
     ("stories", go),
-    ("browser", go),
     ("test-kube", go),
 ]
 
