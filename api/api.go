@@ -25,6 +25,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/prediction"
+	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
@@ -49,6 +50,8 @@ type API struct {
 	Ready        func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
 	BaseURL      string                                                            // such as http://127.0.0.1:8470
 	RegistryHost string                                                            // such as 127.0.0.1:8470
+	Prices       project.Prices
+	Leads        func() bool // whether this server runs the flows
 	Version      string
 	Temp         string // where a pushed archive is unpacked before it is kept
 	Log          *slog.Logger
@@ -81,6 +84,7 @@ func (a *API) Handler() http.Handler {
 	a.events(api)
 	a.data(api, mux)
 	a.predictions(api, mux)
+	a.costs(api)
 	a.logTokens(api)
 	a.garbage(api)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)

@@ -36,6 +36,9 @@ type Traffic interface {
 	Switched(ctx context.Context, p ridgeline.ProjectName, environment string) error
 	// Drained returns when no request is on its way to the deployment any more.
 	Drained(ctx context.Context, id ridgeline.DeploymentID) error
+	// Answered is how many requests the deployment has answered with success in
+	// this process.
+	Answered(id ridgeline.DeploymentID) int64
 }
 
 // A Releaser carries out releases. All fields are needed.
@@ -54,6 +57,7 @@ type Releaser struct {
 	LogDir    string // folder of this machine where it waits for that, a folder for each deployment
 	Log       *slog.Logger
 
+	metered   meter
 	workloads sync.Map // by deployment: what one's commit says never changes
 }
 

@@ -232,3 +232,14 @@ func (a *answerer) WriteHeader(status int) {
 
 // Unwrap is for http.ResponseController.
 func (a *answerer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// Answered is how many requests the deployment has answered with success here,
+// since this process began.
+func (g *Gateway) Answered(id ridgeline.DeploymentID) int64 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if c := g.lanes[id]; c != nil {
+		return c.answered.Load()
+	}
+	return 0
+}

@@ -46,6 +46,7 @@ func (l *lane) address() string { return l.addresses[int(l.next.Add(1))%len(l.ad
 type counts struct {
 	inflight  atomic.Int64
 	mirroring atomic.Int64 // copies of requests under way
+	answered  atomic.Int64 // with success
 }
 
 // routeAge is how long a route is trusted before it is looked up again. A

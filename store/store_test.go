@@ -51,6 +51,8 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("turns", with(testTurns))
 	t.Run("steps", with(testSteps))
 	t.Run("earlier steps", with(testEarlierSteps))
+	t.Run("spent", with(testSpent))
+	t.Run("served", with(testServed))
 	t.Run("model versions", with(testModelVersions))
 	t.Run("champions", with(testChampions))
 	t.Run("concurrent model versions", with(testConcurrentModelVersions))

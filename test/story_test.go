@@ -197,7 +197,11 @@ func tail(s string, n int) string {
 // name is its project's name, so that they do not meet.
 func TestStories(t *testing.T) {
 	clouds := newClouds(t)
-	r := newRidgeline(t, "--webhook-networks", "127.0.0.1")
+	settings := filepath.Join(t.TempDir(), "server.yaml")
+	if err := os.WriteFile(settings, []byte("prices: {currency: EUR, on_demand: {cpu: 3600, memory: 10}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := newRidgeline(t, "--webhook-networks", "127.0.0.1", "--settings", settings)
 	t.Run("all", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Dir: "scripts",

@@ -161,6 +161,7 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 	}
 	n.goLoop(func() { n.reconcile(loops) })
 	n.goLoop(func() { n.predictions.Run(loops) })
+	n.goLoop(func() { n.releases.Metering(loops, n.leads) })
 	n.goLoop(func() {
 		if err := n.server.Serve(n.listener); err != nil {
 			o.Log.Error("the server stopped", "error", err)
@@ -319,6 +320,7 @@ func (n *node) wire(ctx context.Context) error {
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Auth: access, Sessions: n.sessions, Ready: gateway.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
+		Prices: n.options.Settings.Prices, Leads: n.leads,
 	}
 	pages := &ui.UI{
 		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: gateway.Ready, Score: gateway,
@@ -340,6 +342,9 @@ func (n *node) wire(ctx context.Context) error {
 func (n *node) logsFromElsewhere() server.Mount {
 	return server.Mount{Surface: "log", Paths: []string{"/api/v1/deployments/{deployment}/log/{file...}"}, Handler: n.predictions, Open: true}
 }
+
+// leads says whether this server runs the flows.
+func (n *node) leads() bool { return n.engine.Load() != nil }
 
 // filesOfTasks serves the containers of tasks that run elsewhere, who prove
 // themselves by their task's own token.

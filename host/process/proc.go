@@ -15,8 +15,13 @@ import (
 type proc struct {
 	pid, ppid, session int
 	zombie             bool
-	rss                int64 // bytes
+	rss                int64   // bytes
+	cpu                float64 // seconds, with those of children that were waited for
 }
+
+// userHz is the unit of times in /proc: 100 on every architecture that Go has
+// (Linux's USER_HZ).
+const userHz = 100
 
 // procs lists every process of this machine. Those that vanish meanwhile are
 // left out.
@@ -60,6 +65,10 @@ func parseStat(pid int, b []byte) (proc, bool) {
 	p.session, _ = strconv.Atoi(f[3])
 	pages, _ := strconv.ParseInt(f[21], 10, 64)
 	p.rss = pages * int64(os.Getpagesize())
+	for _, ticks := range f[11:15] {
+		n, _ := strconv.ParseFloat(ticks, 64)
+		p.cpu += n / userHz
+	}
 	return p, true
 }
 

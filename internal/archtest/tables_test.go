@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "release", "store", "trigger"},
+	"api":               {"auth", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "project", "release", "store", "trigger"},
 	"auth":              {},
 	"bench":             {},
 	"bench/data":        {"bench"},
