@@ -6,11 +6,15 @@ import (
 	ossignal "os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
+
+// defaultGrace is a task's grace that names none; see host.Task.
+const defaultGrace = 5 * time.Second
 
 // Execute runs a task's command in this process's own time, without a host
 // and its folders: for what is the first process of a container. Its log grows
@@ -26,6 +30,9 @@ func Execute(dir string, t host.Task, maxLog int64, stop <-chan os.Signal) (host
 	log, err := openLog(dir, maxLog, false)
 	if err != nil {
 		return host.TaskState{}, err
+	}
+	if t.Grace <= 0 {
+		t.Grace = defaultGrace
 	}
 	group := own()
 	before := group.oomKills()

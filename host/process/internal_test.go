@@ -13,7 +13,7 @@ import (
 func TestParseStat(t *testing.T) {
 	line := "77 (a) b (c)) S 12 34 56 0 -1 4194560 1 0 0 0 1 2 3 4 20 0 1 0 100 200000 25 18446744073709551615 1 1"
 	p, ok := parseStat(77, []byte(line))
-	if want := (proc{pid: 77, ppid: 12, session: 56, rss: 25 * int64(os.Getpagesize())}); !ok || p != want {
+	if want := (proc{pid: 77, ppid: 12, session: 56, rss: 25 * int64(os.Getpagesize()), cpu: 0.1}); !ok || p != want {
 		t.Errorf("%+v, want %+v", p, want)
 	}
 	for _, bad := range []string{"", "77 (x", "77 (x) S 1"} {

@@ -34,7 +34,7 @@ func (h *Host) Ensure(ctx context.Context, t host.Task) error {
 		return nil
 	}
 	if t.Grace <= 0 {
-		t.Grace = 5 * time.Second
+		t.Grace = defaultGrace
 	}
 	h.mu.Lock()
 	h.seq = max(h.seq+1, time.Now().UnixNano())
