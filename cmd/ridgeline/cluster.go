@@ -9,9 +9,11 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/host"
+	"github.com/ridgeline-mlops/ridgeline/host/courier"
 	"github.com/ridgeline-mlops/ridgeline/host/kube"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/server"
 )
 
 // openCluster is the cluster of the server's settings, or nil. public is the
@@ -64,4 +66,13 @@ func (n *node) pools(public string) map[string]pipeline.Pool {
 		}
 	}
 	return all
+}
+
+// leads says whether this server runs the flows.
+func (n *node) leads() bool { return n.engine.Load() != nil }
+
+// filesOfTasks serves the containers of tasks that run elsewhere, who prove
+// themselves by their task's own token.
+func (n *node) filesOfTasks() server.Mount {
+	return server.Mount{Surface: "task", Paths: []string{courier.Pattern}, Handler: n.desk, Open: true}
 }

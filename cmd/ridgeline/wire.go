@@ -343,15 +343,6 @@ func (n *node) logsFromElsewhere() server.Mount {
 	return server.Mount{Surface: "log", Paths: []string{"/api/v1/deployments/{deployment}/log/{file...}"}, Handler: n.predictions, Open: true}
 }
 
-// leads says whether this server runs the flows.
-func (n *node) leads() bool { return n.engine.Load() != nil }
-
-// filesOfTasks serves the containers of tasks that run elsewhere, who prove
-// themselves by their task's own token.
-func (n *node) filesOfTasks() server.Mount {
-	return server.Mount{Surface: "task", Paths: []string{courier.Pattern}, Handler: n.desk, Open: true}
-}
-
 // kept is how long a project's inference log is kept: as its newest published
 // pipeline says.
 func (n *node) kept(ctx context.Context, p ridgeline.ProjectName) (time.Duration, error) {
