@@ -158,6 +158,10 @@ test-kube: build ## host/kube and the loop on a real cluster, which is up only m
 browser: build ## the pages in a browser: complaints, requests to elsewhere, overflow, accessibility
 	$(GO) test -count=1 -timeout 10m $(FLAGS) ./test/browser
 
+.PHONY: screenshots
+screenshots: build ## pictures of sample pages, into docs/screenshots
+	test/browser/screenshots.sh
+
 # `make stories` has half a minute of it, with more kills.
 LOAD ?= 10m
 .PHONY: test-scoring-load

@@ -69,7 +69,7 @@ func run(dir, link, themes, widths string, paths []string) error {
 				for _, c := range b.Complaints() {
 					fmt.Printf("%s: %s\n", path, c)
 				}
-				name := strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-").Replace(strings.Trim(path, "/"))
+				name := strings.NewReplacer("_gallery/", "", "/", "-", "?", "-", "=", "-", "&", "-").Replace(strings.Trim(path, "/"))
 				if name == "" {
 					name = "home"
 				}

@@ -34,7 +34,13 @@ htmx.defineExtension("morph", {
 
 document.documentElement.dataset.script = "yes"; // what needs it is shown from here on
 
+// Who has no mouse scrolls by keys, for which a box has to have the focus.
+const reach = () => document.querySelectorAll(".scroll, .code, .evidence").forEach((box) => {
+  if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
+});
+
 const settle = () => {
+  reach();
   times(document);
   logs(document);
   const charts = document.querySelector("[data-chart]");
