@@ -271,8 +271,15 @@ func TestLoop(t *testing.T) {
 		s.w.Kubectl("rollout", "status", "deployment", "-l", "app.kubernetes.io/component=scorer", "--timeout=90s")
 	})
 	t.Run("somebody deletes the Deployment", func(t *testing.T) {
-		s.w.Kubectl("delete", "deployment", "-l", "app.kubernetes.io/component=scorer", "--wait=true")
-		s.until(time.Minute, "two copies answer again", func() bool { return s.production("kube-loop").Replicas == 2 })
+		uid := func() string {
+			return s.w.Kubectl("get", "deployment", "-l", "app.kubernetes.io/component=scorer", "-o", "jsonpath={.items[*].metadata.uid}")
+		}
+		before := uid()
+		s.w.Kubectl("delete", "deployment", "-l", "app.kubernetes.io/component=scorer")
+		s.until(time.Minute, "another Deployment is there", func() bool { now := uid(); return now != "" && now != before })
+		s.until(2*time.Minute, "two copies of it answer, and the others are gone", func() bool {
+			return len(strings.Fields(s.w.Kubectl("get", "pods", "-o", "name"))) == 2 && s.production("kube-loop").Replicas == 2
+		})
 	})
 	t.Run("the server is killed", func(t *testing.T) {
 		before := s.w.Kubectl("get", "pods", "-o", "name")
