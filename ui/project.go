@@ -135,7 +135,7 @@ func pipelineGraph(c project.Config) *components.Graph {
 		} else if s.Sweep != nil {
 			note = "a sweep"
 		}
-		nodes = append(nodes, components.GraphNode{Name: s.Name, Note: components.Cut(note, 24), Needs: s.Needs, URL: "#pipeline", Tone: "quiet"})
+		nodes = append(nodes, components.GraphNode{Name: s.Name, Note: components.Cut(note, 20), Needs: s.Needs, URL: "#pipeline", Tone: "quiet"})
 	}
 	return components.NewGraph("the steps of the pipeline", nodes)
 }

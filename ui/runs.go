@@ -182,11 +182,27 @@ func columnsOf(lines []runLine, different bool) (all []column) {
 	for _, key := range slices.SortedFunc(maps.Keys(values), func(a, b string) int { // parameters first
 		return cmp.Or(-cmp.Compare(a[0], b[0]), cmp.Compare(a, b))
 	}) {
+		if echoes(lines, key) {
+			continue
+		}
 		if !different || len(values[key]) > 1 {
 			all = append(all, column{Key: key, Name: key[2:]})
 		}
 	}
 	return all
+}
+
+// echoes reports whether a metric only repeats the parameter of its name, as
+// some scripts log their parameters.
+func echoes(lines []runLine, key string) bool {
+	name, metric := strings.CutPrefix(key, "m.")
+	if !metric {
+		return false
+	}
+	return !slices.ContainsFunc(lines, func(l runLine) bool {
+		m, p := l.value(key), l.value("p."+name)
+		return m.IsNum && (!p.IsNum || p.Number != m.Number)
+	})
 }
 
 // arrange chooses columns, sorts and groups as the address says.

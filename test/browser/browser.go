@@ -114,7 +114,7 @@ func (b *Browser) Run(actions ...chromedp.Action) error {
 
 // Go opens an address of the server and waits until it is shown.
 func (b *Browser) Go(path string) error {
-	if err := b.Run(chromedp.Navigate(b.base+path), chromedp.WaitVisible("main")); err != nil {
+	if err := b.Run(chromedp.Navigate(b.base+path), chromedp.WaitVisible("main", chromedp.ByQuery)); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	return nil
