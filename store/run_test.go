@@ -233,4 +233,10 @@ func testSteps(t *testing.T, s *Store) {
 	refused(t, s.SaveAttempt(ctx, "r-1", "train", second), ridgeline.Conflict, "already ended")
 	same(t, must(s.Steps(ctx, "r-1"))(t), want)
 	same(t, len(must(s.Steps(ctx, "r-none"))(t)), 0)
+
+	run(t, s, "r-metrics")
+	ok(t, s.PlanSteps(ctx, "r-metrics", planned("prepare", "train")))
+	ok(t, s.SaveStep(ctx, ridgeline.Step{Run: "r-metrics", Name: "prepare", Status: ridgeline.Succeeded, Result: ridgeline.Result{Metrics: ridgeline.Metrics{"rows": 3, "loss": 9}}}))
+	ok(t, s.SaveStep(ctx, ridgeline.Step{Run: "r-metrics", Name: "train", Status: ridgeline.Succeeded, Result: ridgeline.Result{Metrics: ridgeline.Metrics{"loss": 0.5}}}))
+	same(t, must(s.RunMetrics(ctx, []ridgeline.RunID{"r-metrics", "r-none"}))(t), map[ridgeline.RunID]ridgeline.Metrics{"r-metrics": {"rows": 3, "loss": 0.5}})
 }

@@ -37,6 +37,7 @@ func samples() []sample {
 		{"models-empty", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{}}},
 	}
 	all = slices.Concat(all, modelSamples(), gateSamples(), releaseSamples())
+	all = append(all, runSamples()...)
 	for i := range all {
 		all[i].Page.Still = true
 	}
