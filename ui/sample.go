@@ -20,12 +20,21 @@ func sampleReport(v ridgeline.Verdict, effect, low, high float64, reasons ...str
 		Budget: &gate.Allowance{Alpha: 0.0025, Life: 1, Decision: 3, Limit: 20, Total: 0.05, Spent: 0.005, NewRows: 206},
 		Limits: []gate.LimitResult{{Name: "p95 latency", Limit: "≤ 20ms", Measured: "754µs", Verdict: gate.LimitOK}, {Name: "model size", Limit: "≤ 50 MB", Measured: "61 MB", Verdict: gate.LimitBroken}},
 	}
-	for _, s := range []struct {
+	type slice struct {
 		value string
 		rows  int
 		at    float64
 		v     gate.SliceVerdict
-	}{{"1", 220, effect, gate.SliceOK}, {"2", 180, effect - 0.03, gate.SliceWorse}, {awkward, 12, 0.01, gate.SliceSmall}, {strings.Repeat(long300, 8), 40, effect, gate.SliceOK}} {
+	}
+	second := gate.SliceOK
+	if v == ridgeline.Rejected {
+		second = gate.SliceWorse
+	}
+	slices := []slice{{"1", 220, effect, gate.SliceOK}, {"2", 180, effect - 0.03, second}}
+	if v == ridgeline.Inconclusive {
+		slices = append(slices, slice{awkward, 12, 0.01, gate.SliceSmall}, slice{strings.Repeat(long300, 8), 40, effect, gate.SliceOK})
+	}
+	for _, s := range slices {
 		one := gate.SliceResult{Column: "sex", Value: s.value, Rows: s.rows, Champion: &champion, Challenger: &challenger, Effect: &s.at, P: &p, Verdict: s.v}
 		if s.v != gate.SliceSmall {
 			one.Interval = &[2]float64{s.at - 0.05, s.at + 0.05}
@@ -61,7 +70,7 @@ func gateSamples() (all []sample) {
 	} {
 		v := sampleVersion(r)
 		var body gatePage
-		o := ridgeline.Override{Who: awkward, At: sampleTime, Reason: "finance wants the simpler one", How: "promote"}
+		o := ridgeline.Override{Who: "ann", At: sampleTime, Reason: "finance wants the simpler one", How: "promote"}
 		ledger := []ridgeline.Decision{
 			{Model: "diabetes", Version: 2, Run: "r-2", At: sampleTime.Add(-48 * time.Hour), Rows: 412, New: 1, Life: 1, Alpha: 0.0025, Verdict: ridgeline.Promoted},
 			{Model: "diabetes", Version: 3, Run: "r-3", At: sampleTime.Add(-24 * time.Hour), Rows: 412, Life: 1, Alpha: 0.0025, Verdict: ridgeline.Rejected},
@@ -95,7 +104,7 @@ func releaseSamples() (all []sample) {
 	}
 	page := func(name string, s ridgeline.Status, body releasePage) {
 		body.Release = ridgeline.Release{
-			ID: "l-1kwvcyh8b9wh40", Project: "diabetes", Model: "diabetes", Version: 4, Status: s, Cause: "run r-1kwvcxsttarexx", Caller: awkward, Created: at(0), Ended: at(30), Reason: body.Release.Reason,
+			ID: "l-1kwvcyh8b9wh40", Project: "diabetes", Model: "diabetes", Version: 4, Status: s, Cause: "run r-1kwvcxsttarexx", Caller: "ann", Created: at(0), Ended: at(30), Reason: body.Release.Reason,
 		}
 		for _, l := range body.Lanes {
 			body.Release.Environments = append(body.Release.Environments, l.ReleaseEnvironment)

@@ -62,6 +62,8 @@ func Number(v any) string {
 	switch {
 	case r.CanFloat():
 		f = r.Float()
+	case r.CanUint():
+		return grouped(strconv.FormatUint(r.Uint(), 10))
 	case r.CanInt():
 		return grouped(strconv.FormatInt(r.Int(), 10))
 	default:
