@@ -18,7 +18,7 @@ func (a *API) garbage(api huma.API) {
 			Grace  string `json:"grace,omitempty" doc:"how long a content is left alone that nothing mentions yet, such as 24h, which it is when absent"`
 		}
 	}
-	op := huma.Operation{OperationID: "collect-garbage", Method: http.MethodPost, Path: "/gc", Summary: "Reclaim what nobody needs, or say what that would be"}
+	op := huma.Operation{OperationID: "collect-garbage", Method: http.MethodPost, Path: "/gc", Summary: "Reclaim what nobody needs, or say what that would be", Tags: []string{"server"}}
 	route(a, api, op, ridgeline.Admin, func(ctx context.Context, in *in) (gc.Report, error) {
 		o := gc.Options{Delete: in.Body.Delete, Grace: gc.Grace}
 		if in.Body.Grace != "" {
