@@ -52,7 +52,8 @@ func (r *Runner) attempts(ctx context.Context, p *passage, w work, row ridgeline
 		}
 		row.Attempts = append(row.Attempts[:number-1:number-1], try)
 		if o.Status == ridgeline.Failed && again(w.Step.Retries, row.Attempts) {
-			row.Message = fmt.Sprintf("attempt %d failed (%s); the next one at %s", number, fateText(try.Fate),
+			most := number + 1 + w.Step.Retries.Count - counted(row.Attempts) // what was taken away comes on top
+			row.Message = fmt.Sprintf("attempt %d of %d failed (%s); the next one at %s", number, most, fateText(try.Fate),
 				try.Ended.Add(backoff(w.Step.Retries, counted(row.Attempts))).Format("15:04:05 UTC"))
 			if err := r.save(ctx, row, try); err != nil {
 				return outcome{}, err

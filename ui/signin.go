@@ -35,9 +35,15 @@ func (u *UI) again(r *http.Request) (auth.Principal, bool) {
 	return p, err == nil
 }
 
-// enter lets a caller in who is signed in, and sends others to sign in.
+// enter lets a caller in who is signed in, and sends others to sign in; programs,
+// which could not, are refused.
 func (u *UI) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	p, ok := u.again(r)
+	if !ok && !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)
+		http.Error(w, "not signed in: a page is for a browser with a session; the API takes tokens, and / says where it is", http.StatusUnauthorized)
+		return r, false
+	}
 	if !ok {
 		next := here(r.URL)
 		if r.Method != http.MethodGet {

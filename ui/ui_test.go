@@ -78,7 +78,19 @@ func (s *site) answer(res *http.Response, err error) (int, string) {
 
 func (s *site) get(path string) (int, string) {
 	s.t.Helper()
-	return s.answer(s.Get(s.url + path))
+	return s.ask(http.MethodGet, path, nil)
+}
+
+// ask asks as a browser does.
+func (s *site) ask(method, path string, form url.Values) (int, string) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(form.Encode()))
+	ok(s.t, err)
+	r.Header.Set("Accept", "text/html,application/xhtml+xml")
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return s.answer(s.Do(r))
 }
 
 func (s *site) post(path string, pairs ...string) (int, string) {
@@ -87,7 +99,7 @@ func (s *site) post(path string, pairs ...string) (int, string) {
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
-	return s.answer(s.PostForm(s.url+path, form))
+	return s.ask(http.MethodPost, path, form)
 }
 
 // shows wants a page with the texts in it.
@@ -108,6 +120,9 @@ func (s *site) shows(path string, want int, texts ...string) string {
 func TestSignIn(t *testing.T) {
 	s := open(t)
 	s.shows("/models?project=iris", http.StatusOK, "Sign in", `value="/models?project=iris"`)
+	if status, text := s.answer(s.Get(s.url + "/models")); status != http.StatusUnauthorized || !strings.Contains(text, "not signed in") {
+		t.Errorf("a program: %d %s", status, text)
+	}
 	if status, text := s.post("/sign-in", "token", "guessed"); status != http.StatusForbidden || !strings.Contains(text, "not known here") {
 		t.Errorf("a wrong token: %d %s", status, text)
 	}
