@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -153,7 +155,8 @@ func (t Tasks) find(ctx context.Context, task string) (*batchv1.Job, []*corev1.P
 			return nil, nil, err
 		}
 	}
-	return job, pods.where(TaskLabel, name), nil
+	// A Job of the same name that was removed just now may still have a pod.
+	return job, slices.DeleteFunc(pods.where(TaskLabel, name), func(p *corev1.Pod) bool { return !metav1.IsControlledBy(p, job) }), nil
 }
 
 // Observe implements host.Tasks. An end that follows from what the cluster
