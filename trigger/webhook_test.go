@@ -201,11 +201,14 @@ func TestOutbox_Run(t *testing.T) {
 	release, reached := make(chan struct{}), make(chan struct{}, 100)
 	hangs.answer = func(message) int { reached <- struct{}{}; <-release; return http.StatusOK }
 	sub := subscribe(t, w, hangs, ridgeline.Subscription{})
-	subscribe(t, w, quick, ridgeline.Subscription{})
+	taken := subscribe(t, w, quick, ridgeline.Subscription{})
 	stop := outbox(t, s, w)
 	runOnce(t, s, "r-1", ridgeline.Succeeded)
 	<-reached
-	eventually(t, "the quick one has all three", func() bool { return len(quick.types()) == 3 })
+	eventually(t, "the quick one has all three, and that is written down", func() bool {
+		list := must(s.Deliveries(t.Context(), store.Target{Kind: ridgeline.DeliveryWebhook, Name: taken.ID}, 0))(t)
+		return len(list) == 3 && !slices.ContainsFunc(list, func(d ridgeline.Delivery) bool { return d.State != ridgeline.DeliveryDone })
+	})
 	stop()
 	if d := must(s.Deliveries(t.Context(), store.Target{Kind: ridgeline.DeliveryWebhook, Name: sub.ID}, 0))(t); len(d) != 3 || d[2].Attempts != 0 {
 		t.Errorf("breaking an attempt off counted as one: %+v", d)
