@@ -1,0 +1,186 @@
+package kube_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A turnstile holds those who come by until it is opened: a step asks for its
+// URL, and is known to have begun, and to go on when the test wants it to.
+type turnstile struct {
+	url  string
+	came chan struct{} // one for each who comes
+	open func()
+}
+
+func (s *server) turnstile() turnstile {
+	way := make(chan struct{})
+	t := turnstile{came: make(chan struct{}, 100), open: sync.OnceFunc(func() { close(way) })}
+	t.url = "http://" + s.w.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.came <- struct{}{}
+		select {
+		case <-way:
+		case <-r.Context().Done():
+		}
+	}))
+	s.t.Cleanup(t.open)
+	return t
+}
+
+// wait returns when somebody has come.
+func (t turnstile) wait(tb testing.TB, who string) {
+	tb.Helper()
+	select {
+	case <-t.came:
+	case <-time.After(4 * time.Minute):
+		tb.Fatalf("not within four minutes: %s", who)
+	}
+}
+
+// diabetes makes the project of `ridgeline init`: its training computes in the
+// pool, behind the turnstile, and production is two copies on the cluster.
+func (s *server) diabetes(pool string, t turnstile) string {
+	s.t.Helper()
+	root := s.t.TempDir()
+	s.must(root, "init", "diabetes")
+	dir := filepath.Join(root, "diabetes")
+	s.edit(filepath.Join(dir, "ridgeline.yaml"),
+		"production: {host: process, checks: [smoke.json]}", "production: {host: kube, checks: [smoke.json], replicas: 2, cpu: 0.5, memory: 512MB}",
+		"{run: python -m diabetes.train, timeout: 2h, retries: 2}",
+		fmt.Sprintf(`{run: "python -c 'import urllib.request as u; u.urlopen(\"%s\")' && python -m diabetes.train", timeout: 2h, compute: %s}`, t.url, pool),
+	)
+	s.git(dir)
+	return dir
+}
+
+// edit replaces texts of a file, each of which has to be there.
+func (s *server) edit(file string, pairs ...string) {
+	s.t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	text := string(b)
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			s.t.Fatalf("%s has no %q", file, pairs[i])
+		}
+		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// follow runs a command line that takes its time; the function it returns
+// waits for its end and returns what it said.
+func (s *server) follow(dir string, args ...string) func() string {
+	s.t.Helper()
+	cmd := exec.Command(s.bin, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "RIDGELINE_DIR="+s.dir)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	s.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return func() string {
+		s.t.Helper()
+		select {
+		case err := <-ended:
+			if err != nil {
+				s.t.Fatalf("ridgeline %s: %v\n%s", strings.Join(args, " "), err, out.String())
+			}
+		case <-time.After(5 * time.Minute):
+			s.t.Fatalf("ridgeline %s has not ended within five minutes", strings.Join(args, " "))
+		}
+		return out.String()
+	}
+}
+
+// tasks lists where tasks run, a node's name for each pod.
+func (s *server) tasks() []string {
+	return strings.Fields(s.w.Kubectl("get", "pods", "-l", "app.kubernetes.io/component=task", "--field-selector=status.phase=Running", "-o", "jsonpath={.items[*].spec.nodeName}"))
+}
+
+// attempts are what the bill has of a project's newest run.
+type attempt struct {
+	Step, Pool, Fate string
+	Spot             bool
+	Cost             float64
+}
+
+func (s *server) attempts(project, step string) (list []attempt) {
+	s.t.Helper()
+	var bill []struct{ Attempts []attempt }
+	if err := json.Unmarshal([]byte(s.must(s.dir, "cost", "--project", project, "--runs", "--json")), &bill); err != nil || len(bill) == 0 {
+		s.t.Fatalf("the bill: %v, %v", bill, err)
+	}
+	for _, a := range bill[0].Attempts {
+		if a.Step == step {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// patients is a request that the diabetes model answers.
+const patients = `{"data": [[59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87]]}`
+
+// TestDiabetes takes the template's project through the loop: it trains as a Job
+// on spot capacity, whose node is drained under it; it is promoted all the
+// same, answers on this machine for QA and from two nodes in production.
+func TestDiabetes(t *testing.T) {
+	s := serve(t)
+	s.settings(spotPool)
+	gate := s.turnstile()
+	dir := s.diabetes("cheap", gate)
+	pushed := s.follow(dir, "push")
+	gate.wait(t, "training has begun")
+	nodes := s.tasks()
+	if len(nodes) != 1 {
+		t.Fatalf("training runs on %v", nodes)
+	}
+	t.Cleanup(func() { s.w.Kubectl("uncordon", nodes[0]) })
+	s.w.Kubectl("drain", nodes[0], "--ignore-daemonsets", "--force", "--delete-emptydir-data", "--pod-selector", "ridgeline.io/pool=cheap", "--timeout=90s")
+	gate.wait(t, "training has begun again")
+	if again := s.tasks(); len(again) != 1 || again[0] == nodes[0] {
+		t.Errorf("after %s was drained, training runs on %v", nodes[0], again)
+	}
+	s.w.Kubectl("uncordon", nodes[0])
+	gate.open()
+	out := pushed()
+	t.Log(out)
+	if !strings.Contains(out, "promoted") {
+		t.Error("the first model was not promoted")
+	}
+
+	tries := s.attempts("diabetes", "train")
+	if len(tries) != 2 || tries[0].Fate != "displaced" || !tries[0].Spot || tries[0].Cost <= 0 || tries[1].Fate != "" || tries[1].Cost <= 0 {
+		t.Errorf("the bill has of training %+v; want one that was displaced, and another", tries)
+	}
+	t.Log("\n" + s.must(s.dir, "cost", "--project", "diabetes", "--runs"))
+	if nodes := s.nodes(); len(nodes) != 2 || nodes[0] == nodes[1] {
+		t.Errorf("production's two copies are on %v", nodes)
+	}
+	for _, environment := range []string{"qa", "production"} {
+		out := s.must(dir, "score", "diabetes", environment, "smoke.json")
+		var answer struct{ Result []float64 }
+		if err := json.Unmarshal([]byte(out), &answer); err != nil || len(answer.Result) != 2 {
+			t.Errorf("%s answers %s (%v)", environment, out, err)
+		}
+	}
+	if e := s.production("diabetes"); !e.Ready || e.Replicas != 2 {
+		t.Errorf("production: %+v", e)
+	}
+}
