@@ -160,17 +160,28 @@ func (a *Authenticator) EndpointKey(e ridgeline.Endpoint, which string) string {
 	return encode(mac.Sum(nil)[:20])
 }
 
-// Keys are an endpoint's two keys.
-type Keys [2][]byte
+// Keys are what opens an endpoint: the SHA-256 of each of its two keys. Keys
+// are 160 random bits, so that their hashes tell nothing and may lie anywhere.
+type Keys [2][sha256.Size]byte
 
 // EndpointKeys derives both keys of an endpoint.
 func (a *Authenticator) EndpointKeys(e ridgeline.Endpoint) Keys {
-	return Keys{[]byte(a.EndpointKey(e, Primary)), []byte(a.EndpointKey(e, Secondary))}
+	return Keys{sha256.Sum256([]byte(a.EndpointKey(e, Primary))), sha256.Sum256([]byte(a.EndpointKey(e, Secondary)))}
 }
 
 // Open reports whether the key is one of the two, in constant time.
 func (k Keys) Open(key string) bool {
-	return subtle.ConstantTimeCompare([]byte(key), k[0])|subtle.ConstantTimeCompare([]byte(key), k[1]) == 1
+	sum := sha256.Sum256([]byte(key))
+	return subtle.ConstantTimeCompare(sum[:], k[0][:])|subtle.ConstantTimeCompare(sum[:], k[1][:]) == 1
+}
+
+// Bearer is the secret of an Authorization header.
+func Bearer(header string) (string, bool) {
+	scheme, secret, ok := strings.Cut(header, " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return "", false
+	}
+	return strings.TrimSpace(secret), true
 }
 
 type principalKey struct{}

@@ -24,19 +24,20 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/gateway"
 )
 
 // Options are what a server is made of. All but Mounts, Pages and Stopping are needed.
 type Options struct {
 	Auth     *auth.Authenticator
-	API      http.Handler // below /api/
-	Registry http.Handler // below /v2/
-	Git      http.Handler // below /git/; who may push is its own to say
-	Hooks    http.Handler // webhooks of forges, which prove themselves by their signature
-	Gateway  *Gateway     // below /endpoints/
-	Pages    http.Handler // everything else, for people; it lets callers in by itself. Nil: none
-	Stopping func()       // called when Shutdown begins, to end what would not end by itself. Nil: nothing
-	Mounts   []Mount      // dialects with paths and errors of their own
+	API      http.Handler     // below /api/
+	Registry http.Handler     // below /v2/
+	Git      http.Handler     // below /git/; who may push is its own to say
+	Hooks    http.Handler     // webhooks of forges, which prove themselves by their signature
+	Gateway  *gateway.Gateway // below /endpoints/
+	Pages    http.Handler     // everything else, for people; it lets callers in by itself. Nil: none
+	Stopping func()           // called when Shutdown begins, to end what would not end by itself. Nil: nothing
+	Mounts   []Mount          // dialects with paths and errors of their own
 	Log      *slog.Logger
 }
 
@@ -81,7 +82,7 @@ func New(o Options) *Server {
 	mux.Handle("/git/", s.signedIn(ridgeline.Viewer, o.Git))
 	mux.Handle("GET /metrics", s.signedIn(ridgeline.Viewer, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})))
 	mux.Handle("/endpoints/", o.Gateway)
-	mux.HandleFunc(grpcService, o.Gateway.ServeGRPC)
+	mux.HandleFunc(gateway.GRPCService, o.Gateway.ServeGRPC)
 	for _, m := range o.Mounts {
 		handler := m.Handler
 		if !m.Open {
@@ -201,7 +202,7 @@ func refuse(w http.ResponseWriter, status int, err error) {
 }
 
 func (s *Server) caller(r *http.Request) (auth.Principal, error) {
-	secret, ok := bearer(r)
+	secret, ok := auth.Bearer(r.Header.Get("Authorization"))
 	if _, password, basic := r.BasicAuth(); !ok && basic {
 		secret, ok = password, true
 	}
@@ -215,14 +216,6 @@ func (s *Server) caller(r *http.Request) (auth.Principal, error) {
 			"no token: send Authorization: Bearer TOKEN (the token is in the server's state folder, file token)")
 	}
 	return s.options.Auth.Principal(r.Context(), secret, time.Now())
-}
-
-func bearer(r *http.Request) (string, bool) {
-	scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "bearer") {
-		return "", false
-	}
-	return strings.TrimSpace(secret), true
 }
 
 // observed logs and times every request, and answers for a handler that

@@ -6,23 +6,59 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/gateway"
 	"github.com/ridgeline-mlops/ridgeline/server"
 )
 
+var quiet = slog.New(slog.DiscardHandler)
+
+// tokens are those that the server knows, until broken.
+type tokens struct {
+	all    map[string]ridgeline.Token
+	broken atomic.Pointer[error]
+}
+
+func (k *tokens) TokenByHash(_ context.Context, hash string) (ridgeline.Token, error) {
+	if err := k.broken.Load(); err != nil {
+		return ridgeline.Token{}, *err
+	}
+	if token, ok := k.all[hash]; ok {
+		return token, nil
+	}
+	return ridgeline.Token{}, ridgeline.Errorf(ridgeline.NotFound, "no such token")
+}
+
+// nowhere is a store without endpoints.
+type nowhere struct{ gateway.Live }
+
+func (nowhere) Serving(context.Context, ridgeline.ProjectName, string) (ridgeline.Endpoint, []ridgeline.Deployment, error) {
+	return ridgeline.Endpoint{}, nil, ridgeline.Errorf(ridgeline.NotFound, "no endpoint")
+}
+
 // serve starts a server whose API and registry say who asks.
-func serve(t *testing.T) (*fixture, string) {
+func serve(t *testing.T) (*tokens, string) {
 	t.Helper()
-	f := newFixture(t)
+	known := &tokens{all: map[string]ridgeline.Token{
+		auth.Hash("viewing"): {Name: "dashboard", Role: ridgeline.Viewer},
+		auth.Hash("writing"): {Name: "ci", Role: ridgeline.Writer},
+	}}
+	dir := t.TempDir()
+	access, err := auth.New(dir, dir, "managing", known)
+	if err != nil {
+		t.Fatal(err)
+	}
 	who := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/api/v1/panic":
@@ -33,7 +69,7 @@ func serve(t *testing.T) (*fixture, string) {
 		p := auth.From(r.Context())
 		fmt.Fprintf(w, "%s is a %s", p.Name, p.Role)
 	}
-	s := server.New(server.Options{Auth: f.auth, API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Git: http.HandlerFunc(who), Hooks: http.HandlerFunc(who), Gateway: f.gateway, Log: quiet})
+	s := server.New(server.Options{Auth: access, API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Git: http.HandlerFunc(who), Hooks: http.HandlerFunc(who), Gateway: gateway.New(nowhere{}, nil, access, nil, quiet), Log: quiet})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +84,7 @@ func serve(t *testing.T) (*fixture, string) {
 			t.Error(err)
 		}
 	})
-	return f, "http://" + l.Addr().String()
+	return known, "http://" + l.Addr().String()
 }
 
 func get(t *testing.T, url string, prepare func(*http.Request)) (int, string, http.Header) {
@@ -167,10 +203,9 @@ func TestServer_webhooks(t *testing.T) {
 }
 
 func TestServer_broken_store(t *testing.T) {
-	f, url := serve(t)
-	f.world.mu.Lock()
-	f.broken = errors.New("disk on fire")
-	f.world.mu.Unlock()
+	known, url := serve(t)
+	broken := errors.New("disk on fire")
+	known.broken.Store(&broken)
 	if status, text, _ := get(t, url+"/api/v1/runs", bearer("viewing")); status != 500 || strings.Contains(text, "fire") {
 		t.Errorf("got %d %s; want 500 without the cause", status, text)
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
+	"github.com/ridgeline-mlops/ridgeline/gateway"
 	"github.com/ridgeline-mlops/ridgeline/project"
-	"github.com/ridgeline-mlops/ridgeline/server"
 )
 
 func (c *cli) endpoints() *cobra.Command {
@@ -185,7 +185,7 @@ func (c *cli) ask(ctx context.Context, client *http.Client, e api.Endpoint, depl
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+e.PrimaryKey)
 	if deployment != "" {
-		req.Header.Set(server.DeploymentHeader, deployment)
+		req.Header.Set(gateway.DeploymentHeader, deployment)
 	}
 	res, err := client.Do(req)
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/forge"
+	"github.com/ridgeline-mlops/ridgeline/gateway"
 	"github.com/ridgeline-mlops/ridgeline/gc"
 	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/host"
@@ -251,13 +252,13 @@ func (n *node) wire(ctx context.Context) error {
 	if n.tracer, err = tracing.New(context.Background(), log, "ridgeline", "service.version", version()); err != nil {
 		return err
 	}
-	gateway := server.NewGateway(n.store, services, access, n.tracer, log)
+	entrance := gateway.New(n.store, services, access, n.tracer, log)
 	logs := blobs.Objects("predictions")
 	n.releases = &release.Releaser{
 		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"), RemoteLog: remoteLog(n.options.Settings.Kubernetes, public, access), Env: tracing.Variables(os.Environ()),
-		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: gateway, Trees: n.path("trees"), Log: log,
+		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: entrance, Trees: n.path("trees"), Log: log,
 	}
-	gateway.Wake = n.releases.Wake
+	entrance.Wake = n.releases.Wake
 	n.intake = &intake.Intake{
 		Store: n.store, Blob: blobs, Library: library, Start: n.start, Trees: n.path("trees"), Files: n.path("data", "files"), Dir: n.path("arriving"), Log: log,
 		Config: func(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) { return n.runs.Config(ctx, p) },
@@ -318,20 +319,20 @@ func (n *node) wire(ctx context.Context) error {
 	n.sessions = &auth.Sessions{Auth: access, Store: n.store}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
-		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Auth: access, Sessions: n.sessions, Ready: gateway.Ready,
+		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Auth: access, Sessions: n.sessions, Ready: entrance.Ready,
 		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
 		Prices: n.options.Settings.Prices, Leads: n.leads,
 	}
 	pages := &ui.UI{
-		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: gateway.Ready, Score: gateway,
-		Figures: gateway.Figures, ServiceLog: services.Log,
+		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: entrance.Ready, Score: entrance,
+		Figures: entrance.Figures, ServiceLog: services.Log,
 		BaseURL: public, Registry: n.listener.Addr().String(), Version: version(), Dev: n.options.Dev, Log: log,
 	}
 	if err := pages.Open(); err != nil {
 		return err
 	}
 	n.server = server.New(server.Options{
-		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: gateway, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks()),
+		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks()),
 		Pages: pages.Handler(), Stopping: pages.Stop, Log: log,
 	})
 	return nil

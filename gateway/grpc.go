@@ -1,4 +1,4 @@
-package server
+package gateway
 
 import (
 	"net/http"
@@ -12,8 +12,8 @@ import (
 // method's, names its endpoint: PROJECT/ENVIRONMENT.
 const EndpointHeader = "ridgeline-endpoint"
 
-// grpcService is where calls of the Open Inference Protocol come in.
-const grpcService = "/inference.GRPCInferenceService/"
+// GRPCService is where calls of the Open Inference Protocol come in.
+const GRPCService = "/inference.GRPCInferenceService/"
 
 // ServeGRPC answers gRPC calls over HTTP/2 without TLS. The key comes as
 // metadata too: authorization: Bearer KEY.

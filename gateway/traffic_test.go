@@ -1,4 +1,4 @@
-package server_test
+package gateway_test
 
 import (
 	"bufio"
@@ -16,11 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/gateway"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/internal/tracing"
 	"github.com/ridgeline-mlops/ridgeline/internal/tracing/tracingtest"
-	"github.com/ridgeline-mlops/ridgeline/server"
 )
 
 // beside places two deployments, v1 and v2, that answer with their names.
@@ -66,8 +69,8 @@ func (f *fixture) asked(t *testing.T, n int, header ...string) map[string]int {
 	seen := map[string]int{}
 	for range n {
 		status, answer, h := f.ask(t, header...)
-		if status != 200 || h.Get(server.DeploymentHeader) != answer {
-			t.Fatalf("got %d %q from %q", status, answer, h.Get(server.DeploymentHeader))
+		if status != 200 || h.Get(gateway.DeploymentHeader) != answer {
+			t.Fatalf("got %d %q from %q", status, answer, h.Get(gateway.DeploymentHeader))
 		}
 		seen[answer]++
 	}
@@ -85,10 +88,10 @@ func TestGateway_weights(t *testing.T) {
 	if seen := f.asked(t, 50); !maps.Equal(seen, map[string]int{"v1": 50}) {
 		t.Errorf("%v; want all from v1", seen)
 	}
-	if seen := f.asked(t, 20, server.DeploymentHeader, "v2"); !maps.Equal(seen, map[string]int{"v2": 20}) {
+	if seen := f.asked(t, 20, gateway.DeploymentHeader, "v2"); !maps.Equal(seen, map[string]int{"v2": 20}) {
 		t.Errorf("%v; want all from v2, which was asked for", seen)
 	}
-	if status, answer, _ := f.ask(t, server.DeploymentHeader, "v7"); status != 404 || !strings.Contains(answer, `no deployment \"v7\"`) || !strings.Contains(answer, "v1, v2") {
+	if status, answer, _ := f.ask(t, gateway.DeploymentHeader, "v7"); status != 404 || !strings.Contains(answer, `no deployment \"v7\"`) || !strings.Contains(answer, "v1, v2") {
 		t.Errorf("got %d %s", status, answer)
 	}
 	f.place("d-v1") // its copies are gone for a moment
@@ -100,7 +103,7 @@ func TestGateway_weights(t *testing.T) {
 	if seen := f.asked(t, 20); seen["v2"] != 20 {
 		t.Errorf("%v; want the answers of what is ready", seen)
 	}
-	if status, answer, _ := f.ask(t, server.DeploymentHeader, "v1"); status != 503 || !strings.Contains(answer, "no copy of v1 in iris/qa is ready") {
+	if status, answer, _ := f.ask(t, gateway.DeploymentHeader, "v1"); status != 503 || !strings.Contains(answer, "no copy of v1 in iris/qa is ready") {
 		t.Errorf("got %d %s", status, answer)
 	}
 	f.beside(t, ridgeline.Deployment{}, ridgeline.Deployment{})
@@ -127,7 +130,7 @@ func TestGateway_mirror(t *testing.T) {
 	if err := f.gateway.Switched(t.Context(), "iris", "qa"); err != nil {
 		t.Fatal(err)
 	}
-	f.asked(t, 20, server.DeploymentHeader, "v1") // what names its deployment is not copied
+	f.asked(t, 20, gateway.DeploymentHeader, "v1") // what names its deployment is not copied
 	if seen := f.asked(t, 60); seen["v1"] != 60 {
 		t.Errorf("%v; want all from v1", seen)
 	}
@@ -375,8 +378,8 @@ func TestGateway_gRPC(t *testing.T) {
 		}
 		return res, string(body)
 	}
-	res, body := call("Authorization", "Bearer "+f.key, server.EndpointHeader, "iris/qa")
-	if want := "HTTP/2.0 /inference.GRPCInferenceService/ModelInfer message te=trailers"; body != want || res.Trailer.Get("Grpc-Status") != "0" || res.Header.Get(server.DeploymentHeader) != "v1" {
+	res, body := call("Authorization", "Bearer "+f.key, gateway.EndpointHeader, "iris/qa")
+	if want := "HTTP/2.0 /inference.GRPCInferenceService/ModelInfer message te=trailers"; body != want || res.Trailer.Get("Grpc-Status") != "0" || res.Header.Get(gateway.DeploymentHeader) != "v1" {
 		t.Errorf("got %q, %v, %v; want %q", body, res.Header, res.Trailer, want)
 	}
 	for name, c := range map[string]struct {
@@ -384,11 +387,11 @@ func TestGateway_gRPC(t *testing.T) {
 		code   string
 		text   string
 	}{
-		"no key":           {[]string{server.EndpointHeader, "iris/qa"}, "16", "no%20key"},
-		"a wrong key":      {[]string{"Authorization", "Bearer no", server.EndpointHeader, "iris/qa"}, "16", "does%20not%20open"},
+		"no key":           {[]string{gateway.EndpointHeader, "iris/qa"}, "16", "no%20key"},
+		"a wrong key":      {[]string{"Authorization", "Bearer no", gateway.EndpointHeader, "iris/qa"}, "16", "does%20not%20open"},
 		"no endpoint":      {[]string{"Authorization", "Bearer " + f.key}, "3", "ridgeline-endpoint"},
-		"unknown endpoint": {[]string{"Authorization", "Bearer managing", server.EndpointHeader, "iris/none"}, "5", "iris"},
-		"no deployment":    {[]string{"Authorization", "Bearer " + f.key, server.EndpointHeader, "iris/qa", server.DeploymentHeader, "v9"}, "5", "v9"},
+		"unknown endpoint": {[]string{"Authorization", "Bearer managing", gateway.EndpointHeader, "iris/none"}, "5", "iris"},
+		"no deployment":    {[]string{"Authorization", "Bearer " + f.key, gateway.EndpointHeader, "iris/qa", gateway.DeploymentHeader, "v9"}, "5", "v9"},
 	} {
 		res, _ := call(c.header...)
 		if got := res.Header.Get("Grpc-Status"); res.StatusCode != 200 || got != c.code || !strings.Contains(res.Header.Get("Grpc-Message"), c.text) {
@@ -398,13 +401,16 @@ func TestGateway_gRPC(t *testing.T) {
 }
 
 func TestGateway_metrics(t *testing.T) {
-	f, url := serve(t)
+	f := newFixture(t)
 	f.beside(t, ridgeline.Deployment{Weight: 100}, ridgeline.Deployment{})
-	endpoint := url + "/endpoints/iris/qa/score"
 	for _, key := range []string{f.key, f.key, "wrong"} {
-		post(t, endpoint, key, strings.NewReader("{}"))
+		post(t, f.url+"/score", key, strings.NewReader("{}"))
 	}
-	_, text, _ := get(t, url+"/metrics", bearer("viewing"))
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(f.gateway)
+	page := httptest.NewRecorder()
+	promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	text := page.Body.String()
 	for _, want := range []string{
 		`ridgeline_endpoint_request_duration_seconds_count{deployment="v1",environment="qa",project="iris",status="2xx"} 2`,
 		`ridgeline_endpoint_requests_in_flight{environment="qa",project="iris"} 0`,
@@ -425,7 +431,7 @@ func TestGateway_traces(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFixture(t)
-	g := server.NewGateway(f.world, f.world, f.auth, tracer, quiet)
+	g := gateway.New(f.world, f.world, f.auth, tracer, quiet)
 	front := httptest.NewServer(g)
 	t.Cleanup(front.Close)
 	f.url = front.URL + "/endpoints/iris/qa"

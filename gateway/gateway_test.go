@@ -1,4 +1,4 @@
-package server_test
+package gateway_test
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/gateway"
 	"github.com/ridgeline-mlops/ridgeline/host"
-	"github.com/ridgeline-mlops/ridgeline/server"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -102,7 +102,7 @@ func (w *world) place(id ridgeline.DeploymentID, copies ...host.Copy) {
 
 type fixture struct {
 	*world
-	gateway *server.Gateway
+	gateway *gateway.Gateway
 	auth    *auth.Authenticator
 	url     string // of the endpoint iris/qa
 	key     string // its primary key
@@ -123,7 +123,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := server.NewGateway(w, w, a, nil, quiet)
+	g := gateway.New(w, w, a, nil, quiet)
 	s := httptest.NewServer(g)
 	t.Cleanup(s.Close)
 	return &fixture{world: w, gateway: g, auth: a, url: s.URL + "/endpoints/iris/qa", key: a.EndpointKey(w.endpoints["iris/qa"], auth.Primary)}

@@ -1,4 +1,4 @@
-package server
+package gateway
 
 import (
 	"math"
@@ -9,7 +9,7 @@ import (
 )
 
 func TestGateway_Figures(t *testing.T) {
-	g := NewGateway(nil, nil, nil, nil, nil)
+	g := New(nil, nil, nil, nil, nil)
 	seconds := g.metrics.of(ridgeline.Endpoint{Project: "iris", Environment: "qa"}, "v1")
 	for range 98 {
 		seconds.WithLabelValues("2xx").Observe(0.001)
@@ -32,7 +32,7 @@ func TestGateway_Figures(t *testing.T) {
 }
 
 func TestGateway_rate(t *testing.T) {
-	g, at := NewGateway(nil, nil, nil, nil, nil), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	g, at := New(nil, nil, nil, nil, nil), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	if r := g.rate("v1", 1000, at); r != 0 {
 		t.Errorf("at first %v", r)
 	}
@@ -42,5 +42,13 @@ func TestGateway_rate(t *testing.T) {
 	// What was long ago says nothing about now.
 	if r := g.rate("v1", 1050, at.Add(time.Hour)); math.IsNaN(r) || r != 0 {
 		t.Errorf("after an hour %v", r)
+	}
+}
+
+func TestStatuses(t *testing.T) {
+	for _, code := range ridgeline.Codes() {
+		if statuses[code] < 400 {
+			t.Errorf("%s has no status", code)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package server
+package gateway
 
 import (
 	"context"
@@ -189,7 +189,7 @@ func (g *Gateway) renew(ctx context.Context, name string, rt *route, fresh bool)
 	if err != nil {
 		return nil, err
 	}
-	loaded := &route{endpoint: e, keys: g.auth.EndpointKeys(e), loaded: asked}
+	loaded := &route{endpoint: e, keys: g.doors.EndpointKeys(e), loaded: asked}
 	for _, d := range live {
 		if err := g.open(ctx, loaded, d); err != nil {
 			return nil, err

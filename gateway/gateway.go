@@ -1,7 +1,14 @@
-package server
+// Package gateway sends an endpoint's requests to ready copies of its
+// deployments: keys, weights, mirrors, limits, and the wait for copies that
+// rest. It owns how a request travels, in HTTP and gRPC.
+//
+// What there is (endpoints, deployments, copies, keys) it asks others: the
+// server's store and hosts, or, on a cluster, package gateway/outpost.
+package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +18,6 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/internal/tracing"
@@ -32,12 +38,20 @@ type Copies interface {
 	Observe(ctx context.Context, id ridgeline.DeploymentID) (host.Observed, error)
 }
 
+// Doors is what the gateway has to know of keys and tokens.
+type Doors interface {
+	// EndpointKeys are what opens the endpoint.
+	EndpointKeys(e ridgeline.Endpoint) auth.Keys
+	// Principal is whose token the secret is; Denied when it is nobody's.
+	Principal(ctx context.Context, secret string, now time.Time) (auth.Principal, error)
+}
+
 // A Gateway sends each request of an endpoint to a ready copy of one of its
 // live deployments, by their weights. It is safe for concurrent use.
 type Gateway struct {
 	store   Live
 	copies  Copies
-	auth    *auth.Authenticator
+	doors   Doors
 	tracer  *tracing.Tracer
 	log     *slog.Logger
 	metrics gatewayMetrics
@@ -54,10 +68,10 @@ type Gateway struct {
 	marks  map[string][]mark                  // of deployments by endpoint and name, for their rates
 }
 
-// NewGateway makes a gateway. The tracer may be nil.
-func NewGateway(store Live, copies Copies, a *auth.Authenticator, tracer *tracing.Tracer, log *slog.Logger) *Gateway {
+// New makes a gateway. The tracer may be nil.
+func New(store Live, copies Copies, doors Doors, tracer *tracing.Tracer, log *slog.Logger) *Gateway {
 	return &Gateway{
-		store: store, copies: copies, auth: a, tracer: tracer, log: log, metrics: newGatewayMetrics(),
+		store: store, copies: copies, doors: doors, tracer: tracer, log: log, metrics: newGatewayMetrics(),
 		routes: map[string]*route{}, counts: map[string]*counts{}, lanes: map[ridgeline.DeploymentID]*counts{}, marks: map[string][]mark{},
 	}
 }
@@ -194,12 +208,12 @@ func (g *Gateway) fail(w *answerer, r *http.Request, err error) {
 		g.log.Error("gateway", "path", r.URL.Path, "error", err)
 		message = internalError
 	}
-	w.problem(w, api.Status(code), message)
+	w.problem(w, statuses[code], message)
 }
 
 // admit checks the endpoint's key, or a token of somebody who may release.
 func (g *Gateway) admit(r *http.Request, endpoint string) (*route, error) {
-	key, ok := bearer(r)
+	key, ok := auth.Bearer(r.Header.Get("Authorization"))
 	if !ok {
 		return nil, ridgeline.Errorf(ridgeline.Denied, "no key: send Authorization: Bearer KEY (ridgeline endpoints shows the keys)")
 	}
@@ -210,7 +224,7 @@ func (g *Gateway) admit(r *http.Request, endpoint string) (*route, error) {
 	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 		return nil, err // whether the key opens is not known: no reason to throw it away
 	}
-	who, denied := g.auth.Principal(r.Context(), key, time.Now())
+	who, denied := g.doors.Principal(r.Context(), key, time.Now())
 	if denied != nil || !who.Role.Allows(ridgeline.Writer) {
 		g.metrics.refuse("", "key")
 		return nil, ridgeline.Errorf(ridgeline.Denied, "this key does not open %s", endpoint)
@@ -242,4 +256,19 @@ func (g *Gateway) Answered(id ridgeline.DeploymentID) int64 {
 		return c.answered.Load()
 	}
 	return 0
+}
+
+// statuses spell the codes of errors.
+var statuses = map[ridgeline.Code]int{
+	ridgeline.Invalid: http.StatusUnprocessableEntity, ridgeline.NotFound: http.StatusNotFound, ridgeline.Conflict: http.StatusConflict,
+	ridgeline.Denied: http.StatusForbidden, ridgeline.Unavailable: http.StatusServiceUnavailable, ridgeline.Internal: http.StatusInternalServerError,
+}
+
+const internalError = "an unexpected error occurred; the log has it"
+
+// problem answers with an error in RFC 9457's form.
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
 }
