@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/valyala/fastjson"
@@ -37,15 +38,37 @@ const (
 	maxModelName        = 256
 	maxRegistryTagValue = 100_000
 	maxAlias            = 255
+	maxRunID            = 256
 )
 
-var (
-	keyName = regexp.MustCompile(`^[/\p{L}\p{M}\p{N}_.\- :]*$`)
-	runName = regexp.MustCompile(`^[a-zA-Z0-9][\p{L}\p{N}_\-]{0,255}$`)
+// Which characters names may have. Programs for Unicode's classes, compiled from
+// expressions, would be 7 MB of memory, and the slowest part of a batch's checks.
 
-	aliasName      = regexp.MustCompile(`^[\p{L}\p{M}\p{N}_\-]*$`)
-	aliasOfVersion = regexp.MustCompile(`^[vV]\d+$`)
-)
+// only reports whether a text has no other characters.
+func only(text string, may func(r rune) bool) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return !may(r) })
+}
+
+func plainLetter(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// inKey: of metrics, params and tags.
+func inKey(r rune) bool {
+	return inAlias(r) || strings.ContainsRune("/. :", r)
+}
+
+func inAlias(r rune) bool {
+	return inRunID(r) || r > unicode.MaxASCII && unicode.Is(unicode.M, r)
+}
+
+// inRunID: behind the first character, which is a plain letter or digit.
+func inRunID(r rune) bool {
+	return plainLetter(r) || r == '_' || r == '-' || r > unicode.MaxASCII && unicode.In(r, unicode.L, unicode.N)
+}
+
+// A number as the name of an alias would be a version's.
+var aliasOfVersion = regexp.MustCompile(`^[vV]\d+$`)
 
 func invalid(format string, args ...any) error {
 	return ridgeline.Errorf(ridgeline.Invalid, format, args...)
@@ -65,7 +88,7 @@ func tooLong(what string, limit int, value string) error {
 // checkName checks a name of a metric, param or tag. Names may become paths of
 // files, and must not lead anywhere else when they do.
 func checkName(name, at string) error {
-	if !keyName.MatchString(name) {
+	if !only(name, inKey) {
 		return invalidValue(at, name, "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/).")
 	}
 	if plain := path.Clean(name); plain != name || name == "." || strings.HasPrefix(name, "..") || strings.HasPrefix(name, "/") {
@@ -127,7 +150,7 @@ func checkRegistryTag(t track.Pair) error {
 }
 
 func checkAlias(alias string) error {
-	if !aliasName.MatchString(alias) {
+	if !only(alias, inAlias) {
 		return invalid("Invalid alias name: '%s'. Names may only contain alphanumerics, underscores (_), and dashes (-).", alias)
 	}
 	return tooLong("Registered model alias name", maxAlias, alias)
@@ -172,7 +195,7 @@ func checkExperimentName(name string) error {
 }
 
 func checkRunID(id string) error {
-	if !runName.MatchString(id) {
+	if id == "" || !plainLetter(rune(id[0])) || !only(id, inRunID) || utf8.RuneCountInString(id) > maxRunID {
 		return invalid("Invalid value %s for parameter 'run_id' supplied.", string(appendText(nil, id)))
 	}
 	return nil

@@ -97,7 +97,7 @@ func manyRuns(b *testing.B, s *Store, n int) {
 				if err := putParams(ctx, q, run, Batch{Params: params}); err != nil {
 					return err
 				}
-				if err := s.putMetrics(ctx, q, run, encodeArrived(metrics), lastOf(metrics), metrics); err != nil {
+				if err := s.putMetrics(ctx, q, run, encodeArrived(metrics), metrics); err != nil {
 					return err
 				}
 				status := Finished

@@ -64,14 +64,17 @@ func (s *Store) foldAll(ctx context.Context) error {
 // of points for each of its metrics. It returns how many rows there were.
 //
 // The rows are those that it has deleted itself: another server may be adding
-// rows that sort before the newest one seen here, or be folding the same run.
+// rows that sort before the newest one seen here, or be folding the same run. For
+// the same reason their points go into latest here, whether they are fresh or not.
 func (s *Store) foldRun(ctx context.Context, number int64) (folded int, err error) {
 	const take = `DELETE FROM arrived WHERE run = $1 AND sequence IN
 		(SELECT sequence FROM arrived WHERE run = $1 ORDER BY sequence LIMIT $2) RETURNING sequence, data`
+	const forget = `DELETE FROM fresh WHERE run = $1 AND sequence <= $2
+		AND NOT EXISTS (SELECT 1 FROM arrived a WHERE a.run = fresh.run AND a.sequence = fresh.sequence)`
 	err = s.group.Do(ctx, func(q sqlq.Querier) error {
 		var newest int64
 		folded = 0
-		byKey := map[string][]Metric{}
+		byKey, last := map[string][]Metric{}, lasts{}
 		err := each(ctx, q, func(row sqlq.Row) error {
 			var sequence int64
 			var data []byte
@@ -80,9 +83,18 @@ func (s *Store) foldRun(ctx context.Context, number int64) (folded int, err erro
 			}
 			folded++
 			newest = max(newest, sequence)
-			return eachPoint(data, "", func(m Metric) { byKey[m.Key] = append(byKey[m.Key], m) })
+			return eachPoint(data, "", func(m Metric) {
+				byKey[m.Key] = append(byKey[m.Key], m)
+				last.add(m)
+			})
 		}, take, number, int64(foldFrom))
 		if err != nil {
+			return err
+		}
+		if err := last.put(ctx, q, number); err != nil {
+			return err
+		}
+		if _, err := q.Exec(ctx, forget, number, newest); err != nil {
 			return err
 		}
 		args := make([]any, 0, 4*len(byKey))
@@ -92,48 +104,6 @@ func (s *Store) foldRun(ctx context.Context, number int64) (folded int, err erro
 		return insertRows(ctx, q, `INSERT INTO points (run, key, sequence, data) VALUES `, ``, 4, args)
 	})
 	return folded, doing(err, "fold the points of run number %d", number)
-}
-
-// settle puts the latest values of a run into the index by value.
-func settle(ctx context.Context, q sqlq.Querier, number int64) error {
-	if _, err := q.Exec(ctx, `UPDATE latest SET settled = 1 WHERE run = $1 AND settled = 0`, number); err != nil {
-		return err
-	}
-	_, err := q.Exec(ctx, `DELETE FROM unsettled WHERE run = $1`, number)
-	return err
-}
-
-// settleQuiet settles the runs that have got nothing since the last look, of
-// which before tells the newest sequence.
-func (s *Store) settleQuiet(ctx context.Context, before map[int64]int64) error {
-	now := map[int64]int64{}
-	err := each(ctx, s.db.Reader(), func(row sqlq.Row) error {
-		var number, newest int64
-		if err := row.Scan(&number, &newest); err != nil {
-			return err
-		}
-		now[number] = newest
-		return nil
-	}, `SELECT u.run, COALESCE((SELECT max(a.sequence) FROM arrived a WHERE a.run = u.run), 0) FROM unsettled u`)
-	if err != nil {
-		return err
-	}
-	for number, newest := range now {
-		if old, seen := before[number]; seen && old == newest {
-			if err := s.group.Do(ctx, func(q sqlq.Querier) error { return settle(ctx, q, number) }); err != nil {
-				return err
-			}
-			delete(now, number)
-			if n, ok := s.unfolded.Load(number); ok && n.(*atomic.Int64).Load() < foldFrom {
-				s.unfolded.Delete(number)
-			}
-		}
-	}
-	clear(before)
-	for number, newest := range now {
-		before[number] = newest
-	}
-	return nil
 }
 
 func (s *Store) forget(ctx context.Context) error {

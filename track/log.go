@@ -3,7 +3,6 @@ package track
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 	"sync/atomic"
 
@@ -22,36 +21,6 @@ type Metric struct {
 	DatasetName, DatasetDigest string // what it was computed on, with Model only
 }
 
-// newer is MLflow's order of the points of one metric, of which the last one is
-// the metric's latest value: step, then time, then value, where NaN counts as 0.
-func (m Metric) newer(o Metric) bool {
-	a, _ := plain(m.Value)
-	b, _ := plain(o.Value)
-	if m.Step != o.Step {
-		return m.Step > o.Step
-	}
-	if m.Time != o.Time {
-		return m.Time > o.Time
-	}
-	return a > b
-}
-
-// plain is a value as a column holds it: NaN, which SQLite does not have, is 0
-// and a mark.
-func plain(v float64) (float64, int64) {
-	if math.IsNaN(v) {
-		return 0, 1
-	}
-	return v, 0
-}
-
-func unplain(v float64, nan int64) float64 {
-	if nan != 0 {
-		return math.NaN()
-	}
-	return v
-}
-
 // A Batch is what a run logs at once: all of it, or nothing.
 type Batch struct {
 	Metrics []Metric
@@ -65,7 +34,6 @@ type Batch struct {
 // a tag is replaced; a point that is there already is there once.
 func (s *Store) Log(ctx context.Context, id string, b Batch) error {
 	data := encodeArrived(b.Metrics) // outside the writer's turn
-	last := lastOf(b.Metrics)
 	var number int64
 	err := s.group.Do(ctx, func(q sqlq.Querier) error {
 		run, err := activeRun(ctx, q, id)
@@ -76,7 +44,7 @@ func (s *Store) Log(ctx context.Context, id string, b Batch) error {
 		if err := putParams(ctx, q, run, b); err != nil {
 			return err
 		}
-		if err := s.putMetrics(ctx, q, run, data, last, b.Metrics); err != nil {
+		if err := s.putMetrics(ctx, q, run, data, b.Metrics); err != nil {
 			return err
 		}
 		return putTags(ctx, q, run, b.Tags)
@@ -145,45 +113,19 @@ func putTags(ctx context.Context, q sqlq.Querier, run Run, tags []Pair) error {
 	return nil
 }
 
-// lastOf returns of each metric the point that can become its latest value.
-func lastOf(metrics []Metric) []Metric {
-	at := make(map[string]int, len(metrics))
-	var last []Metric
-	for _, m := range metrics {
-		i, seen := at[m.Key]
-		switch {
-		case !seen:
-			at[m.Key] = len(last)
-			last = append(last, m)
-		case m.newer(last[i]):
-			last[i] = m
-		}
-	}
-	return last
-}
-
-func (s *Store) putMetrics(ctx context.Context, q sqlq.Querier, run Run, data []byte, last, all []Metric) error {
-	if len(all) == 0 {
+// putMetrics writes the points, encoded as a row of arrived.
+func (s *Store) putMetrics(ctx context.Context, q sqlq.Querier, run Run, data []byte, metrics []Metric) error {
+	if len(metrics) == 0 {
 		return nil
 	}
-	if _, err := q.Exec(ctx, `INSERT INTO arrived (run, sequence, data) VALUES ($1, $2, $3)`, run.number, s.sequence(), data); err != nil {
+	sequence := s.sequence()
+	if _, err := q.Exec(ctx, `INSERT INTO arrived (run, sequence, data) VALUES ($1, $2, $3)`, run.number, sequence, data); err != nil {
 		return err
 	}
-	if _, err := q.Exec(ctx, `INSERT INTO unsettled (run) VALUES ($1) ON CONFLICT DO NOTHING`, run.number); err != nil {
+	if _, err := q.Exec(ctx, `INSERT INTO fresh (run, sequence) VALUES ($1, $2)`, run.number, sequence); err != nil {
 		return err
 	}
-	args := make([]any, 0, 7*len(last))
-	for _, m := range last {
-		value, nan := plain(m.Value)
-		args = append(args, run.number, clean(m.Key), m.Step, m.Time, value, nan, int64(0))
-	}
-	err := insertRows(ctx, q, `INSERT INTO latest (run, key, step, time, value, nan, settled) VALUES `,
-		` ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, time = excluded.time, value = excluded.value, nan = excluded.nan, settled = 0
-		WHERE (excluded.step, excluded.time, excluded.value) > (latest.step, latest.time, latest.value)`, 7, args)
-	if err != nil {
-		return err
-	}
-	return putModelMetrics(ctx, q, run.ID, all)
+	return putModelMetrics(ctx, q, run.ID, metrics)
 }
 
 // putModelMetrics keeps the points that are of logged models once more, with

@@ -91,7 +91,8 @@ func randomRuns(ctx context.Context, s *Store, q sqlq.Querier, random *rand.Rand
 		if err := putParams(ctx, q, run, Batch{Params: params[:random.IntN(3)]}); err != nil {
 			return err
 		}
-		if err := s.putMetrics(ctx, q, run, encodeArrived(metrics), metrics, metrics[:random.IntN(2)]); err != nil {
+		metrics = metrics[:random.IntN(2)]
+		if err := s.putMetrics(ctx, q, run, encodeArrived(metrics), metrics); err != nil {
 			return err
 		}
 		status, stage, ended := []string{Finished, Finished, Failed, Running}[random.IntN(4)], []string{Active, Active, Deleted}[random.IntN(3)], any(nil)

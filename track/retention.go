@@ -166,7 +166,7 @@ func purgeRest(ctx context.Context, q sqlq.Querier, e Expired) error {
 	var id any = e.number
 	switch e.Kind {
 	case KindRun:
-		tables = []string{"params", "tags", "latest", "unsettled", "arrived", "points", "inputs", "run_models"}
+		tables = []string{"params", "tags", "latest", "unsettled", "arrived", "fresh", "points", "inputs", "run_models"}
 	case KindModel:
 		tables, id = []string{"model_params", "model_tags", "model_metrics"}, e.ID
 	case KindExperiment:

@@ -160,6 +160,9 @@ func (s *Store) madeBefore(ctx context.Context, q sqlq.Querier, n NewRun) (Run, 
 	if err != nil {
 		return run, err
 	}
+	if err := refresh(ctx, q, run.number); err != nil {
+		return run, err
+	}
 	all := []Run{run}
 	err = fill(ctx, q, all)
 	return all[0], err
@@ -202,6 +205,9 @@ func activeRun(ctx context.Context, q sqlq.Querier, id string) (Run, error) {
 func (s *Store) Run(ctx context.Context, id string) (Run, error) {
 	r, err := runByID(ctx, s.db.Reader(), id)
 	if err != nil {
+		return r, doing(err, "read run %s", id)
+	}
+	if err := s.refreshRun(ctx, r.number); err != nil {
 		return r, doing(err, "read run %s", id)
 	}
 	all := []Run{r}

@@ -68,6 +68,9 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 	if len(by) == 1 && by[0] == (query.Order{Kind: query.Attribute, Key: "start_time", Descending: true}) {
 		by = nil // the usual order by its name
 	}
+	if err := s.refreshAll(ctx); err != nil {
+		return nil, "", doing(err, "search runs")
+	}
 	wanted := token.Offset + search.Max + 1 // one more than fits the page tells whether there is another
 	p, err := s.plan(ctx, search, terms, by, wanted)
 	if err != nil {

@@ -44,6 +44,8 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("logged models", with(testModels))
 	t.Run("awkward text", with(testAwkwardText))
 	t.Run("many at once", with(testManyAtOnce))
+	t.Run("fresh values", with(testFreshValues))
+	t.Run("upgrade", func(t *testing.T) { testUpgrade(t, address(t)) })
 }
 
 func opened(t *testing.T, address string) *Store {
