@@ -127,14 +127,15 @@ func chooseCheck(checks []ridgeline.Check, name string) int {
 		if c.Name == name {
 			return i
 		}
-		worth := 1
+		const plain = 1
+		worth := plain
 		switch c.Status {
 		case ridgeline.Failed:
 			worth = 3
 		case ridgeline.Running:
 			worth = 2
 		}
-		if worth > rank {
+		if worth > rank || rank == plain && worth == plain {
 			best, rank = i, worth
 		}
 	}

@@ -5,9 +5,7 @@ import (
 	"net/http"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/intake"
-	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
@@ -29,6 +27,7 @@ type projectPage struct {
 	Pipeline  *ridgeline.Pipeline // the newest; nil: none yet
 	Graph     *components.Graph
 	Config    project.Config
+	Train     components.Action
 	Schedules []ridgeline.Schedule
 	Sets      []intake.State
 	Places    []place
@@ -50,10 +49,6 @@ func (u *UI) projects(mux *http.ServeMux) {
 		body, err := u.loadProject(ctx, name)
 		busy := len(body.Runs) > 0 && !body.Runs[0].Status.Terminal() || len(body.Builds) > 0 && !body.Builds[0].Status.Terminal()
 		return Page{Title: string(name), Nav: "projects", Project: name, Busy: busy, Template: "project", Body: body, Crumbs: []components.Crumb{{Text: "Projects", URL: "/projects"}, {Text: string(name)}}}, err
-	}))
-	mux.Handle("POST /projects/{project}/train", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
-		row, err := u.Runs.Submit(ctx, pipeline.Request{Project: ridgeline.ProjectName(r.PathValue("project")), Cause: "page", Caller: auth.From(ctx).Name})
-		return components.Path("runs", row.ID), err
 	}))
 }
 
@@ -89,7 +84,7 @@ func (u *UI) loadProject(ctx context.Context, name ridgeline.ProjectName) (out p
 	if err == nil {
 		out.Pipeline = &p
 		if out.Config, err = u.Runs.Config(ctx, p); err == nil {
-			out.Graph = pipelineGraph(out.Config)
+			out.Graph, out.Train = pipelineGraph(out.Config), trainAction(name, out.Config.Pipeline)
 		}
 		err = nil // a configuration that this program does not read has no graph
 	}

@@ -3,8 +3,11 @@ package ui
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +17,9 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/track"
+	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
 var begun = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
@@ -207,4 +212,52 @@ func TestData(t *testing.T) {
 	s.shows("/data/iris/iris/2", http.StatusOK, "width", "&lt;b&gt;setosa", `class="histogram"`, "rows then", "ridgeline data diff iris:1 2")
 	s.shows("/data/iris/iris/9", http.StatusNotFound)
 	s.shows("/data/iris/nothing", http.StatusNotFound, "no dataset nothing")
+}
+
+// A project's page asks for the parameters that its pipeline declares, and for
+// any where it declares none.
+func TestTrain(t *testing.T) {
+	s := furnish(t)
+	s.shows("/projects/iris", http.StatusOK, `name="params"`, "ridgeline train --project iris --param NAME=VALUE")
+	if status, text := s.post("/projects/iris/train", "params", "alpha"); status != http.StatusUnprocessableEntity || !strings.Contains(text, "expected NAME=VALUE") {
+		t.Errorf("a parameter without a value: %d %s", status, text)
+	}
+	text := "0.5"
+	a := trainAction("iris", project.Pipeline{Params: []project.Param{
+		{Name: "alpha", Type: project.ParamFloat, Default: &text, Description: "of the ridge"}, {Name: "kind", Choices: []string{"a", "b"}}, {Name: "fast", Type: project.ParamBool},
+	}})
+	want := []components.Input{
+		{Name: "param.alpha", Label: "alpha", Note: "of the ridge", Hint: "a number", Value: "0.5"},
+		{Name: "param.kind", Label: "kind", Hint: "one of a or b", Choices: [][2]string{{"a", "a"}, {"b", "b"}}, Required: true},
+		{Name: "param.fast", Label: "fast", Hint: "true or false", Choices: [][2]string{{"true", "true"}, {"false", "false"}}, Required: true},
+	}
+	if got := a.Inputs[:3]; !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	given, err := givenParams(url.Values{"param.alpha": {"1"}, "param.kind": {""}, "params": {" beta = 2 \n\nname=a=b\n"}, "other": {"x"}})
+	ok(t, err)
+	if want := map[string]string{"alpha": "1", "beta": "2", "name": "a=b"}; !maps.Equal(given, want) {
+		t.Errorf("%v, want %v", given, want)
+	}
+}
+
+// Of a build, the log is shown that people look for first.
+func TestChooseCheck(t *testing.T) {
+	check := func(name string, status ridgeline.Status) ridgeline.Check {
+		return ridgeline.Check{Name: name, Status: status, Task: "task-" + name}
+	}
+	a, b, c := check("a", ridgeline.Succeeded), check("b", ridgeline.Succeeded), check("c", ridgeline.Queued)
+	c.Task = ""
+	for _, one := range []struct {
+		checks []ridgeline.Check
+		name   string
+		want   int
+	}{
+		{nil, "", -1}, {[]ridgeline.Check{a, b, c}, "", 1}, {[]ridgeline.Check{a, b, c}, "a", 0}, {[]ridgeline.Check{check("a", ridgeline.Running), b}, "", 0},
+		{[]ridgeline.Check{a, check("b", ridgeline.Failed), check("c", ridgeline.Failed), check("d", ridgeline.Running)}, "", 1},
+	} {
+		if got := chooseCheck(one.checks, one.name); got != one.want {
+			t.Errorf("%v %q: %d, want %d", one.checks, one.name, got, one.want)
+		}
+	}
 }

@@ -85,6 +85,7 @@ func (u *UI) Handler() http.Handler {
 	u.compare(mux)
 	u.builds(mux)
 	u.projects(mux)
+	u.train(mux)
 	u.data(mux)
 	u.settings(mux)
 	if u.Dev {

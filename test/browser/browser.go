@@ -7,6 +7,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -134,19 +135,34 @@ func (b *Browser) Size(width, height int64) error {
 	return b.Run(emulation.SetDeviceMetricsOverride(width, height, 1, width < 600))
 }
 
-// Picture is the whole page as a PNG, however long, up to 4,000 pixels.
+// Picture is the whole page as a PNG, however long, up to 4,000 pixels. The
+// window is as long for it, since what is out of sight is not always drawn.
 func (b *Browser) Picture() (png []byte, err error) {
-	err = b.Run(chromedp.ActionFunc(func(ctx context.Context) error {
+	var inner struct{ Width, Height int64 }
+	defer func() {
+		if inner.Width > 0 {
+			err = errors.Join(err, b.Size(inner.Width, inner.Height))
+		}
+	}()
+	err = b.Run(chromedp.Evaluate(`({width: innerWidth, height: innerHeight})`, &inner), chromedp.ActionFunc(func(ctx context.Context) error {
 		_, _, _, _, _, content, err := page.GetLayoutMetrics().Do(ctx)
 		if err != nil {
 			return err
 		}
-		png, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).
-			WithClip(&page.Viewport{Width: content.Width, Height: min(content.Height, 4000), Scale: 1}).Do(ctx)
+		height := min(max(int64(content.Height), inner.Height), 4000)
+		if err := b.Size(inner.Width, height); err != nil {
+			return err
+		}
+		if err := chromedp.Evaluate(`new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(0))))`, nil, awaited).Do(ctx); err != nil {
+			return err
+		}
+		png, err = page.CaptureScreenshot().WithClip(&page.Viewport{Width: float64(inner.Width), Height: float64(height), Scale: 1}).Do(ctx)
 		return err
 	}))
 	return png, err
 }
+
+func awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
 // Overflow is how many pixels the page is wider than the window.
 func (b *Browser) Overflow() (px int, err error) {
@@ -165,7 +181,6 @@ func (b *Browser) Axe(modules string) ([]string, error) {
 	// The page's policy is for the page; a debugger's scripts are not held to it.
 	err = b.Run(chromedp.Evaluate(string(source)+"\n;0", nil), chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations
 		.filter(v => ["serious", "critical"].includes(v.impact))
-		.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + ": " + n.failureSummary.replaceAll("\n", " "))))`, &found,
-		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+		.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + ": " + n.failureSummary.replaceAll("\n", " "))))`, &found, awaited))
 	return found, err
 }

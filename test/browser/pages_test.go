@@ -18,8 +18,8 @@ import (
 var link = regexp.MustCompile(`http://\S+/sign-in\?code=\S+`)
 
 // serve starts the built program on an empty state folder, and returns the
-// link that it prints.
-func serve(t *testing.T) string {
+// link that it prints, and the folder.
+func serve(t *testing.T) (at, dir string) {
 	t.Helper()
 	program, err := filepath.Abs("../../bin/ridgeline")
 	if err != nil {
@@ -32,7 +32,8 @@ func serve(t *testing.T) string {
 		}
 		t.Skip(missing)
 	}
-	server := exec.Command(program, "up", "--dev", "--dir", t.TempDir(), "--listen", "127.0.0.1:0")
+	dir = t.TempDir()
+	server := exec.Command(program, "up", "--dev", "--dir", dir, "--listen", "127.0.0.1:0")
 	out, err := server.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -46,11 +47,11 @@ func serve(t *testing.T) string {
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if found := link.FindString(lines.Text()); found != "" {
-			return found
+			return found, dir
 		}
 	}
 	t.Fatal("it printed no link to sign in with")
-	return ""
+	return "", ""
 }
 
 // modules is where npm has installed what the pages are made with.
@@ -67,7 +68,7 @@ func modules(t *testing.T) string {
 // the browser, no request off the server, nothing wider than the window, and
 // nothing that axe-core finds serious.
 func TestPages(t *testing.T) {
-	at := serve(t)
+	at, _ := serve(t)
 	base, path, _ := strings.Cut(strings.TrimPrefix(at, "http://"), "/")
 	b, done, err := browser.Open(context.Background(), "http://"+base)
 	if err != nil {

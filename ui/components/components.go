@@ -169,48 +169,6 @@ func NewStat(name string, value any, note ...any) Stat {
 	return Stat{Name: name, Value: fmt.Sprint(value), Note: strings.TrimSpace(fmt.Sprint(note...))}
 }
 
-// An Action is a button that changes something, after a second click on what
-// will happen.
-type Action struct {
-	Label string // of the button: Roll back
-	URL   string // posted to
-	Text  string // what will happen
-	Line  CLI    // that does the same
-	Tone  string // primary, danger or empty
-	Ask   string // name of a text that has to be given, such as reason; empty: none
-	Field string // a field and its value, NAME=VALUE, sent along; empty: none
-}
-
-// NewAction makes an Action; options are primary, danger, ask=NAME and
-// NAME=VALUE.
-func NewAction(label, address, text string, line CLI, options ...string) Action {
-	a := Action{Label: label, URL: address, Text: text, Line: line}
-	for _, o := range options {
-		name, value, given := strings.Cut(o, "=")
-		switch {
-		case !given:
-			a.Tone = o
-		case name == "ask":
-			a.Ask = value
-		default:
-			a.Field = o
-		}
-	}
-	return a
-}
-
-// FieldName is the name of what is sent along.
-func (a Action) FieldName() string {
-	name, _, _ := strings.Cut(a.Field, "=")
-	return name
-}
-
-// FieldValue is its value.
-func (a Action) FieldValue() string {
-	_, value, _ := strings.Cut(a.Field, "=")
-	return value
-}
-
 // A Version is a link to a model version.
 type Version struct {
 	Model   string

@@ -1,11 +1,11 @@
 // What the pages do beyond being documents: keep themselves up to date, times
 // in the reader's zone, keys, copying. Each page works without it.
 import htmx from "htmx.org";
-import { Idiomorph } from "idiomorph";
 import { copying } from "./copy.js";
 import { keys } from "./keys.js";
 import { live } from "./live.js";
 import { logs } from "./log.js";
+import { morph } from "./morph.js";
 import { times } from "./times.js";
 
 htmx.config.includeIndicatorStyles = false; // the policy allows no inline style
@@ -14,16 +14,7 @@ htmx.config.allowScriptTags = false;
 htmx.config.historyCacheSize = 0; // a page of a minute ago is not to be shown as today's
 htmx.config.refreshOnHistoryMiss = true;
 
-// hx-swap="morph": only what differs changes, so that focus, scroll position
-// and what was opened stay.
-export const morph = (from, to) => Idiomorph.morph(from, to, {
-  morphStyle: "outerHTML",
-  ignoreActiveValue: true,
-  callbacks: {
-    beforeAttributeUpdated: (name, node) => !(name === "open" && node.nodeName === "DETAILS"),
-    beforeNodeMorphed: (node) => !node.hasAttribute?.("data-keep"),
-  },
-});
+// hx-swap="morph"
 htmx.defineExtension("morph", {
   isInlineSwap: (style) => style === "morph",
   handleSwap: (style, target, fragment) => {
