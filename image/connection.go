@@ -31,8 +31,7 @@ type Connection struct {
 	Auth      *Auth
 	Insecure  bool              // plain http
 	Transport http.RoundTripper // nil for the usual one
-
-	docker bool // without Auth, sign in by docker's configuration
+	Docker    bool              // without Auth, sign in by docker's configuration and its credential helpers
 }
 
 func architecture() string { return runtime.GOARCH }
@@ -59,7 +58,7 @@ func (c Connection) options(ctx context.Context) ([]remote.Option, *traffic) {
 	switch {
 	case c.Auth != nil:
 		sign = remote.WithAuth(&authn.Basic{Username: c.Auth.Username, Password: c.Auth.Password})
-	case c.docker:
+	case c.Docker:
 		sign = remote.WithAuthFromKeychain(authn.DefaultKeychain)
 	}
 	return []remote.Option{

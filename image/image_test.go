@@ -220,7 +220,7 @@ func build(t *testing.T, b *image.Builder, s image.Spec) *image.Image {
 
 func push(t *testing.T, b *image.Builder, img *image.Image, ref string) image.Pushed {
 	t.Helper()
-	p, err := b.Push(context.Background(), img, ref, nil, true, nil)
+	p, err := b.Push(context.Background(), img, ref, image.Connection{Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func push(t *testing.T, b *image.Builder, img *image.Image, ref string) image.Pu
 
 func unpack(t *testing.T, b *image.Builder, ref string, kinds ...string) image.Unpacked {
 	t.Helper()
-	u, err := b.Unpack(context.Background(), ref, nil, true, nil, t.TempDir(), kinds)
+	u, err := b.Unpack(context.Background(), ref, image.Connection{Insecure: true}, t.TempDir(), kinds)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (b *Builder) pulledBase(ctx context.Context, base Base) (*v1.ConfigFile, []
 		return nil, nil, err
 	}
 	c := base.Connection
-	c.docker = true
+	c.Docker = true
 	options, _ := c.options(ctx)
 	sum := sha256.Sum256([]byte(cacheFormat + r.Name()))
 	record := filepath.Join(b.cache.dir, "bases", hex.EncodeToString(sum[:])+".json")

@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"maps"
-	"net/http"
 	"path/filepath"
 	"time"
 
@@ -24,10 +23,8 @@ type Pushed struct {
 // Push uploads what the registry does not have of an image and then its
 // manifest under ref (host:port/repository:tag), so that a push that is
 // interrupted is invisible. Pushing again sends nothing but the manifest.
-// A nil auth signs in as nobody; a nil transport is the usual one.
-func (b *Builder) Push(ctx context.Context, img *Image, ref string, auth *Auth, insecure bool, transport http.RoundTripper) (Pushed, error) {
+func (b *Builder) Push(ctx context.Context, img *Image, ref string, c Connection) (Pushed, error) {
 	started := time.Now()
-	c := Connection{Auth: auth, Insecure: insecure, Transport: transport}
 	r, err := c.parse(ref)
 	if err != nil {
 		return Pushed{}, err
@@ -47,8 +44,7 @@ func (b *Builder) Push(ctx context.Context, img *Image, ref string, auth *Auth, 
 
 // Tag gives an image that is in its registry one more tag. Tagging twice is
 // harmless; a tag that names another image moves.
-func (b *Builder) Tag(ctx context.Context, ref, tag string, auth *Auth, insecure bool, transport http.RoundTripper) error {
-	c := Connection{Auth: auth, Insecure: insecure, Transport: transport}
+func (b *Builder) Tag(ctx context.Context, ref, tag string, c Connection) error {
 	r, err := c.parse(ref)
 	if err != nil {
 		return err

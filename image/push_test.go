@@ -78,14 +78,14 @@ func TestBuilder_Tag(t *testing.T) {
 	host := newRegistry(t, nil)
 	p := push(t, b, build(t, b, s), host+"/project/ridge:1")
 	for range 2 {
-		if err := b.Tag(context.Background(), p.Reference, "production", nil, true, nil); err != nil {
+		if err := b.Tag(context.Background(), p.Reference, "production", image.Connection{Insecure: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if u := unpack(t, b, host+"/project/ridge:production", image.KindModel); u.Digest != p.Digest {
 		t.Errorf("the tag leads to %s; want %s", u.Digest, p.Digest)
 	}
-	if err := b.Tag(context.Background(), host+"/project/ridge:9", "x", nil, true, nil); ridgeline.CodeOf(err) != ridgeline.NotFound {
+	if err := b.Tag(context.Background(), host+"/project/ridge:9", "x", image.Connection{Insecure: true}); ridgeline.CodeOf(err) != ridgeline.NotFound {
 		t.Errorf("tagging what is not there: %v", err)
 	}
 }
@@ -132,10 +132,10 @@ func TestBuilder_Push_interrupted_is_invisible(t *testing.T) {
 
 	broken := new(cut)
 	broken.left.Store(8 << 20) // within the base
-	if _, err := b.Push(context.Background(), img, ref, nil, true, broken); !errors.Is(err, errCut) {
+	if _, err := b.Push(context.Background(), img, ref, image.Connection{Insecure: true, Transport: broken}); !errors.Is(err, errCut) {
 		t.Fatalf("the push ended with %v", err)
 	}
-	_, err = b.Unpack(context.Background(), ref, nil, true, nil, t.TempDir(), nil)
+	_, err = b.Unpack(context.Background(), ref, image.Connection{Insecure: true}, t.TempDir(), nil)
 	if ridgeline.CodeOf(err) != ridgeline.NotFound {
 		t.Fatalf("half an image is there: %v", err)
 	}
@@ -192,20 +192,20 @@ func TestBuilder_Push_signs_in(t *testing.T) {
 	ref := strings.TrimPrefix(server.URL, "http://") + "/project/ridge:1"
 	img := build(t, b, s)
 	for _, auth := range []*image.Auth{nil, {Username: "ridgeline", Password: "wrong"}} {
-		if _, err := b.Push(context.Background(), img, ref, auth, true, nil); ridgeline.CodeOf(err) != ridgeline.Denied {
+		if _, err := b.Push(context.Background(), img, ref, image.Connection{Auth: auth, Insecure: true}); ridgeline.CodeOf(err) != ridgeline.Denied {
 			t.Errorf("signed in as %v: %v", auth, err)
 		}
 	}
 	auth := &image.Auth{Username: "ridgeline", Password: "right"}
-	p, err := b.Push(context.Background(), img, ref, auth, true, nil)
+	p, err := b.Push(context.Background(), img, ref, image.Connection{Auth: auth, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Unpack(context.Background(), p.Reference, auth, true, nil, t.TempDir(), []string{image.KindModel}); err != nil {
+	if _, err := b.Unpack(context.Background(), p.Reference, image.Connection{Auth: auth, Insecure: true}, t.TempDir(), []string{image.KindModel}); err != nil {
 		t.Fatal(err)
 	}
 	server.Close()
-	if _, err := b.Push(context.Background(), img, ref, auth, true, nil); ridgeline.CodeOf(err) != ridgeline.Unavailable {
+	if _, err := b.Push(context.Background(), img, ref, image.Connection{Auth: auth, Insecure: true}); ridgeline.CodeOf(err) != ridgeline.Unavailable {
 		t.Errorf("a registry that is down: %v", err)
 	}
 }

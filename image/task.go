@@ -99,8 +99,18 @@ func toolsTree(programs string, machine bool) (tree, error) {
 	if !machine {
 		return t, nil
 	}
-	var binaries []string
-	for _, name := range tools {
+	binaries, err := t.machine(tools)
+	if err != nil || len(binaries) == 0 {
+		return t, err
+	}
+	_, err = t.libraries(binaries[0], binaries[1:])
+	return t, err
+}
+
+// machine adds programs of this machine, those that it has, and tells which of
+// them need libraries.
+func (t tree) machine(names []string) (binaries []string, err error) {
+	for _, name := range names {
 		from := ""
 		for _, dir := range []string{"/usr/bin", "/bin"} {
 			if from == "" && exists(filepath.Join(dir, name)) {
@@ -110,21 +120,33 @@ func toolsTree(programs string, machine bool) (tree, error) {
 		if from == "" {
 			continue
 		}
-		at := inImage(path.Join("/usr/bin", name))
-		if err := t.file(at, from); err != nil {
+		if err := t.program(path.Join("/usr/bin", name), from); err != nil {
 			return nil, err
 		}
-		t[at].mode = 0o755
-		if f, err := elf.Open(from); err == nil { // else a script
-			_ = f.Close()
+		if isELF(from) {
 			binaries = append(binaries, from)
 		}
 	}
-	if len(binaries) == 0 {
-		return t, nil
+	return binaries, nil
+}
+
+// program adds one that may be run.
+func (t tree) program(at, from string) error {
+	at = inImage(at)
+	if err := t.file(at, from); err != nil {
+		return err
 	}
-	_, err := t.libraries(binaries[0], binaries[1:])
-	return t, err
+	t[at].mode = 0o755
+	return nil
+}
+
+// isELF tells a program from a script.
+func isELF(file string) bool {
+	f, err := elf.Open(file)
+	if err == nil {
+		_ = f.Close()
+	}
+	return err == nil
 }
 
 // programs adds those that packages have brought. Their first line names the

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,8 +40,7 @@ type Unpacked struct {
 // Owners are not kept, and absolute links become relative ones, so that a link
 // leads to the same file whether the folder is somebody's root or not. An
 // image in which a file or link would reach out of the folder is refused.
-func (b *Builder) Unpack(ctx context.Context, ref string, auth *Auth, insecure bool, transport http.RoundTripper, dir string, kinds []string) (Unpacked, error) {
-	c := Connection{Auth: auth, Insecure: insecure, Transport: transport}
+func (b *Builder) Unpack(ctx context.Context, ref string, c Connection, dir string, kinds []string) (Unpacked, error) {
 	r, err := c.parse(ref)
 	if err != nil {
 		return Unpacked{}, err

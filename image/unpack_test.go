@@ -98,7 +98,7 @@ func TestBuilder_Unpack_refuses_what_leads_out(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			to := t.TempDir()
-			_, err := b.Unpack(context.Background(), pushed(t, layers...), nil, true, nil, to, nil)
+			_, err := b.Unpack(context.Background(), pushed(t, layers...), image.Connection{Insecure: true}, to, nil)
 			if ridgeline.CodeOf(err) != ridgeline.Invalid {
 				t.Errorf("%v; it had to be refused", err)
 			}
@@ -159,7 +159,7 @@ func TestBuilder_Unpack(t *testing.T) {
 	kinds := []string{image.KindModel, image.KindScorer} // by the history, where annotations are missing
 	// What a process that was killed leaves.
 	write(t, filepath.Join(to, ".unpack-1", "root", "half"), "half")
-	u, err := b.Unpack(context.Background(), ref, nil, true, nil, to, kinds)
+	u, err := b.Unpack(context.Background(), ref, image.Connection{Insecure: true}, to, kinds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestBuilder_Unpack(t *testing.T) {
 
 	t.Run("twice_is_once_and_needs_no_registry", func(t *testing.T) {
 		write(t, filepath.Join(u.Root, "mark"), "")
-		again, err := b.Unpack(context.Background(), "127.0.0.1:1/others/image@"+u.Digest, nil, true, nil, to, kinds)
+		again, err := b.Unpack(context.Background(), "127.0.0.1:1/others/image@"+u.Digest, image.Connection{Insecure: true}, to, kinds)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestBuilder_Unpack(t *testing.T) {
 		done := make(chan error)
 		for range 8 {
 			go func() {
-				_, err := b.Unpack(context.Background(), ref, nil, true, nil, to, kinds)
+				_, err := b.Unpack(context.Background(), ref, image.Connection{Insecure: true}, to, kinds)
 				done <- err
 			}()
 		}
@@ -199,7 +199,7 @@ func TestBuilder_Unpack(t *testing.T) {
 		}
 	})
 	t.Run("an_unknown_kind", func(t *testing.T) {
-		if _, err := b.Unpack(context.Background(), ref, nil, true, nil, to, []string{"moon"}); ridgeline.CodeOf(err) != ridgeline.Invalid {
+		if _, err := b.Unpack(context.Background(), ref, image.Connection{Insecure: true}, to, []string{"moon"}); ridgeline.CodeOf(err) != ridgeline.Invalid {
 			t.Error(err)
 		}
 	})

@@ -142,7 +142,7 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 	// The digest names the image from here on; the version becomes a tag once
 	// it is registered.
 	ref := fmt.Sprintf("%s/%s:candidate-%d", r.Registry.Address, cand.Model, cand.Version)
-	pushed, err := r.Images.Push(ctx, img, ref, nil, true, r.Registry.Transport)
+	pushed, err := r.Images.Push(ctx, img, ref, r.Registry.Connection)
 	if err != nil {
 		return "", fmt.Errorf("push the image: %w", err)
 	}
@@ -249,7 +249,7 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 	}
 	_, err = flow.Step(c, "tag", func(ctx context.Context) (struct{}, error) {
 		ref := r.Registry.Address + "/" + cand.Image
-		return struct{}{}, r.Images.Tag(ctx, ref, strconv.Itoa(cand.Version), nil, true, r.Registry.Transport)
+		return struct{}{}, r.Images.Tag(ctx, ref, strconv.Itoa(cand.Version), r.Registry.Connection)
 	})
 	return ending{ridgeline.Succeeded, reason}, err
 }

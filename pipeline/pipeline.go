@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,8 +78,8 @@ type Runner struct {
 
 // Registry is where packed images are pushed to.
 type Registry struct {
-	Address   string // host:port
-	Transport http.RoundTripper
+	Address    string // host:port
+	Connection image.Connection
 }
 
 // Runtime is what an image needs beside the project: the scorer binary and

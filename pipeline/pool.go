@@ -188,7 +188,7 @@ func (r *Runner) taskImage(ctx context.Context, p *passage, j job, env pyenv.Env
 		return "", fmt.Errorf("build the image of %s: %w", j.Work.Step.Name, err)
 	}
 	repository := "tasks/" + string(p.Run.Project)
-	pushed, err := r.Images.Push(ctx, img, r.Registry.Address+"/"+repository+":latest", nil, true, r.Registry.Transport)
+	pushed, err := r.Images.Push(ctx, img, r.Registry.Address+"/"+repository+":latest", r.Registry.Connection)
 	if err != nil {
 		return "", fmt.Errorf("push the image of %s: %w", j.Work.Step.Name, err)
 	}

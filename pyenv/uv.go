@@ -21,6 +21,9 @@ import (
 // oldestUV is the first uv that has all the options used here.
 var oldestUV = [3]int{0, 12, 0}
 
+// UV is the path of the uv that is used here; see tool.
+func (m *Manager) UV(ctx context.Context) (string, error) { return m.tool(ctx, nil) }
+
 // tool finds uv: on PATH, or else installed from PyPI into the manager's own
 // folder. One that is too old is left alone and not used.
 func (m *Manager) tool(ctx context.Context, p Progress) (string, error) {

@@ -226,7 +226,7 @@ func runElsewhere(t *testing.T, r *ridgeline, project, ref string) {
 	}
 	defer builder.Close()
 	signIn := &image.Auth{Username: "token", Password: strings.TrimSpace(r.file("token"))}
-	u, err := builder.Unpack(t.Context(), ref, signIn, true, nil, t.TempDir(), nil)
+	u, err := builder.Unpack(t.Context(), ref, image.Connection{Auth: signIn, Insecure: true}, t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

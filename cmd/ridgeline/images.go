@@ -27,7 +27,7 @@ type localImages struct {
 
 func (l *localImages) prepare(ctx context.Context, name string) (process.Local, error) {
 	kinds := []string{image.KindScorer, image.KindApplication, image.KindModel}
-	u, err := l.images.Unpack(ctx, l.target.Address+"/"+name, nil, true, l.target.Transport, l.dir, kinds)
+	u, err := l.images.Unpack(ctx, l.target.Address+"/"+name, l.target.Connection, l.dir, kinds)
 	if err != nil {
 		return process.Local{}, err
 	}

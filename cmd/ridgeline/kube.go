@@ -28,6 +28,6 @@ func (c *cli) kube() *cobra.Command {
 	}
 	manifests.Flags().StringVar(&namespace, "namespace", "ridgeline", "the namespace")
 	manifests.Flags().StringVar(&from, "from", "0.0.0.0/0", "network from which the gateway, which is in the server, reaches scorers")
-	cmd.AddCommand(manifests)
+	cmd.AddCommand(manifests, c.kubeImage())
 	return cmd
 }

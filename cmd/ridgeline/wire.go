@@ -223,7 +223,7 @@ func (n *node) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	target := pipeline.Registry{Address: n.listener.Addr().String(), Transport: inProcess{oci}}
+	target := pipeline.Registry{Address: n.listener.Addr().String(), Connection: image.Connection{Insecure: true, Transport: inProcess{oci}}}
 	local := &localImages{images: n.images, target: target, envs: envs, store: n.store, dir: n.path("unpacked")}
 	n.host, err = process.New(process.Options{
 		Dir: n.path("host"), Supervisor: []string{supervisor}, Slots: n.options.Slots, Prepare: local.prepare, Log: log,

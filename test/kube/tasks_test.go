@@ -61,7 +61,7 @@ func (w world) taskImage(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pushed, err := images.Push(t.Context(), img, w.registry+"/tasks/test:latest", nil, true, nil)
+	pushed, err := images.Push(t.Context(), img, w.registry+"/tasks/test:latest", image.Connection{Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
