@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,7 +168,7 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 		}
 	})
 	// What starting took is not needed again, and a server may be idle for long.
-	time.AfterFunc(5*time.Second, debug.FreeOSMemory)
+	time.AfterFunc(5*time.Second, rest)
 	return n, writeFile(n.path("url"), n.url+"\n")
 }
 
