@@ -10,7 +10,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
 // Spent is what computing took, and what that costs by the server's prices.
@@ -133,7 +132,7 @@ func (a *API) versionCosts(ctx context.Context, in *costsInput) ([]VersionCost, 
 	}
 	for _, s := range served {
 		v := of(string(s.Project), string(s.Model), s.Version)
-		v.Serving = v.Serving.plus(a.priced(s.Spent, servedIn(s), false))
+		v.Serving = v.Serving.plus(a.priced(s.Spent, s.Pool(), false))
 		v.CopySeconds, v.Predictions = v.CopySeconds+s.CopySeconds, v.Predictions+s.Requests
 	}
 	for i := range list {
@@ -147,13 +146,4 @@ func (a *API) versionCosts(ctx context.Context, in *costsInput) ([]VersionCost, 
 		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Model, b.Model), cmp.Compare(b.Version, a.Version))
 	})
 	return list, nil
-}
-
-// servedIn is the pool whose prices a deployment's host has: a process runs on
-// the server's own machine.
-func servedIn(s store.Served) string {
-	if s.Host == "process" {
-		return "local"
-	}
-	return s.Host
 }

@@ -99,12 +99,16 @@ func (g *Gateway) forward(ctx context.Context, w *answerer, r *http.Request, c *
 	if err != nil {
 		switch {
 		case ctx.Err() != nil:
+			if r.Context().Err() == nil { // else the client left
+				to.lane.counts.add(http.StatusGatewayTimeout, time.Since(c.began).Seconds())
+			}
 			g.overdue(ctx, w, c)
 		case again && c.body.again() && notTaken(err):
 			return true
 		default:
 			g.log.Warn("a copy did not answer", "address", to.address, "error", err)
 			g.metrics.refuse(c.endpoint, "broke off")
+			to.lane.counts.add(http.StatusBadGateway, time.Since(c.began).Seconds())
 			w.problem(w, http.StatusBadGateway, fmt.Sprintf("the model's server broke off before it answered: %v", err))
 		}
 		return false

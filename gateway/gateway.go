@@ -247,15 +247,19 @@ func (a *answerer) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (a *answerer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// Answered is how many requests the deployment has answered with success here,
-// since this process began.
-func (g *Gateway) Answered(id ridgeline.DeploymentID) int64 {
+// Answered implements release.Traffic.
+func (g *Gateway) Answered(id ridgeline.DeploymentID) ridgeline.Answers {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	if c := g.lanes[id]; c != nil {
-		return c.answered.Load()
+	c := g.lanes[id]
+	if c == nil {
+		return ridgeline.Answers{}
 	}
-	return 0
+	out := ridgeline.Answers{Succeeded: c.answered.Load(), Failed: c.failed.Load(), Latency: make(ridgeline.Histogram, ridgeline.LatencyBuckets)}
+	for i := range c.latency {
+		out.Latency[i] = c.latency[i].Load()
+	}
+	return out
 }
 
 // statuses spell the codes of errors.

@@ -38,10 +38,9 @@ func (m gatewayMetrics) of(e ridgeline.Endpoint, deployment string) prometheus.O
 }
 
 func (m gatewayMetrics) answered(l *lane, status int, began time.Time) {
-	l.seconds.WithLabelValues(class(status)).Observe(time.Since(began).Seconds())
-	if status/100 == 2 {
-		l.counts.answered.Add(1)
-	}
+	took := time.Since(began).Seconds()
+	l.seconds.WithLabelValues(class(status)).Observe(took)
+	l.counts.add(status, took)
 }
 
 func (m gatewayMetrics) refuse(endpoint, reason string) {

@@ -47,6 +47,19 @@ type counts struct {
 	inflight  atomic.Int64
 	mirroring atomic.Int64 // copies of requests under way
 	answered  atomic.Int64 // with success
+	failed    atomic.Int64 // with 500 or more
+	latency   [ridgeline.LatencyBuckets]atomic.Int64
+}
+
+// add counts a request that was answered, or broke off, with that status.
+func (c *counts) add(status int, seconds float64) {
+	c.latency[ridgeline.Bucket(seconds, ridgeline.LatencyFirst, ridgeline.LatencyBuckets)].Add(1)
+	switch status / 100 {
+	case 2:
+		c.answered.Add(1)
+	case 5:
+		c.failed.Add(1)
+	}
 }
 
 // routeAge is how long a route is trusted before it is looked up again. A

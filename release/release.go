@@ -36,9 +36,8 @@ type Traffic interface {
 	Switched(ctx context.Context, p ridgeline.ProjectName, environment string) error
 	// Drained returns when no request is on its way to the deployment any more.
 	Drained(ctx context.Context, id ridgeline.DeploymentID) error
-	// Answered is how many requests the deployment has answered with success in
-	// this process.
-	Answered(id ridgeline.DeploymentID) int64
+	// Answered is what the deployment has answered in this process.
+	Answered(id ridgeline.DeploymentID) ridgeline.Answers
 }
 
 // A Releaser carries out releases. All fields are needed.

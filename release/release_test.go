@@ -129,7 +129,7 @@ func (s *scorers) Switched(_ context.Context, _ ridgeline.ProjectName, environme
 	return nil
 }
 
-func (s *scorers) Answered(ridgeline.DeploymentID) int64 { return 0 }
+func (s *scorers) Answered(ridgeline.DeploymentID) ridgeline.Answers { return ridgeline.Answers{} }
 
 func (s *scorers) Drained(_ context.Context, id ridgeline.DeploymentID) error {
 	s.mu.Lock()

@@ -54,17 +54,15 @@ type Served struct {
 	Updated     time.Time
 }
 
-// AddServed adds to what a deployment has used and answered.
-func (s *Store) AddServed(ctx context.Context, id ridgeline.DeploymentID, copySeconds float64, spent ridgeline.Spent, requests int64, at time.Time) error {
-	const upsert = `INSERT INTO deployment_usage (deployment, copy_seconds, cpu_seconds, memory_seconds, gpu_seconds, requests, updated)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (deployment) DO UPDATE SET
-			copy_seconds = deployment_usage.copy_seconds + excluded.copy_seconds, cpu_seconds = deployment_usage.cpu_seconds + excluded.cpu_seconds,
-			memory_seconds = deployment_usage.memory_seconds + excluded.memory_seconds, gpu_seconds = deployment_usage.gpu_seconds + excluded.gpu_seconds,
-			requests = deployment_usage.requests + excluded.requests, updated = excluded.updated`
-	return s.doing(ctx, fmt.Sprintf("add to what deployment %s has used", id), func(tx *Store) error {
-		_, err := tx.tx.Exec(ctx, upsert, id, copySeconds, spent.CPU, spent.Memory, spent.GPU, requests, at)
-		return err
-	})
+// Pool is the one whose prices its host has: a process runs on the server's own
+// machine.
+func (s Served) Pool() string { return poolOf(s.Host) }
+
+func poolOf(host string) string {
+	if host == "process" {
+		return "local"
+	}
+	return host
 }
 
 // Served lists what deployments have used and answered, newest first; of all
@@ -83,4 +81,47 @@ func (s *Store) Served(ctx context.Context, project ridgeline.ProjectName) ([]Se
 		return nil, fmt.Errorf("read what deployments have used: %w", err)
 	}
 	return list, nil
+}
+
+// A Bill is what one project has taken of one pool, in runs or by answering.
+type Bill struct {
+	Project  ridgeline.ProjectName
+	Pool     string
+	Spot     bool
+	Serving  bool // else: in runs
+	Spent    ridgeline.Spent
+	Requests int64 // answered with success
+}
+
+// Bills sums what was taken since: in runs that were created since, and on days
+// that began since. It is of all projects when none is named.
+func (s *Store) Bills(ctx context.Context, project ridgeline.ProjectName, since time.Time) ([]Bill, error) {
+	// The sums of Attempt.Spent.
+	const runs = `SELECT project, pool, spot,
+			SUM(CASE WHEN held_cpu * wall > cpu_seconds THEN held_cpu * wall ELSE cpu_seconds END),
+			SUM(CASE WHEN held_memory > peak_memory THEN held_memory * wall ELSE peak_memory * wall END), SUM(held_gpu * wall)
+		FROM (SELECT r.project, a.pool, a.spot, a.held_cpu, a.held_memory, a.held_gpu, a.cpu_seconds, a.peak_memory,
+				CASE WHEN a.wall_seconds = 0 AND a.ended > 0 THEN (a.ended - a.started) / 1e6 ELSE a.wall_seconds END AS wall
+			FROM runs r JOIN attempts a ON a.run = r.id WHERE (r.project = $1 OR $1 = '') AND r.created >= $2) AS taken
+		GROUP BY project, pool, spot ORDER BY project, pool, spot`
+	const serving = `SELECT d.project, d.host, SUM(v.cpu_seconds), SUM(v.memory_seconds), SUM(v.gpu_seconds), SUM(v.succeeded)
+		FROM serving v JOIN deployments d ON d.id = v.deployment WHERE v.span = $1 AND v.at >= $2 AND (d.project = $3 OR $3 = '')
+		GROUP BY d.project, d.host ORDER BY d.project, d.host`
+	list, err := collect(ctx, s.q(), func(row sqlq.Row) (b Bill, err error) {
+		err = row.Scan(&b.Project, &b.Pool, asBool(&b.Spot), &b.Spent.CPU, &b.Spent.Memory, &b.Spent.GPU)
+		return b, err
+	}, runs, project, since)
+	if err != nil {
+		return nil, fmt.Errorf("sum what runs have used: %w", err)
+	}
+	served, err := collect(ctx, s.q(), func(row sqlq.Row) (Bill, error) {
+		b, host := Bill{Serving: true}, ""
+		err := row.Scan(&b.Project, &host, &b.Spent.CPU, &b.Spent.Memory, &b.Spent.GPU, &b.Requests)
+		b.Pool = poolOf(host)
+		return b, err
+	}, serving, int64(SlotDay/time.Second), since, project)
+	if err != nil {
+		return nil, fmt.Errorf("sum what deployments have used: %w", err)
+	}
+	return append(list, served...), nil
 }

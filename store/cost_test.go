@@ -2,6 +2,7 @@ package store
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 )
@@ -28,16 +29,50 @@ func testSpent(t *testing.T, s *Store) {
 	same(t, len(must(s.Spent(ctx, "nobody", at(0)))(t)), 0)
 	same(t, len(must(s.Spent(ctx, r.Project, at(2)))(t)), 0)
 	same(t, must(s.Step(ctx, "r-1", "train"))(t).Attempts, []ridgeline.Attempt{first, second})
+	same(t, must(s.Bills(ctx, "", at(1)))(t), []Bill{
+		{Project: r.Project, Pool: "cheap", Spot: true, Spent: first.Spent()}, {Project: r.Project, Pool: "local", Spent: second.Spent()},
+	})
+	same(t, len(must(s.Bills(ctx, "", at(2)))(t)), 0)
 }
 
 func testServed(t *testing.T, s *Store) {
 	ctx := t.Context()
 	d := deploy(t, s, "d-1", 2)
-	ok(t, s.AddServed(ctx, "d-1", 10, ridgeline.Spent{CPU: 1, Memory: 2, GPU: 3}, 5, at(2)))
-	ok(t, s.AddServed(ctx, "d-1", 20, ridgeline.Spent{CPU: 10, Memory: 20, GPU: 30}, 50, at(3)))
+	first := Slot{Deployment: "d-1", CopySeconds: 10, Spent: ridgeline.Spent{CPU: 1, Memory: 2, GPU: 3}, Answers: ridgeline.Answers{Succeeded: 5, Failed: 1, Latency: ridgeline.Histogram{0, 6, 0}}}
+	second := Slot{
+		Deployment: "d-1", CopySeconds: 20, Spent: ridgeline.Spent{CPU: 10, Memory: 20, GPU: 30}, Answers: ridgeline.Answers{Succeeded: 50, Latency: ridgeline.Histogram{1, 0, 49}},
+		Model: ridgeline.Histogram{50}, Batch: ridgeline.Histogram{25, 25},
+	}
+	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	ok(t, s.AddServed(ctx, first, day.Add(20*time.Second)))
+	ok(t, s.AddServed(ctx, second, day.Add(31*time.Second)))
+	ok(t, s.AddServed(ctx, Slot{Deployment: "d-1"}, day.Add(40*time.Second)))
+	sum := ridgeline.Spent{CPU: 11, Memory: 22, GPU: 33}
 	same(t, must(s.Served(ctx, ""))(t), []Served{{
 		Deployment: "d-1", Project: d.Project, Environment: "production", Model: "ridge", Version: 2, Host: "process",
-		CopySeconds: 30, Spent: ridgeline.Spent{CPU: 11, Memory: 22, GPU: 33}, Requests: 55, Updated: at(3),
+		CopySeconds: 30, Spent: sum, Requests: 55, Updated: day.Add(40 * time.Second),
 	}})
 	same(t, len(must(s.Served(ctx, "nobody"))(t)), 0)
+
+	first.Version, first.At, first.Latency, first.Model, first.Batch = 2, day.Add(15*time.Second), ridgeline.Histogram{0, 6}, ridgeline.Histogram{}, ridgeline.Histogram{}
+	second.Version, second.At = 2, day.Add(30*time.Second)
+	same(t, must(s.Slots(ctx, d.Project, "production", SlotShort, day))(t), []Slot{first, second})
+	same(t, must(s.Slots(ctx, d.Project, "production", SlotShort, second.At))(t), []Slot{second})
+	whole := Slot{
+		Deployment: "d-1", Version: 2, At: day, CopySeconds: 30, Spent: sum, Answers: ridgeline.Answers{Succeeded: 55, Failed: 1, Latency: ridgeline.Histogram{1, 6, 49}},
+		Model: second.Model, Batch: second.Batch,
+	}
+	same(t, must(s.Slots(ctx, d.Project, "production", SlotLong, day))(t), []Slot{whole})
+	same(t, len(must(s.Slots(ctx, d.Project, "qa", SlotLong, day))(t)), 0)
+	bill := []Bill{{Project: d.Project, Pool: "local", Serving: true, Spent: sum, Requests: 55}}
+	same(t, must(s.Bills(ctx, d.Project, day))(t), bill)
+	same(t, len(must(s.Bills(ctx, "nobody", day))(t)), 0)
+	same(t, len(must(s.Bills(ctx, "", day.Add(time.Second)))(t)), 0)
+
+	ok(t, s.ForgetSlots(ctx, day.Add(25*time.Hour)))
+	same(t, len(must(s.Slots(ctx, d.Project, "production", SlotShort, day))(t)), 0)
+	same(t, len(must(s.Slots(ctx, d.Project, "production", SlotLong, day))(t)), 1)
+	ok(t, s.ForgetSlots(ctx, day.Add(40*24*time.Hour)))
+	same(t, len(must(s.Slots(ctx, d.Project, "production", SlotLong, day))(t)), 0)
+	same(t, must(s.Bills(ctx, "", day))(t), bill)
 }

@@ -26,6 +26,7 @@ type endpointPage struct {
 	place
 	URL     string
 	Rows    []endpointRow
+	History endpointHistory
 	Log     components.Log
 	Console console
 }
@@ -71,7 +72,7 @@ func (u *UI) endpoints(mux *http.ServeMux) {
 	}
 	mux.Handle("GET /live/{project}/{environment}", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
 		project, environment := at(r)
-		return u.endpointPage(ctx, project, environment, console{Path: "/score"})
+		return u.endpointPage(ctx, project, environment, r.URL.Query(), console{Path: "/score"})
 	}))
 	mux.HandleFunc("POST /live/{project}/{environment}", func(w http.ResponseWriter, r *http.Request) {
 		r, ok := u.enter(w, r)
@@ -89,7 +90,7 @@ func (u *UI) endpoints(mux *http.ServeMux) {
 			u.fail(w, r, err)
 			return
 		}
-		p, err := u.endpointPage(r.Context(), project, environment, c)
+		p, err := u.endpointPage(r.Context(), project, environment, r.URL.Query(), c)
 		if err != nil {
 			u.fail(w, r, err)
 			return
@@ -99,13 +100,16 @@ func (u *UI) endpoints(mux *http.ServeMux) {
 	})
 }
 
-func (u *UI) endpointPage(ctx context.Context, project ridgeline.ProjectName, environment string, c console) (Page, error) {
+func (u *UI) endpointPage(ctx context.Context, project ridgeline.ProjectName, environment string, q url.Values, c console) (Page, error) {
 	e, err := u.Store.Endpoint(ctx, project, environment)
 	if err != nil {
 		return Page{}, err
 	}
 	body := endpointPage{URL: u.BaseURL + components.Path("endpoints", project, environment)}
 	if body.place, err = u.place(ctx, e); err != nil {
+		return Page{}, err
+	}
+	if body.History, err = u.history(ctx, body.place, q); err != nil {
 		return Page{}, err
 	}
 	figures := u.Figures(project, environment)

@@ -17,6 +17,7 @@ type homePage struct {
 	Places []place
 	Open   []attention
 	Loops  []ridgeline.Run // the last run of each project
+	Month  monthCost
 }
 
 // A place is an environment of a project, and what answers there.
@@ -108,6 +109,9 @@ func (u *UI) loadHome(ctx context.Context, project ridgeline.ProjectName) (out h
 			}
 		}
 		out.Loops = append(out.Loops, runs...)
+	}
+	if out.Month, err = u.month(ctx, project); err != nil {
+		return out, false, err
 	}
 	held, err := u.Store.Arrivals(ctx, store.ArrivalFilter{Project: project, Limit: 50})
 	for _, a := range held {

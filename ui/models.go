@@ -57,6 +57,7 @@ type versionPage struct {
 	Signature string
 	Live      []ridgeline.Deployment
 	Releases  []ridgeline.Release
+	Cost      versionCost
 }
 
 type datasetLink struct {
@@ -198,8 +199,9 @@ func (u *UI) versionPage(ctx context.Context, name ridgeline.ModelName, version 
 	if err := u.whereabouts(ctx, &body); err != nil {
 		return p, err
 	}
+	body.Cost, err = u.versionCost(ctx, v)
 	p.Body = body
-	return p, nil
+	return p, err
 }
 
 // describe sorts what the version is known by.

@@ -22,6 +22,7 @@ type runPage struct {
 	Tab     string // which part is shown
 	Commit  ridgeline.Commit
 	Failure *stepRow // the step that ended the run, when one did
+	Cost    cost
 
 	Graph  *components.Graph // nil: too large, or not known
 	Steps  []stepRow
@@ -102,6 +103,7 @@ func (u *UI) loadRun(ctx context.Context, id ridgeline.RunID, query url.Values) 
 	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 		return out, err
 	}
+	out.Cost = u.attemptsCost(steps)
 	out.Commit, out.Tab = p.Commit, query.Get("tab")
 	for _, t := range runTabs {
 		out.Tabs = append(out.Tabs, components.Tab{Text: t[1], URL: runURL(id, "tab", t[0]), Now: t[0] == out.Tab})

@@ -2,11 +2,14 @@ package ui
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/gate"
+	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
@@ -133,9 +136,27 @@ func modelSamples() []sample {
 		place: where, URL: "http://127.0.0.1:8470/endpoints/diabetes/production", Rows: []endpointRow{{livePart{d, 2}, ridgeline.Figures{Requests: 120400, Errors: 3, PerSecond: 1204, P50: 0.0011, P95: 0.0042, P99: 0.0081}}},
 		Log: components.NewLog("Log of version 4", "", []string{"init() took 0.8 s", awkward, strings.Repeat(long300, 8)}),
 	}
+	var slots []store.Slot
+	for i := range 120 {
+		calls := int64(600 + 200*math.Sin(float64(i)/9))
+		slots = append(slots, store.Slot{
+			Deployment: "d-1", Version: 4, At: sampleTime.Add(time.Duration(i-120) * 30 * time.Second), CopySeconds: 60,
+			Answers: ridgeline.Answers{Succeeded: calls - int64(i%40/39), Failed: int64(i % 40 / 39), Latency: ridgeline.Histogram{0, 0, calls / 4, calls / 2, calls / 5, calls/20 + int64(i%7), 3}},
+			Model:   ridgeline.Histogram{0, calls / 2, calls / 3, calls / 6}, Batch: ridgeline.Histogram{calls / 4, calls / 4, calls / 4, calls / 8, calls / 8},
+		})
+	}
+	end.History = endpointHistory{Window: "Last hour", Rows: byVersion(slots, "diabetes", time.Hour), Charts: historyCharts(slots, windows[0], sampleTime)}
+	for _, w := range windows {
+		end.History.Windows = append(end.History.Windows, components.Tab{Text: w.title, URL: "#", Now: w.name == ""})
+	}
+	body.Cost = versionCost{Training: cost{ridgeline.Spent{CPU: 812, Memory: 3e12}, 0.0093, "EUR"}, Serving: cost{ridgeline.Spent{CPU: 51200}, 1.84, "EUR"}, Requests: 120397, PerThousand: "0.015 EUR"}
+	month := sumOf(sampleTime, []store.Bill{
+		{Project: "diabetes", Pool: "local", Spent: ridgeline.Spent{CPU: 32000, Memory: 3e13}}, {Project: "diabetes", Pool: "kube", Serving: true, Spent: ridgeline.Spent{CPU: 902000, Memory: 9e14}, Requests: 1204000},
+		{Project: awkward, Pool: "gpu", Spot: true, Spent: ridgeline.Spent{CPU: 1000, GPU: 1200}},
+	}, project.Prices{Currency: "EUR", OnDemand: project.Price{CPU: 0.04, Memory: 0.005}, Spot: project.Price{CPU: 0.01, GPU: 0.8}})
 	end.Console = end.calls(console{Path: "/score", Body: `{"data": [[59, 2, 32.1]]}`, Asked: true, Status: 200, By: "v4", Took: 0.0042, Answer: "{\n  \"result\": [\n    202.35\n  ]\n}"})
 	return []sample{
-		{"home", Page{Title: "Home", Nav: "home", Template: "home", Body: homePage{Places: []place{where}, Open: []attention{{"waiting", "diabetes version 5 waits for approval before production", "/releases/l-1", sampleTime}}}}},
+		{"home", Page{Title: "Home", Nav: "home", Template: "home", Body: homePage{Places: []place{where}, Open: []attention{{"waiting", "diabetes version 5 waits for approval before production", "/releases/l-1", sampleTime}}, Month: month}}},
 		{"models", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{[]modelRow{{Model: "diabetes", Project: "diabetes", Champion: &v, Newest: v, Versions: 4, Live: []ridgeline.Deployment{d}}}}}},
 		{"model", Page{Title: "diabetes", Nav: "models", Project: "diabetes", Template: "model", Body: modelPage{Model: "diabetes", Project: "diabetes", Champion: 4, Versions: []versionRow{{ModelVersion: v, Live: []ridgeline.Deployment{d}}}}}},
 		{"version", Page{Title: "diabetes v4", Nav: "models", Project: "diabetes", Template: "version", Body: body}},

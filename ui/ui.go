@@ -20,13 +20,14 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
+	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/assets"
 )
 
-// A UI answers with pages. All fields but Dev are needed.
+// A UI answers with pages. All fields but Prices and Dev are needed.
 type UI struct {
 	Store    *store.Store
 	Track    *track.Store
@@ -37,6 +38,7 @@ type UI struct {
 	Releases *release.Releaser
 	Auth     *auth.Authenticator
 	Sessions *auth.Sessions
+	Prices   project.Prices                                                                 // the zero value: nobody said what computing costs
 	Ready    func(ctx context.Context, id ridgeline.DeploymentID) (int, error)              // copies of a deployment that answer
 	Score    http.Handler                                                                   // answers below /endpoints/
 	Figures  func(p ridgeline.ProjectName, environment string) map[string]ridgeline.Figures // of an endpoint's deployments, by their names
@@ -51,6 +53,7 @@ type UI struct {
 	stop    sync.Once
 	stopped chan struct{} // closed when streams have to end
 	pages   templates
+	bills   bills
 }
 
 // Open readies the templates.

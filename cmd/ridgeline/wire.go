@@ -324,7 +324,7 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	pages := &ui.UI{
 		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: entrance.Ready, Score: entrance,
-		Figures: entrance.Figures, ServiceLog: services.Log,
+		Figures: entrance.Figures, ServiceLog: services.Log, Prices: n.options.Settings.Prices,
 		BaseURL: public, Registry: n.listener.Addr().String(), Version: version(), Dev: n.options.Dev, Log: log,
 	}
 	if err := pages.Open(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/score"
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
 )
@@ -27,8 +28,11 @@ type metrics struct {
 	rows    prometheus.Counter
 }
 
-// From 100 µs to 26 s: a row through a small model takes a few hundred µs.
-var latencies = prometheus.ExponentialBuckets(0.0001, 2, 19)
+// The server adds these up: see ridgeline.Histogram.
+var (
+	latencies = prometheus.ExponentialBuckets(ridgeline.LatencyFirst, 2, ridgeline.LatencyBuckets-1)
+	batches   = prometheus.ExponentialBuckets(ridgeline.BatchFirst, 2, ridgeline.BatchBuckets-1)
+)
 
 func newMetrics(f *score.Front, log func() *logState) *metrics {
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
@@ -42,7 +46,7 @@ func newMetrics(f *score.Front, log func() *logState) *metrics {
 		queued: histogram("queue_seconds", "From having a request whole to its being sent to a worker.", latencies),
 		model:  histogram("model_seconds", "In the model's predict() or run(), of the batch that a request was part of.", latencies),
 		own:    histogram("server_seconds", "What a request took beyond the queue and the model: to read, check, hand over and spell.", latencies),
-		batch:  histogram("batch_rows", "Rows that were answered together with a request, its own included; once for each request.", prometheus.ExponentialBuckets(1, 2, 12)),
+		batch:  histogram("batch_rows", "Rows that were answered together with a request, its own included; once for each request.", batches),
 		rows:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ridgeline_scorer_rows_total", Help: "Rows that the model answered; a request of a script is one."}),
 	}
 	registry := prometheus.NewRegistry()

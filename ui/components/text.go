@@ -49,6 +49,25 @@ func Seconds(s float64) string {
 	}
 }
 
+// Hours is how much of something was taken in all, told in its seconds: "3 core
+// hours", or minutes, when it is less than one.
+func Hours(seconds float64, of string) string {
+	if seconds < 3600 {
+		return Number(seconds/60) + " " + of + " minutes"
+	}
+	return Number(seconds/3600) + " " + of + " hours"
+}
+
+// Money is an amount with cents; of less than one, with as many digits as say
+// something.
+func Money(amount float64) string {
+	if a := math.Abs(amount); a >= 1 || a == 0 {
+		whole, cents, _ := strings.Cut(strconv.FormatFloat(amount, 'f', 2, 64), ".")
+		return grouped(whole) + "." + cents
+	}
+	return strconv.FormatFloat(amount, 'g', 2, 64)
+}
+
 // Number is a figure with four significant digits; of a nil pointer, a dash.
 func Number(v any) string {
 	r := reflect.ValueOf(v)
