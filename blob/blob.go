@@ -1,5 +1,5 @@
-// Package blob keeps bytes, in a local folder or in memory: contents under
-// their own sha256, folders as archives under theirs, and logs in chunks.
+// Package blob keeps bytes, in a local folder, a bucket or in memory: contents
+// under their own sha256, folders as archives under theirs, and logs in chunks.
 //
 // It leaves to others what the bytes mean, who still needs them, and the names
 // that people give them (package store).
@@ -20,7 +20,6 @@ import (
 	"strings"
 	"syscall"
 
-	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
@@ -29,14 +28,16 @@ import (
 )
 
 // A Store keeps bytes. Every method may be called from any goroutine, and any
-// number of processes may use one folder at the same time.
+// number of processes may use one folder or bucket at the same time.
 //
-// What a method has acknowledged survives a kill -9. What was being written
-// then leaves nothing under a name that anyone reads.
+// What a method has acknowledged survives a kill -9: it is in the folder, or in
+// the bucket. What was being written then leaves nothing under a name that
+// anyone reads.
 type Store struct {
-	bucket *blob.Bucket
+	bucket bucket
 	dir    string // the folder of a local store, else empty
 	spool  string // where contents wait until their digest is known
+	cache  *cache // of contents of a bucket, or nil
 }
 
 // Open opens the store at address, "file:///folder" or the path of a folder,
@@ -44,7 +45,7 @@ type Store struct {
 // is empty and forgotten at the end.
 func Open(ctx context.Context, address string) (*Store, error) {
 	if address == "mem://" {
-		return &Store{bucket: memblob.OpenBucket(nil), spool: os.TempDir()}, nil
+		return &Store{bucket: bucket{Bucket: memblob.OpenBucket(nil)}, spool: os.TempDir()}, nil
 	}
 	dir := address
 	if strings.Contains(address, "://") {
@@ -68,7 +69,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
 	sweep(s.spool, "")
-	s.bucket, err = fileblob.OpenBucket(dir, &fileblob.Options{Metadata: fileblob.MetadataDontWrite, NoTempDir: true, DirFileMode: 0o700})
+	s.bucket.Bucket, err = fileblob.OpenBucket(dir, &fileblob.Options{Metadata: fileblob.MetadataDontWrite, NoTempDir: true, DirFileMode: 0o700})
 	if err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
@@ -127,7 +128,11 @@ func (s *Store) place(ctx context.Context, f *os.File, digest string, size int64
 			return err
 		}
 		// An object appears when its upload has ended well, not before.
-		return s.bucket.Upload(ctx, k, f, &blob.WriterOptions{ContentType: "application/octet-stream"})
+		if err := s.bucket.Upload(ctx, k, f); err != nil {
+			return err
+		}
+		s.cache.add(f, digest, size)
+		return nil
 	}
 	// Rows that name the digest are flushed to the disk, so the content has to
 	// be there as well.
@@ -230,14 +235,26 @@ func (s *Store) Get(ctx context.Context, digest string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.bucket.NewReader(ctx, k, nil)
+	if f := s.cache.open(digest); f != nil {
+		return &verified{r: f, hash: sha256.New(), digest: digest, cached: s.cache}, nil
+	}
+	r, err := s.fetch(ctx, k, digest)
+	if err != nil {
+		return nil, err
+	}
+	return &verified{r: r, hash: sha256.New(), digest: digest, kept: s.cache.keep(r.Size(), s.spool, digest)}, nil
+}
+
+// fetch opens what is kept itself, not a copy of it.
+func (s *Store) fetch(ctx context.Context, k, digest string) (sizedReader, error) {
+	r, err := s.bucket.Open(ctx, k, 0)
 	switch {
 	case gcerrors.Code(err) == gcerrors.NotFound:
 		return nil, ridgeline.Errorf(ridgeline.NotFound, "no blob %s", digest)
 	case err != nil:
 		return nil, fmt.Errorf("open blob %s: %w", digest, err)
 	}
-	return &verified{r: r, hash: sha256.New(), digest: digest}, nil
+	return r, nil
 }
 
 var errDamaged = errors.New("is damaged")
@@ -247,21 +264,34 @@ type verified struct {
 	r      io.ReadCloser
 	hash   hash.Hash
 	digest string
+	cached *cache // where it comes from, if from there
+	kept   *copied
 }
 
 func (v *verified) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
 	v.hash.Write(p[:n])
+	v.kept.write(p[:n])
 	if !errors.Is(err, io.EOF) {
 		return n, err
 	}
-	if got := hex.EncodeToString(v.hash.Sum(nil)); got != v.digest {
+	got := hex.EncodeToString(v.hash.Sum(nil))
+	switch {
+	case got == v.digest:
+		v.kept.done()
+	case v.cached != nil:
+		v.cached.drop(v.digest)
+		return n, ridgeline.Errorf(ridgeline.Unavailable, "this server's copy of blob %s was damaged and is thrown away: try again", v.digest)
+	default:
 		return n, ridgeline.Errorf(ridgeline.Internal, "blob %s %w: its content now has sha256 %s; restore it from a backup, or delete it and make it again", v.digest, errDamaged, got)
 	}
 	return n, io.EOF
 }
 
-func (v *verified) Close() error { return v.r.Close() }
+func (v *verified) Close() error {
+	v.kept.forget()
+	return v.r.Close()
+}
 
 type readerFunc func(p []byte) (int, error)
 

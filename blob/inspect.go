@@ -60,18 +60,18 @@ func (s *Store) Files(ctx context.Context, digest string) ([]TreeFile, error) {
 // Internal and removed, so that the same content can be kept again; one that is
 // not there is NotFound.
 func (s *Store) Verify(ctx context.Context, digest string) error {
-	r, err := s.Get(ctx, digest)
+	k, err := key(digest)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, r)
+	r, err := s.fetch(ctx, k, digest)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, &verified{r: r, hash: sha256.New(), digest: digest})
 	_ = r.Close()
 	if ridgeline.CodeOf(err) != ridgeline.Internal || !errors.Is(err, errDamaged) {
 		return err
-	}
-	k, keyErr := key(digest)
-	if keyErr != nil {
-		return keyErr
 	}
 	if removed := s.bucket.Delete(ctx, k); removed != nil && gcerrors.Code(removed) != gcerrors.NotFound {
 		return fmt.Errorf("remove damaged blob %s: %w", digest, removed)

@@ -67,7 +67,7 @@ func (l *Logs) Append(ctx context.Context, name string, offset int64, p []byte) 
 // writeAll makes a small object, or replaces it, in one step.
 func (s *Store) writeAll(ctx context.Context, k string, p []byte) error {
 	if s.dir == "" {
-		return s.bucket.WriteAll(ctx, k, p, &blob.WriterOptions{ContentType: "application/octet-stream"})
+		return s.bucket.WriteAll(ctx, k, p)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -157,7 +157,7 @@ func (s *Store) list(ctx context.Context, prefix string) ([]object, error) {
 		case errors.Is(err, io.EOF):
 			return all, nil
 		case err != nil:
-			return nil, err
+			return nil, s.bucket.told(err)
 		case !o.IsDir:
 			all = append(all, object{o.Key[len(prefix):], o.Size})
 		}
@@ -227,7 +227,7 @@ func (l *Logs) Remove(ctx context.Context, name string) error {
 // logReader reads one chunk after the other.
 type logReader struct {
 	ctx    context.Context // of Open: a reader has no other way to get one
-	bucket *blob.Bucket
+	bucket bucket
 	name   string
 	chunks []chunk
 	offset int64

@@ -73,7 +73,7 @@ func (o *Objects) Put(ctx context.Context, name string, r io.Reader) error {
 
 func (o *Objects) put(ctx context.Context, k string, r io.Reader) error {
 	if o.store.dir == "" {
-		return o.store.bucket.Upload(ctx, k, r, &blob.WriterOptions{ContentType: "application/octet-stream"})
+		return o.store.bucket.Upload(ctx, k, r)
 	}
 	f, err := spoolFile(o.store.spool)
 	if err != nil {
@@ -141,7 +141,7 @@ func (o *Objects) ask(ctx context.Context, below string) (list []Object, err err
 		if errors.Is(err, io.EOF) {
 			return list, nil
 		} else if err != nil {
-			return nil, err
+			return nil, o.store.bucket.told(err)
 		}
 		name := strings.TrimPrefix(one.Key, prefix)
 		if below == "" || name == below || strings.HasPrefix(name, strings.TrimSuffix(below, "/")+"/") {
@@ -156,7 +156,7 @@ func (o *Objects) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := o.store.bucket.NewReader(ctx, k, nil)
+	r, err := o.store.bucket.Open(ctx, k, 0)
 	switch {
 	case gcerrors.Code(err) == gcerrors.NotFound:
 		return nil, ridgeline.Errorf(ridgeline.NotFound, "no %s", k)

@@ -18,6 +18,9 @@ func (s *Store) Seek(ctx context.Context, digest string) (io.ReadSeekCloser, err
 	if err != nil {
 		return nil, err
 	}
+	if f := s.cache.open(digest); f != nil {
+		return f, nil
+	}
 	size, err := s.Size(ctx, digest)
 	if err != nil {
 		return nil, err
@@ -40,7 +43,7 @@ func (s *seeker) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if s.r == nil {
-		r, err := s.store.bucket.NewRangeReader(s.ctx, s.key, s.at, -1, nil)
+		r, err := s.store.bucket.Open(s.ctx, s.key, s.at)
 		if gcerrors.Code(err) == gcerrors.NotFound {
 			return 0, ridgeline.Errorf(ridgeline.NotFound, "the content of %s is gone", s.key)
 		}

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
-	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
 
@@ -30,20 +27,7 @@ func (s *Store) EachContent(ctx context.Context, fn func(Content) error) error {
 	if s.dir != "" {
 		return s.walkContents(ctx, fn)
 	}
-	for objects := s.bucket.List(&blob.ListOptions{Prefix: "sha256/"}); ; {
-		o, err := objects.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("list the blobs: %w", err)
-		}
-		if digest := o.Key[strings.LastIndexByte(o.Key, '/')+1:]; digestRE.MatchString(digest) {
-			if err := fn(Content{digest, o.Size, o.ModTime}); err != nil {
-				return err
-			}
-		}
-	}
+	return s.listContents(ctx, fn)
 }
 
 func (s *Store) walkContents(ctx context.Context, fn func(Content) error) error {
@@ -77,6 +61,13 @@ func (s *Store) Reclaim(ctx context.Context, digest string, unused time.Time) (b
 	if err != nil {
 		return false, err
 	}
+	if s.dir == "" {
+		gone, err := s.reclaimMarked(ctx, k, digest, unused)
+		if err != nil {
+			return false, fmt.Errorf("reclaim blob %s: %w", digest, err)
+		}
+		return gone, nil
+	}
 	unlock, err := s.guard(syscall.LOCK_EX)
 	if err != nil {
 		return false, fmt.Errorf("reclaim blob %s: %w", digest, err)
@@ -102,6 +93,9 @@ func (s *Store) Reclaim(ctx context.Context, digest string, unused time.Time) (b
 // now. One of another size (negative: of any) is not it but the remains of some
 // accident, and worth replacing.
 func (s *Store) wanted(ctx context.Context, k string, size int64) (bool, error) {
+	if s.dir == "" {
+		return s.wantedMarked(ctx, k, size)
+	}
 	unlock, err := s.guard(syscall.LOCK_SH)
 	if err != nil {
 		return false, err
@@ -115,8 +109,6 @@ func (s *Store) wanted(ctx context.Context, k string, size int64) (bool, error) 
 		return false, err
 	case size >= 0 && a.Size != size:
 		return false, nil
-	case s.dir == "":
-		return true, nil
 	}
 	now := time.Now()
 	return true, os.Chtimes(filepath.Join(s.dir, filepath.FromSlash(k)), now, now)
@@ -125,9 +117,6 @@ func (s *Store) wanted(ctx context.Context, k string, size int64) (bool, error) 
 // guard lets many who look for contents, or one who removes one, in at a time:
 // of all processes that use the folder.
 func (s *Store) guard(how int) (unlock func(), err error) {
-	if s.dir == "" {
-		return func() {}, nil
-	}
 	// Opened each time: a lock belongs to the opened file, and two of this
 	// process have to be able to wait for each other.
 	f, err := os.OpenFile(filepath.Join(s.dir, ".reclaim"), os.O_RDWR|os.O_CREATE, 0o600)

@@ -124,7 +124,7 @@ func OpenPlace(ctx context.Context, address string) (*Place, error) {
 		if u.Host == "" {
 			return nil, ridgeline.Errorf(ridgeline.Invalid, "%s names no bucket: write %s://bucket/folder/file", name, u.Scheme)
 		}
-		bucket, err := openBucket(ctx, u)
+		bucket, err := openBucket(ctx, u, "listing and reading")
 		if err != nil {
 			return nil, err
 		}
@@ -278,16 +278,23 @@ func (r *resuming) read(b []byte) (int, error) {
 		if r.file.Size >= 0 && r.offset >= r.file.Size && r.offset > 0 {
 			return 0, io.EOF
 		}
-		ctx, stop := context.WithCancel(r.ctx)
-		r.stop, r.timer = stop, time.AfterFunc(stall, stop)
-		body, err := r.place.driver.open(ctx, r.file.Key, r.offset)
-		if err != nil {
+		if err := r.connect(); err != nil {
 			return 0, err
 		}
-		r.body = body
 	}
 	r.timer.Reset(stall)
 	return r.body.Read(b)
+}
+
+func (r *resuming) connect() error {
+	ctx, stop := context.WithCancel(r.ctx)
+	r.stop, r.timer = stop, time.AfterFunc(stall, stop)
+	body, err := r.place.driver.open(ctx, r.file.Key, r.offset)
+	if err != nil {
+		return err
+	}
+	r.body = body
+	return nil
 }
 
 func (r *resuming) Close() error {

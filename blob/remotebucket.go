@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -34,12 +35,14 @@ type bucketRemote struct {
 }
 
 const (
-	awsCredentials   = "the server's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profile or role have to allow listing and reading the bucket"
-	gsCredentials    = "the server's GS_ACCESS_KEY_ID and GS_SECRET_ACCESS_KEY (an HMAC key of a service account) have to allow listing and reading the bucket"
-	azureCredentials = "the server's AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_CONNECTION_STRING or managed identity has to allow listing and reading the container"
+	awsCredentials   = "the server's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profile or role have to allow %s the bucket"
+	gsCredentials    = "the server's GS_ACCESS_KEY_ID and GS_SECRET_ACCESS_KEY (an HMAC key of a service account) have to allow %s the bucket"
+	azureCredentials = "the server's AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_CONNECTION_STRING or managed identity has to allow %s the container"
 )
 
-func openBucket(ctx context.Context, u *url.URL) (*bucketRemote, error) {
+// openBucket opens the bucket or container that the address names, for what is
+// to be done with it, in the words of an error message.
+func openBucket(ctx context.Context, u *url.URL, deeds string) (*bucketRemote, error) {
 	var b *blob.Bucket
 	var err error
 	out := &bucketRemote{}
@@ -60,7 +63,7 @@ func openBucket(ctx context.Context, u *url.URL) (*bucketRemote, error) {
 	if err != nil {
 		return nil, ridgeline.Errorf(ridgeline.Invalid, "%s cannot be opened: %s", Printable(u.String()), oneLine(err))
 	}
-	out.bucket = b
+	out.bucket, out.credentials = b, fmt.Sprintf(out.credentials, deeds)
 	return out, nil
 }
 
