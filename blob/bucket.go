@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -71,13 +72,10 @@ const owner = "owner"
 // which is a Conflict: two servers with different databases in one bucket would
 // reclaim each other's contents.
 func (s *Store) Claim(ctx context.Context, who string) error {
-	found, err := s.bucket.Bucket.ReadAll(ctx, owner)
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		if err := s.writeAll(ctx, owner, []byte(who)); err != nil {
-			return fmt.Errorf("write to the blob store: %w", s.bucket.missing(err))
-		}
-		return nil
+	if _, err := s.bucket.create(ctx, owner, []byte(who)); err != nil {
+		return fmt.Errorf("write to the blob store: %w", err)
 	}
+	found, err := s.bucket.ReadAll(ctx, owner)
 	if err != nil {
 		return fmt.Errorf("read the blob store: %w", s.bucket.told(err))
 	}
@@ -141,9 +139,18 @@ func (n *noted) Read(p []byte) (int, error) {
 	return count, err
 }
 
-// WriteAll makes a small object.
+// WriteAll makes a small object. (The library's own panics when Azure refuses.)
 func (b bucket) WriteAll(ctx context.Context, k string, p []byte) error {
-	return b.missing(b.Bucket.WriteAll(ctx, k, p, plain))
+	return b.Upload(ctx, k, bytes.NewReader(p))
+}
+
+// create makes a small object unless it is there, and says whether it did.
+func (b bucket) create(ctx context.Context, k string, p []byte) (bool, error) {
+	err := b.Bucket.Upload(ctx, k, bytes.NewReader(p), &blob.WriterOptions{ContentType: plain.ContentType, IfNotExist: true})
+	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		return false, nil
+	}
+	return err == nil, b.missing(err)
 }
 
 // Attributes are what is known of an object.

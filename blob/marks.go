@@ -121,9 +121,8 @@ func (s *Store) reclaimMarked(ctx context.Context, k, digest string, unused time
 // claim sets the mark, unless somebody else has. One that is there for long is of
 // somebody who died, and removed for the next time.
 func (s *Store) claim(ctx context.Context, mark string) (mine bool, err error) {
-	err = s.bucket.Bucket.WriteAll(ctx, mark, nil, &blob.WriterOptions{ContentType: plain.ContentType, IfNotExist: true})
-	if gcerrors.Code(err) != gcerrors.FailedPrecondition {
-		return err == nil, s.bucket.told(err)
+	if mine, err = s.bucket.create(ctx, mark, nil); mine || err != nil {
+		return mine, err
 	}
 	if a, err := s.look(ctx, mark); a == nil || err != nil || time.Since(a.ModTime) < time.Hour {
 		return false, err

@@ -49,9 +49,10 @@ type Releaser struct {
 	Traffic  Traffic
 	Env      []string // KEY=value, for every scorer
 	Trees    string   // checkouts by tree digest, shared and never written again
-	LogURL   string   // where scorers bring their inference log; empty: none is kept
+	LogURL   string   // where scorers of this machine bring their inference log; empty: to RemoteLog
 	// RemoteLog is where the scorers of a deployment on another machine bring
-	// it, and their token. Both are the same whenever it is asked.
+	// it, and their token. Both are the same whenever it is asked. Nil, with an
+	// empty LogURL: no log is kept.
 	RemoteLog func(ridgeline.Deployment) (url, token string)
 	LogDir    string // folder of this machine where it waits for that, a folder for each deployment
 	Log       *slog.Logger

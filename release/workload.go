@@ -54,13 +54,18 @@ func identity(d ridgeline.Deployment) []string {
 }
 
 func (r *Releaser) logging(d ridgeline.Deployment, l project.Logging) []string {
-	if l.Off || r.LogURL == "" {
+	if l.Off || r.LogURL == "" && r.RemoteLog == nil {
 		return nil
 	}
-	env := []string{"RIDGELINE_LOG_URL=" + r.LogURL, "RIDGELINE_LOG_DIR=" + filepath.Join(r.LogDir, string(d.ID))}
-	if d.Host != "process" { // no folder of this machine: it brings its log over the network, by a token for that alone
+	var env []string
+	if d.Host == "process" {
+		env = append(env, "RIDGELINE_LOG_DIR="+filepath.Join(r.LogDir, string(d.ID)))
+	}
+	if d.Host == "process" && r.LogURL != "" {
+		env = append(env, "RIDGELINE_LOG_URL="+r.LogURL)
+	} else { // it brings its log over the network, by a token for that alone
 		address, token := r.RemoteLog(d)
-		env = []string{"RIDGELINE_LOG_URL=" + address, "RIDGELINE_LOG_TOKEN=" + token}
+		env = append(env, "RIDGELINE_LOG_URL="+address, "RIDGELINE_LOG_TOKEN="+token)
 	}
 	if l.Sample < 1 {
 		env = append(env, "RIDGELINE_LOG_SAMPLE="+strconv.FormatFloat(l.Sample, 'g', -1, 64))

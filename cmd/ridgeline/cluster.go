@@ -36,13 +36,18 @@ func openCluster(k *project.Kubernetes, public string, access *auth.Authenticato
 // longer than any is live.
 const logTime = 10 * 365 * 24 * time.Hour
 
-// remoteLog says where scorers on the cluster bring their inference log.
-func remoteLog(k *project.Kubernetes, public string, access *auth.Authenticator) func(ridgeline.Deployment) (string, string) {
+// remoteLog says where scorers bring their inference log that do not write to its
+// folder: those on the cluster and, when it is in a bucket, those of this machine.
+func remoteLog(k *project.Kubernetes, local, public string, access *auth.Authenticator) func(ridgeline.Deployment) (string, string) {
 	if k != nil {
 		public = cmp.Or(k.URL, public)
 	}
 	return func(d ridgeline.Deployment) (string, string) {
-		return public + "/api/v1/deployments/" + string(d.ID) + "/log", access.LogToken(d.ID, d.Created.Add(logTime))
+		address := public
+		if d.Host == "process" {
+			address = local
+		}
+		return address + "/api/v1/deployments/" + string(d.ID) + "/log", access.LogToken(d.ID, d.Created.Add(logTime))
 	}
 }
 

@@ -22,7 +22,7 @@ var secretVariable = regexp.MustCompile(`(?i)(PASSWORD|PASSWD|TOKEN|SECRET|CREDE
 func (n *node) secrets(access *auth.Authenticator, kept ...func(context.Context) ([]string, error)) func(context.Context) []string {
 	return func(ctx context.Context) []string {
 		var all []string
-		for _, path := range []string{n.path("token"), filepath.Join(n.options.Shared, "secret"), filepath.Join(n.options.Shared, vault.FileName)} {
+		for _, path := range []string{n.path("token"), filepath.Join(n.options.Keys, "secret"), filepath.Join(n.options.Keys, vault.FileName)} {
 			if text, err := os.ReadFile(path); err == nil {
 				all = append(all, string(text))
 			}

@@ -34,10 +34,19 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 				return err
 			}
 			o.Dir = dir
-			if o.Shared != "" {
-				if o.Shared, err = filepath.Abs(o.Shared); err != nil {
+			for _, folder := range []*string{&o.Shared, &o.Keys} {
+				if *folder == "" {
+					continue
+				}
+				if *folder, err = filepath.Abs(*folder); err != nil {
 					return err
 				}
+			}
+			if o.Blob != "" && o.Shared != "" {
+				return usage("--blob and --shared are two ways to the same: give one of them")
+			}
+			if o.Cache < 0 {
+				return usage("--blob-cache %d: expected a number of MiB, or 0 for none", o.Cache)
 			}
 			if u, err := url.Parse(o.PublicURL); err != nil || o.PublicURL != "" && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "") {
 				return usage("--public-url %q: expected an address such as https://ridgeline.example.com", o.PublicURL)
@@ -67,6 +76,9 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags.StringVar(&o.Listen, "listen", defaultListen, "address to listen on; only this machine reaches a loopback address")
 	flags.StringVar(&o.Database, "database", os.Getenv("RIDGELINE_DATABASE"), "postgres://… (RIDGELINE_DATABASE); default: SQLite in the state folder")
 	flags.StringVar(&o.Shared, "shared", os.Getenv("RIDGELINE_SHARED"), "folder that all servers of one PostgreSQL share, for blobs and images (RIDGELINE_SHARED); default: the state folder")
+	flags.StringVar(&o.Blob, "blob", os.Getenv("RIDGELINE_BLOB"), "s3://bucket/prefix, azblob://container/prefix or gs://bucket/prefix instead of --shared (RIDGELINE_BLOB); credentials are the environment's")
+	flags.Int64Var(&o.Cache, "blob-cache", defaultCache, "MiB of the bucket's contents that this machine keeps a copy of; 0 for none")
+	flags.StringVar(&o.Keys, "keys", os.Getenv("RIDGELINE_KEYS"), "folder of the files secret and vault-key, the same for all servers of one PostgreSQL (RIDGELINE_KEYS); default: that of --shared")
 	flags.IntVar(&o.Slots, "slots", 0, "tasks run at once; more wait in order (default: number of CPUs)")
 	flags.StringVar(&networks, "webhook-networks", os.Getenv("RIDGELINE_WEBHOOK_NETWORKS"), "what webhooks may be sent to beyond public addresses: 10.0.0.0/8,192.168.1.7, or private (RIDGELINE_WEBHOOK_NETWORKS)")
 	flags.StringVar(&o.PublicURL, "public-url", os.Getenv("RIDGELINE_PUBLIC_URL"), "address under which others reach this server, such as https://ridgeline.example.com (RIDGELINE_PUBLIC_URL); default: the one it listens on")

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +22,6 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
-	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/flow"
@@ -60,7 +58,10 @@ var embedded embed.FS
 // serverOptions are what `up` and `demo` are told.
 type serverOptions struct {
 	Dir      string           // state folder
-	Shared   string           // what servers of one database have in common: blobs, images, the secret of endpoint keys; empty for Dir
+	Shared   string           // what servers of one database have in common: blobs, images, repositories; empty for Dir
+	Blob     string           // s3://…, azblob://… or gs://…: a bucket that has these instead; empty: none
+	Cache    int64            // MiB of the bucket's contents that this machine keeps; 0 for the usual
+	Keys     string           // the folder of secret and vault-key, the same for servers of one database; empty for Shared
 	Listen   string           // host:port
 	Database string           // postgres://…; empty for SQLite in Dir
 	Networks trigger.Networks // beyond the public Internet that webhooks may be sent to
@@ -116,8 +117,11 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 	if o.Shared == "" {
 		o.Shared = o.Dir
 	}
-	if err := os.MkdirAll(o.Shared, 0o700); err != nil {
-		return nil, fmt.Errorf("make the shared folder: %w", err)
+	o.Keys = cmp.Or(o.Keys, o.Shared)
+	for _, dir := range []string{o.Shared, o.Keys} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make the folder that servers share: %w", err)
+		}
 	}
 	n := &node{options: o, idle: map[string]time.Time{}}
 	defer func() {
@@ -187,7 +191,15 @@ func (n *node) goLoop(f func()) {
 // wire makes the parts and hands them to each other.
 func (n *node) wire(ctx context.Context) error {
 	log := n.options.Log
-	blobs, err := blob.Open(ctx, filepath.Join(n.options.Shared, "blob"))
+	secrets, err := vault.Open(n.options.Keys)
+	if err != nil {
+		return err
+	}
+	access, err := auth.New(n.options.Dir, n.options.Keys, os.Getenv("RIDGELINE_ADMIN_TOKEN"), n.store)
+	if err != nil {
+		return err
+	}
+	blobs, err := n.openBlobs(ctx, access.ServerID())
 	if err != nil {
 		return err
 	}
@@ -230,14 +242,6 @@ func (n *node) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := vault.Open(n.options.Shared)
-	if err != nil {
-		return err
-	}
-	access, err := auth.New(n.options.Dir, n.options.Shared, os.Getenv("RIDGELINE_ADMIN_TOKEN"), n.store)
-	if err != nil {
-		return err
-	}
 	n.desk = &courier.Desk{Contents: blobs, Logs: blobs.Logs(), Notes: blobs.Objects("tasks"), Seal: access.TaskToken, Whose: access.Task, Log: log}
 	library := &data.Library{Dir: n.path("data")}
 	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
@@ -254,7 +258,7 @@ func (n *node) wire(ctx context.Context) error {
 	entrance := gateway.New(n.store, services, access, n.tracer, log)
 	logs := blobs.Objects("predictions")
 	n.releases = &release.Releaser{
-		LogURL: (&url.URL{Scheme: "file", Path: logs.Dir()}).String(), LogDir: n.path("journal"), RemoteLog: remoteLog(n.options.Settings.Kubernetes, public, access), Env: tracing.Variables(os.Environ()),
+		LogURL: fileURL(logs.Dir()), LogDir: n.path("journal"), RemoteLog: remoteLog(n.options.Settings.Kubernetes, n.local(), public, access), Env: tracing.Variables(os.Environ()),
 		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: entrance, Trees: n.path("trees"), Log: log,
 	}
 	entrance.Wake = n.releases.Wake
