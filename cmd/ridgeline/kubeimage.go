@@ -15,8 +15,8 @@ import (
 
 // ownImage is what `kube image` is told, and what it answers.
 type ownImage struct {
-	base, basePython, push, output, name string
-	insecure                             bool
+	base, push, output, name string
+	insecure                 bool
 }
 
 type ownImageResult struct {
