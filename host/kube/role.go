@@ -12,14 +12,18 @@ import (
 var role string
 
 // Role is what a server needs of a cluster, for `kubectl apply`: a namespace,
-// a service account with the rights of it, and who may reach scorers. from is
-// the network that the server's gateway is in, as a CIDR.
+// a service account with the rights of it, and who may reach scorers: the
+// server's own pods and, as a CIDR, the network that a server outside is in.
+// An empty from is none.
 func Role(namespace, from string) (string, error) {
 	if !mayBeID(ridgeline.DeploymentID(namespace)) {
 		return "", ridgeline.Errorf(ridgeline.Invalid, "namespace %q: use 1 to 40 lower-case letters, digits and dashes", namespace)
 	}
-	if _, err := netip.ParsePrefix(from); err != nil {
+	text := role
+	if from == "" {
+		text = strings.Replace(text, "    - ipBlock: {cidr: FROM}\n", "", 1)
+	} else if _, err := netip.ParsePrefix(from); err != nil {
 		return "", ridgeline.Errorf(ridgeline.Invalid, "network %q: expected a range such as 10.0.0.0/16", from)
 	}
-	return strings.NewReplacer("NAMESPACE", namespace, "FROM", from).Replace(role), nil
+	return strings.NewReplacer("NAMESPACE", namespace, "FROM", from).Replace(text), nil
 }
