@@ -27,17 +27,18 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/gateway"
 )
 
-// Options are what a server is made of. All but Mounts, Pages and Stopping are needed.
+// Options are what a server is made of. All but Ready, Mounts, Pages and Stopping are needed.
 type Options struct {
 	Auth     *auth.Authenticator
-	API      http.Handler     // below /api/
-	Registry http.Handler     // below /v2/
-	Git      http.Handler     // below /git/; who may push is its own to say
-	Hooks    http.Handler     // webhooks of forges, which prove themselves by their signature
-	Gateway  *gateway.Gateway // below /endpoints/
-	Pages    http.Handler     // everything else, for people; it lets callers in by itself. Nil: none
-	Stopping func()           // called when Shutdown begins, to end what would not end by itself. Nil: nothing
-	Mounts   []Mount          // dialects with paths and errors of their own
+	API      http.Handler                // below /api/
+	Registry http.Handler                // below /v2/
+	Git      http.Handler                // below /git/; who may push is its own to say
+	Hooks    http.Handler                // webhooks of forges, which prove themselves by their signature
+	Gateway  *gateway.Gateway            // below /endpoints/
+	Pages    http.Handler                // everything else, for people; it lets callers in by itself. Nil: none
+	Stopping func()                      // called when Shutdown begins, to end what would not end by itself. Nil: nothing
+	Ready    func(context.Context) error // why this server should get no requests now. Nil: it always may
+	Mounts   []Mount                     // dialects with paths and errors of their own
 	Log      *slog.Logger
 }
 
@@ -61,6 +62,21 @@ type Server struct {
 	seconds *prometheus.HistogramVec
 }
 
+// health says that the server answers; of ready, also that it should be asked.
+// Nobody signs in for it, so it tells a stranger no more than that.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if check := s.options.Ready; r.URL.Path == "/healthz/ready" && check != nil {
+		if err := check(r.Context()); err != nil {
+			s.options.Log.Info("not ready", "reason", err)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, `{"status":"not ready"}`)
+			return
+		}
+	}
+	fmt.Fprintln(w, `{"status":"ok"}`)
+}
+
 // New makes a server; Serve starts it.
 func New(o Options) *Server {
 	s := &Server{options: o}
@@ -72,10 +88,9 @@ func New(o Options) *Server {
 	metrics.MustRegister(s.seconds, o.Gateway, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintln(w, `{"status":"ok"}`)
-	})
+	for _, path := range []string{"/healthz", "/healthz/live", "/healthz/ready"} {
+		mux.HandleFunc("GET "+path, s.health)
+	}
 	mux.Handle("POST /api/v1/projects/{project}/hooks/{name}", o.Hooks)
 	mux.Handle("/api/", s.signedIn(ridgeline.Viewer, o.API))
 	mux.Handle("/v2/", s.pulled(o.Registry, s.signedIn(ridgeline.Writer, o.Registry)))

@@ -69,7 +69,14 @@ func serve(t *testing.T) (*tokens, string) {
 		p := auth.From(r.Context())
 		fmt.Fprintf(w, "%s is a %s", p.Name, p.Role)
 	}
-	s := server.New(server.Options{Auth: access, API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Git: http.HandlerFunc(who), Hooks: http.HandlerFunc(who), Gateway: gateway.New(nowhere{}, nil, access, nil, quiet), Log: quiet})
+	s := server.New(server.Options{Auth: access, API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Git: http.HandlerFunc(who), Hooks: http.HandlerFunc(who), Gateway: gateway.New(nowhere{}, nil, access, nil, quiet), Log: quiet,
+		Ready: func(context.Context) error {
+			if err := known.broken.Load(); err != nil {
+				return *err
+			}
+			return nil
+		},
+	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +119,24 @@ func bearer(token string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
 }
 
+// Who routes requests is told in time, and a stranger no more than that; a
+// database that is away does not get the server killed.
+func TestServer_ready(t *testing.T) {
+	known, url := serve(t)
+	away := errors.New("the database at 10.1.2.3 is away")
+	known.broken.Store(&away)
+	if status, body, _ := get(t, url+"/healthz/ready", nil); status != http.StatusServiceUnavailable || strings.Contains(body, "10.1.2.3") {
+		t.Errorf("ready: %d %s", status, body)
+	}
+	if status, body, _ := get(t, url+"/healthz/live", nil); status != http.StatusOK {
+		t.Errorf("alive: %d %s", status, body)
+	}
+	known.broken.Store(nil)
+	if status, body, _ := get(t, url+"/healthz/ready", nil); status != http.StatusOK {
+		t.Errorf("ready again: %d %s", status, body)
+	}
+}
+
 func TestServer_signed_in(t *testing.T) {
 	_, url := serve(t)
 	basic := func(password string) func(*http.Request) {
@@ -124,6 +149,8 @@ func TestServer_signed_in(t *testing.T) {
 		says string
 	}{
 		"health needs nothing":            {"/healthz", nil, 200, `"ok"`},
+		"so does whether it is alive":     {"/healthz/live", nil, 200, `"ok"`},
+		"and whether it is ready":         {"/healthz/ready", nil, 200, `"ok"`},
 		"nobody, API":                     {"/api/v1/runs", nil, 401, "no token"},
 		"nobody, registry":                {"/v2/", nil, 401, "no token"},
 		"nobody, git":                     {"/git/iris.git/info/refs", nil, 401, "no token"},

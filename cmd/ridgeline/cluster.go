@@ -73,6 +73,17 @@ func (n *node) pools(public string) map[string]pipeline.Pool {
 	return all
 }
 
+// registryHost is where people and nodes pull images from.
+func (n *node) registryHost() string {
+	if k := n.options.Settings.Kubernetes; k != nil && k.Registry != "" {
+		return k.Registry
+	}
+	if u, err := url.Parse(n.options.PublicURL); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return n.listener.Addr().String()
+}
+
 // leads says whether this server runs the flows.
 func (n *node) leads() bool { return n.engine.Load() != nil }
 

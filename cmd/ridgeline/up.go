@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +52,9 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 			if u, err := url.Parse(o.PublicURL); err != nil || o.PublicURL != "" && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "") {
 				return usage("--public-url %q: expected an address such as https://ridgeline.example.com", o.PublicURL)
 			}
+			if o.Drain < 0 || o.Drain > 10*time.Minute {
+				return usage("--drain %s: expected 0 to 10m", o.Drain)
+			}
 			if o.MaxPush < 1 {
 				return usage("--max-git-push %d: expected at least 1 MiB", o.MaxPush)
 			}
@@ -85,6 +89,7 @@ value of RIDGELINE_ADMIN_TOKEN). Killed at any moment and started again, it goes
 	flags.DurationVar(&o.Collect, "gc-every", 0, "reclaim what nobody needs this often, such as 24h (see ridgeline gc); default: only when asked")
 	flags.Int64Var(&o.MaxPush, "max-git-push", git.DefaultMaxPush>>20, "MiB that one git push may bring")
 	flags.StringVar(&settings, "settings", os.Getenv("RIDGELINE_SETTINGS"), "file of the server's settings, such as its Kubernetes cluster (RIDGELINE_SETTINGS); default: server.yaml in the state folder, if it is there")
+	flags.DurationVar(&o.Drain, "drain", 0, "go on answering for so long after a stop was asked for, while /healthz/ready says no: for a load balancer in front")
 	flags.BoolVar(&o.Dev, "dev", false, "also serve /_gallery: every part of the pages, and every page with made-up content")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
@@ -106,6 +111,7 @@ func (c *cli) serve(ctx context.Context, o serverOptions) error {
 		fmt.Fprintln(c.err, "ridgeline: other machines can reach this address; put TLS in front of it, since tokens and keys travel in the clear otherwise")
 	}
 	<-ctx.Done()
+	n.drain(o.Drain)
 	fmt.Fprintln(c.err, "stopping; what runs goes on and is found again by the next ridgeline up")
 	n.shutdown(false)
 	return nil

@@ -69,6 +69,7 @@ type serverOptions struct {
 	MaxPush  int64            // MiB that one git push may bring; 0 for the usual
 	Settings project.Settings // of the world around the server
 	Collect  time.Duration    // reclaim what nobody needs this often; 0 for never
+	Drain    time.Duration    // answer for as long after a stop was asked for
 	Dev      bool             // pages for those who work on pages
 
 	PublicURL string // where others reach this server; empty: where it listens
@@ -100,7 +101,11 @@ type node struct {
 	outbox      *trigger.Outbox
 	due         *trigger.Schedules
 	sessions    *auth.Sessions
+	gateway     *gateway.Gateway
 	server      *server.Server
+	began       time.Time
+	settled     atomic.Bool // it has reached what was live when it began; see ready
+	stopping    atomic.Bool
 	listener    net.Listener
 	url         string
 	cancel      context.CancelFunc
@@ -123,7 +128,7 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 			return nil, fmt.Errorf("make the folder that servers share: %w", err)
 		}
 	}
-	n := &node{options: o, idle: map[string]time.Time{}}
+	n := &node{options: o, idle: map[string]time.Time{}, began: time.Now()}
 	defer func() {
 		if err != nil {
 			n.release()
@@ -256,6 +261,7 @@ func (n *node) wire(ctx context.Context) error {
 		return err
 	}
 	entrance := gateway.New(n.store, services, access, n.tracer, log)
+	n.gateway = entrance
 	logs := blobs.Objects("predictions")
 	n.releases = &release.Releaser{
 		LogURL: fileURL(logs.Dir()), LogDir: n.path("journal"), RemoteLog: remoteLog(n.options.Settings.Kubernetes, n.local(), public, access), Env: tracing.Variables(os.Environ()),
@@ -323,20 +329,20 @@ func (n *node) wire(ctx context.Context) error {
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Auth: access, Sessions: n.sessions, Ready: entrance.Ready,
-		BaseURL: n.url, RegistryHost: n.listener.Addr().String(), Version: version(), Temp: n.path("tmp"), Log: log,
+		BaseURL: public, RegistryHost: n.registryHost(), Version: version(), Temp: n.path("tmp"), Log: log,
 		Prices: n.options.Settings.Prices, Leads: n.leads,
 	}
 	pages := &ui.UI{
 		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: entrance.Ready, Score: entrance,
 		Figures: entrance.Figures, ServiceLog: services.Log, Prices: n.options.Settings.Prices,
-		BaseURL: public, Registry: n.listener.Addr().String(), Version: version(), Dev: n.options.Dev, Log: log,
+		BaseURL: public, Registry: n.registryHost(), Version: version(), Dev: n.options.Dev, Log: log,
 	}
 	if err := pages.Open(); err != nil {
 		return err
 	}
 	n.server = server.New(server.Options{
 		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks()),
-		Pages: pages.Handler(), Stopping: pages.Stop, Log: log,
+		Pages: pages.Handler(), Stopping: pages.Stop, Ready: n.ready, Log: log,
 	})
 	return nil
 }
