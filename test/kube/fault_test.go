@@ -52,7 +52,7 @@ func says(t *testing.T, h host.Services, id ridgeline.DeploymentID, text string,
 	})
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

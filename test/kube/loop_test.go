@@ -27,6 +27,7 @@ type server struct {
 	at  string // host:port, as nodes and pods see it
 	cmd *exec.Cmd
 	log *os.File
+	env []string // of its commands, beside where its folder is
 }
 
 // serve starts a server whose host kube is a namespace for this test.
@@ -98,7 +99,7 @@ func (s *server) until(within time.Duration, what string, ok func() bool) {
 // do runs a command line in dir.
 func (s *server) do(dir string, args ...string) (string, error) {
 	cmd := exec.Command(s.bin, args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "RIDGELINE_DIR="+s.dir)
+	cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "RIDGELINE_DIR="+s.dir), s.env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -211,6 +212,15 @@ func (l *load) end(t testing.TB, during string) {
 	if l.failed.Load() > 0 || l.sent.Load() == 0 {
 		t.Errorf("%d of %d requests failed; the first %s", l.failed.Load(), l.sent.Load(), l.why)
 	}
+}
+
+// tell stops the load and says how many failed: those that the one who was
+// killed had taken, and those sent before the Service knew.
+func (l *load) tell(t testing.TB, during string) {
+	t.Helper()
+	close(l.stop)
+	l.clients.Wait()
+	t.Logf("%d requests during %s, %d failed: %s", l.sent.Load(), during, l.failed.Load(), l.why)
 }
 
 func ask(client *http.Client, e endpoint, body string) (int, string, error) {
