@@ -22,6 +22,7 @@ type Serving struct {
 	MaxMemory   int64         // bytes beyond which a worker is replaced
 	CORS        []string      // origins whose pages may read answers; "*" for all
 	Log         Logging
+	NoNative    bool // native: off; else the scorer answers by itself for linear models
 	NoONNX      bool // onnx: off; else a scikit-learn model is converted where that gives the same answers
 }
 
@@ -44,6 +45,9 @@ func (s Serving) Env() []string {
 	add("RIDGELINE_BATCH", s.Batch)
 	add("RIDGELINE_BATCH_MAX", strconv.Itoa(s.BatchMax))
 	add("RIDGELINE_BATCH_TARGET_MS", milliseconds(s.BatchTarget))
+	if s.NoNative {
+		add("RIDGELINE_NATIVE", "false")
+	}
 	add("RIDGELINE_REQUEST_TIMEOUT_MS", milliseconds(s.Timeout))
 	add("RIDGELINE_QUEUE", strconv.Itoa(s.Queue))
 	add("RIDGELINE_QUEUE_MS", milliseconds(s.QueueTime))
@@ -68,7 +72,7 @@ func (r *reader) serving(n *yaml.Node) Serving {
 		return s
 	}
 	const what = "release.serve"
-	f := r.section(n, what, "workers", "batch", "request_timeout_ms", "queue", "queue_ms", "max_requests", "max_memory", "cors", "log", "onnx")
+	f := r.section(n, what, "workers", "batch", "request_timeout_ms", "queue", "queue_ms", "max_requests", "max_memory", "cors", "log", "native", "onnx")
 	milliseconds := func(key string) time.Duration {
 		return time.Duration(r.whole(f.value(key), what+"."+key, 0, 1, maxServeMillis)) * time.Millisecond
 	}
@@ -84,6 +88,7 @@ func (r *reader) serving(n *yaml.Node) Serving {
 		}
 		s.CORS = append(s.CORS, origin)
 	}
+	s.NoNative = r.word(f.value("native"), what+".native", "auto", "auto", "off") == "off"
 	s.NoONNX = r.word(f.value("onnx"), what+".onnx", "auto", "auto", "off") == "off"
 	s.Log = r.logging(f.value("log"), s.Log)
 	if b := f.value("batch"); b != nil {
@@ -112,6 +117,7 @@ func (r *reader) batch(n *yaml.Node, what string, s *Serving) {
 
 func servingSchema() m {
 	return object(m{
+		"native":  one("Whether the scorer answers by itself for a linear model of scikit-learn, where its answers are those of predict(); default auto", "auto", "off"),
 		"onnx":    one("Whether a scikit-learn model without score is served as ONNX, where skl2onnx and onnxruntime are among the project's packages and it gives the same answers; default auto", "auto", "off"),
 		"workers": about("Python processes of each copy; default 1", whole(1, maxWorkers)),
 		"batch": either("Whether requests are answered together; default those to models, and to scripts with @input_schema", truth("true: a script's, too; false: none"), object(m{

@@ -24,6 +24,8 @@ func TestServe_Env(t *testing.T) {
 		"{batch: {scripts: true, target_ms: 5}}": "RIDGELINE_BATCH=true RIDGELINE_BATCH_TARGET_MS=5",
 		"{request_timeout_ms: 250, queue: 9}":    "RIDGELINE_REQUEST_TIMEOUT_MS=250 RIDGELINE_QUEUE=9",
 		"{max_memory: 1GB, max_requests: 7}":     "RIDGELINE_MAX_REQUESTS=7 RIDGELINE_MAX_MEMORY=1000000000",
+		"{native: off}":                          "RIDGELINE_NATIVE=false",
+		"{native: auto, queue: 9}":               "RIDGELINE_QUEUE=9",
 		`{cors: ["https://a", "https://b"]}`:     "AML_CORS_ORIGINS=https://a,https://b",
 	} {
 		c, err := Parse(FileName, []byte(strings.Replace(least, "score.py}", "score.py, serve: "+settings+"}", 1)))

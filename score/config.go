@@ -22,6 +22,7 @@ type Config struct {
 	Unjoined    bool          // every request is answered by itself
 	BatchMax    int           // rows, or requests of a script, that are answered together; 1024
 	BatchTarget time.Duration // of one answer to a batch: as many are joined as it takes no longer; 10 ms
+	NoNative    bool          // workers are asked for linear models' answers, too
 
 	MaxRequests int   // a worker that has answered so many is replaced; 0: never
 	MaxMemory   int64 // a worker that has more bytes resident is replaced; 0: never

@@ -29,9 +29,10 @@ type Front struct {
 	runTimeout time.Duration // after which a worker hangs
 	draining   atomic.Bool
 	model      atomic.Pointer[worker.Model]
-	up         chan struct{} // closed when the first worker is ready
-	down       chan struct{} // closed when Run is over
-	jobs       sync.Pool     // *job
+	native     atomic.Pointer[linear] // answers by itself; nil: workers do
+	up         chan struct{}          // closed when the first worker is ready
+	down       chan struct{}          // closed when Run is over
+	jobs       sync.Pool              // *job
 
 	mu      sync.Mutex
 	waiting []*job // in the order in which they came

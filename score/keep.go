@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -55,6 +56,7 @@ func (f *Front) Run(ctx context.Context) error {
 func (f *Front) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.native.Store(nil)
 	f.closed = &exchange.Failure{Reason: exchange.Stopped, Message: "The scorer has stopped.", RetryAfter: time.Second}
 	fail(f.waiting, f.closed)
 	f.waiting, f.rows = nil, 0
@@ -119,10 +121,18 @@ func (f *Front) start(ctx context.Context) (*lane, error) {
 	limit, cancel := context.WithTimeout(ctx, f.c.StartTimeout)
 	defer cancel()
 	l := &lane{worn: make(chan struct{}, 1)}
-	p, err := f.c.start(limit, f.c.Worker, func(a worker.Answer) { f.answered(l, a) })
+	tried := make(chan worker.Predicted, 1)
+	p, err := f.c.start(limit, f.c.Worker, func(a worker.Answer) {
+		if a.ID == trialID {
+			tried <- a.Predicted
+			return
+		}
+		f.answered(l, a)
+	})
 	if err != nil {
 		return nil, err
 	}
+	native := f.try(limit, p, tried)
 	if ctx.Err() != nil { // stopped at the last moment
 		p.Kill()
 		return nil, ctx.Err()
@@ -134,9 +144,13 @@ func (f *Front) start(ctx context.Context) (*lane, error) {
 	defer f.mu.Unlock()
 	f.lanes = append(f.lanes, l)
 	if f.model.CompareAndSwap(nil, &hello.Model) {
+		f.native.Store(native)
 		f.joins = hello.Joins && !f.c.Unjoined
 		f.misled()
 		close(f.up)
+	} else if had := f.native.Load(); had != nil && !reflect.DeepEqual(had.from, hello.Linear) {
+		f.c.Log.Warn("the model's numbers are not what they were when the scorer started: from now on it is asked for every answer", "pid", hello.PID)
+		f.native.Store(nil)
 	}
 	go f.resume()
 	return l, nil

@@ -31,11 +31,37 @@ type Model struct {
 	Kind      string            `json:"kind"`
 	Framework string            `json:"framework"`           // of a model: "sklearn", "xgboost", "onnx"…
 	Signature *tensor.Signature `json:"signature,omitempty"` // nil when it is not known
+	Linear    *Linear           `json:"linear,omitempty"`    // nil unless that is all that predict() is
 	Joins     bool              `json:"joins"`               // requests may be answered together: their rows are independent
 	Headers   bool              `json:"headers"`             // run() takes request_headers
 	Schema    bool              `json:"schema"`              // run() is decorated with @input_schema
 	Raw       bool              `json:"raw"`                 // run() is decorated with @rawhttp
 	OpenAPI   json.RawMessage   `json:"openapi,omitempty"`   // of a script: what its input and output look like, see score/azureml
+}
+
+// Linear is a model whose predict() is a sum of products for each output: the
+// row, after its Scaling, by the output's Weights, plus its Intercept. All numbers
+// are finite.
+type Linear struct {
+	Weights    [][]float64 `json:"weights"` // of each output, a number for each column
+	Intercepts []float64   `json:"intercepts"`
+	Scaling    []Scaling   `json:"scaling"`
+	Labels     *Labels     `json:"labels,omitempty"` // of a classifier; nil: the sums are the answer
+}
+
+// Scaling is done to each row before, column by column, in the order of the
+// list.
+type Scaling struct {
+	Op string    `json:"op"` // "add", "subtract", "multiply", "divide"
+	By []float64 `json:"by"`
+}
+
+// Labels are a classifier's answers, as the block of a tensor. With one sum the
+// second is right above zero and the first is else; otherwise that of the
+// greatest sum.
+type Labels struct {
+	Type tensor.Type `json:"type"`
+	Data []byte      `json:"data"`
 }
 
 // A Request is one call of run(). Headers are only sent to a worker whose

@@ -22,7 +22,8 @@ func (p *parts) ours() []*side {
 		p.scorer("scikit-learn, /invocations", "fastapi", "inputs", "/invocations"),
 		p.scorer("scikit-learn, /v2", "fastapi", "v2", "/v2/models/model/infer"),
 		p.scorer("scikit-learn, inference log", "fastapi", "inputs", "/invocations", log...),
-		p.scorer("scikit-learn, not batched", "fastapi", "inputs", "/invocations", "RIDGELINE_BATCH=false"),
+		p.scorer("scikit-learn, by the worker", "fastapi", "inputs", "/invocations", "RIDGELINE_NATIVE=false"),
+		p.scorer("scikit-learn, not batched", "fastapi", "inputs", "/invocations", "RIDGELINE_NATIVE=false", "RIDGELINE_BATCH=false"),
 		p.scorer("script, inference-schema", "azureml", "data", "/score", "RIDGELINE_SCORE=decorated.py"),
 		p.scorer("script", "azureml", "data", "/score", "RIDGELINE_SCORE=plain.py"),
 	}

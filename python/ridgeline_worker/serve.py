@@ -194,6 +194,7 @@ class ModelRuns:
             "framework": self.model.framework,
             "signature": self.model.signature,
             "joins": getattr(self.model, "joins", True),
+            "linear": getattr(self.model, "linear", None),
         }
 
     def answer(self, request: frames.Frame) -> bytes:

@@ -426,6 +426,7 @@ class TestConvert:
         assert report["signature"] == before
         model = models.load(folder)
         assert "onnxruntime" in model.framework
+        assert len(model.linear["weights"][0]) == len(model.signature["inputs"])  # for the scorer's own answers
         assert model.signature == before  # nobody who asks can tell
         got = answer(model, rows()).tensors[0]
         assert got.type == "FP64"

@@ -32,11 +32,11 @@ type Exchange struct {
 
 	Status  int           // HTTP's; a gRPC answer has its HTTP equivalent
 	Failure *Failure      // nil when the model answered
-	Sent    time.Time     // to a worker; zero: it never was
+	Sent    time.Time     // to the model; zero: it never was
 	Queued  time.Duration // from having the request whole to its being sent to a worker
 	Model   time.Duration // in predict() or run(); of the whole batch that it was part of
 	Batch   int           // rows that were answered together with it, its own included; 0 when none was
-	Worker  int           // process id, 0 when none had it
+	Worker  int           // process id, 0 when none had it: with a Batch, the scorer answered by itself
 }
 
 type key struct{}

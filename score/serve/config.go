@@ -79,6 +79,7 @@ func set[T comparable](field *T, value T) {
 //	RIDGELINE_BATCH             true: answer requests of any script together; false: none (models, and scripts with @input_schema)
 //	RIDGELINE_BATCH_MAX         rows that are answered together (1024)
 //	RIDGELINE_BATCH_TARGET_MS   so many are joined that an answer takes no longer (10)
+//	RIDGELINE_NATIVE            false: linear models, too, are asked in their worker (the scorer answers by itself)
 //	RIDGELINE_MAX_REQUESTS      a worker that has answered so many is replaced (never)
 //	RIDGELINE_MAX_MEMORY        a worker that has more bytes resident is replaced (never)
 //	RIDGELINE_BODY_LIMIT        bytes of a request's body (100000000)
@@ -124,6 +125,7 @@ func ConfigFromEnv(getenv func(string) string, version string) (Config, error) {
 			Unjoined:     e.unset("RIDGELINE_BATCH"),
 			BatchMax:     int(e.number("RIDGELINE_BATCH_MAX", 1_000_000)),
 			BatchTarget:  e.milliseconds("RIDGELINE_BATCH_TARGET_MS"),
+			NoNative:     e.unset("RIDGELINE_NATIVE"),
 			MaxRequests:  int(e.number("RIDGELINE_MAX_REQUESTS", math.MaxInt32)),
 			MaxMemory:    e.number("RIDGELINE_MAX_MEMORY", math.MaxInt64),
 		},

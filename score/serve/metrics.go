@@ -26,6 +26,7 @@ type metrics struct {
 	own     prometheus.Histogram
 	batch   prometheus.Histogram
 	rows    prometheus.Counter
+	native  prometheus.Counter
 }
 
 // The server adds these up: see ridgeline.Histogram.
@@ -48,9 +49,10 @@ func newMetrics(f *score.Front, log func() *logState) *metrics {
 		own:    histogram("server_seconds", "What a request took beyond the queue and the model: to read, check, hand over and spell.", latencies),
 		batch:  histogram("batch_rows", "Rows that were answered together with a request, its own included; once for each request.", batches),
 		rows:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ridgeline_scorer_rows_total", Help: "Rows that the model answered; a request of a script is one."}),
+		native: prometheus.NewCounter(prometheus.CounterOpts{Name: "ridgeline_scorer_native_rows_total", Help: "Of these, rows of linear models that the scorer answered by itself, without a worker."}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m, m.seconds, m.queued, m.model, m.own, m.batch, m.rows,
+	registry.MustRegister(m, m.seconds, m.queued, m.model, m.own, m.batch, m.rows, m.native,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
@@ -62,7 +64,7 @@ var statuses = [...]string{"0xx", "1xx", "2xx", "3xx", "4xx", "5xx"}
 func (m *metrics) Observe(x *exchange.Exchange, _ *http.Request) {
 	took := time.Since(x.Began)
 	m.seconds.WithLabelValues(x.Dialect, statuses[min(max(x.Status/100, 0), 5)]).Observe(took.Seconds())
-	if x.Batch == 0 { // no worker had it
+	if x.Batch == 0 { // the model never had it
 		return
 	}
 	m.queued.Observe(x.Queued.Seconds())
@@ -71,6 +73,9 @@ func (m *metrics) Observe(x *exchange.Exchange, _ *http.Request) {
 	m.batch.Observe(float64(x.Batch))
 	if x.Failure == nil {
 		m.rows.Add(float64(max(1, x.Input.Rows)))
+	}
+	if x.Worker == 0 {
+		m.native.Add(float64(x.Input.Rows))
 	}
 }
 

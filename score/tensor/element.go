@@ -40,6 +40,24 @@ func nextFrame(data []byte) (element, rest []byte) {
 	return data[4 : 4+n : 4+n], data[4+n:]
 }
 
+// Cut takes a block of n elements apart, each as it is in the block; nil when
+// there are fewer. What follows them is not looked at.
+func (t Type) Cut(block []byte, n int) [][]byte {
+	elements := make([][]byte, 0, max(n, 0))
+	for range n {
+		size := t.Size()
+		if t.Framed() {
+			size = framed(block, 1)
+		}
+		if size <= 0 || size > len(block) {
+			return nil
+		}
+		elements = append(elements, block[:size:size])
+		block = block[size:]
+	}
+	return elements
+}
+
 // putUint writes the low bytes of v.
 func putUint(dst []byte, size int, v uint64) {
 	switch size {

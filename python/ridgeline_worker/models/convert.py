@@ -49,7 +49,12 @@ def convert(model: Model, folder: Path, rows: Batch) -> str:
         elif difference > TOLERANCE:
             reasons.append(f"in {number} precision its answers are off by {difference:.1e}")
         else:
-            description = {"signature": model.signature, "framework": model.framework, "answer": _shape(want)}
+            description = {
+                "signature": model.signature,
+                "framework": model.framework,
+                "answer": _shape(want),
+                "linear": model.linear,
+            }
             _write(folder / FOLDER, made, description)
             return (
                 f"converted to ONNX in {number} precision: the same answers on {rows.rows} rows of the holdout, "
@@ -65,7 +70,9 @@ def load(folder: Path) -> Model | None:
         return None
     description = json.loads((where / _DESCRIPTION).read_text(encoding="utf-8"))
     made = _Answering((where / _MODEL).read_bytes(), description["answer"])
-    return made.model(description["signature"], description["framework"])
+    model = made.model(description["signature"], description["framework"])
+    model.linear = description.get("linear")  # the scorer tries out whether ONNX answers alike
+    return model
 
 
 class _Answering:

@@ -75,6 +75,7 @@ def model_of(found: Any, where: str, method: str = "predict") -> Model:
     predict = (linear.quick(found) if method == "predict" and takes == MATRIX else None) or getattr(found, method)
     model = Model(framework(found), given, takes, lambda values, _params: predict(values))
     model.estimator = found if method == "predict" else None
+    model.linear = linear.described(found) if method == "predict" and takes == MATRIX else None
     return model
 
 

@@ -89,6 +89,7 @@ def under(model: Model, given: dict[str, Any] | None) -> Model:
         ordered = not any(named) or named == [f.get("name") for f in given["inputs"]]
         if not numbers or not ordered:
             model.takes = FRAME
+            model.linear = None
     elif given["form"] == "array" and model.takes == FRAME:
         model.takes = MATRIX
     elif not model.takes:

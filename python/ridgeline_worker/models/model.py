@@ -40,6 +40,7 @@ class Model:
         self.takes = takes  # FRAME, MATRIX or NAMED; empty: as the request was
         self._function = function
         self.estimator: Any = None  # scikit-learn's, where it is one and is asked by its predict()
+        self.linear: dict[str, Any] | None = None  # the numbers of a linear model that is given a matrix
         self.joins = True  # requests may be answered together: a row's answer is its own
         self.harmless = True  # so is a row of zeros, for a trial
 
