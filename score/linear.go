@@ -46,7 +46,7 @@ func (l *linear) answer(in tensor.Batch) (tensor.Batch, bool) {
 	}
 	data := in.Tensors[0].Data
 	out := make([]byte, 0, in.Rows*l.width())
-	ok := true
+	var ok bool
 	for range in.Rows {
 		if out, ok = l.row(out, l.scaled(x, data[:l.columns*8])); !ok {
 			return tensor.Batch{}, false
