@@ -20,6 +20,9 @@ func (a *Authenticator) PullToken() string { return pullSecret + a.derive("pull 
 // It is no secret.
 func (a *Authenticator) ServerID() string { return a.derive("server id", 5) }
 
+// UploadSecret is what the registry signs the addresses of uploads with.
+func (a *Authenticator) UploadSecret() string { return a.derive("registry uploads", 20) }
+
 // Pulls says whether a secret is the token that reads the registry.
 func (a *Authenticator) Pulls(secret string) bool {
 	return subtle.ConstantTimeCompare([]byte(secret), []byte(a.PullToken())) == 1

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -156,10 +157,15 @@ func (s *Store) place(ctx context.Context, f *os.File, digest string, size int64
 func (s *Store) rename(f *os.File, k string) (dir string, err error) {
 	path := filepath.Join(s.dir, filepath.FromSlash(k))
 	dir = filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
+	for range 3 { // the folder may be removed as empty in between
+		if err = os.MkdirAll(dir, 0o700); err == nil {
+			err = os.Rename(f.Name(), path)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	return dir, os.Rename(f.Name(), path)
+	return dir, err
 }
 
 // discard closes a spooled file, and removes it unless it was renamed.
@@ -242,7 +248,7 @@ func (s *Store) Get(ctx context.Context, digest string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &verified{r: r, hash: sha256.New(), digest: digest, kept: s.cache.keep(r.Size(), s.spool, digest)}, nil
+	return &verified{r: r, hash: sha256.New(), digest: digest, left: r.Size(), kept: s.cache.keep(r.Size(), s.spool, digest)}, nil
 }
 
 // fetch opens what is kept itself, not a copy of it.
@@ -266,12 +272,16 @@ type verified struct {
 	digest string
 	cached *cache // where it comes from, if from there
 	kept   *copied
+	left   int64 // bytes to come, as far as that is known
 }
 
 func (v *verified) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
 	v.hash.Write(p[:n])
 	v.kept.write(p[:n])
+	if v.left -= int64(n); err == nil && v.left == 0 && n > 0 { // who knows the size may not read on
+		err = ended(v.r)
+	}
 	if !errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -286,6 +296,15 @@ func (v *verified) Read(p []byte) (int, error) {
 		return n, ridgeline.Errorf(ridgeline.Internal, "blob %s %w: its content now has sha256 %s; restore it from a backup, or delete it and make it again", v.digest, errDamaged, got)
 	}
 	return n, io.EOF
+}
+
+// ended is io.EOF when there is nothing more to read.
+func ended(r io.Reader) error {
+	n, err := io.ReadFull(r, make([]byte, 1))
+	if n > 0 {
+		return fmt.Errorf("there is more than its size tells: %w", errDamaged)
+	}
+	return err
 }
 
 func (v *verified) Close() error {

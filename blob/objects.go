@@ -152,18 +152,7 @@ func (o *Objects) ask(ctx context.Context, below string) (list []Object, err err
 
 // Get opens an object.
 func (o *Objects) Get(ctx context.Context, name string) (io.ReadCloser, error) {
-	k, err := o.key(name)
-	if err != nil {
-		return nil, err
-	}
-	r, err := o.store.bucket.Open(ctx, k, 0)
-	switch {
-	case gcerrors.Code(err) == gcerrors.NotFound:
-		return nil, ridgeline.Errorf(ridgeline.NotFound, "no %s", k)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", k, err)
-	}
-	return r, nil
+	return o.Open(ctx, name, 0)
 }
 
 // Remove forgets an object, and in a local store the folders that it leaves

@@ -1,5 +1,5 @@
 // Package registry is the embedded OCI registry: the handler behind /v2/ and
-// the folder that its blobs and manifests live in. It leaves who may call it
+// the folder, or the objects of a blob store, that its blobs and manifests live in. It leaves who may call it
 // to the server, which puts its own sign-in in front, and what is pushed to
 // package image.
 package registry
@@ -17,6 +17,8 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // the driver "filesystem" below
 	"github.com/sirupsen/logrus"
+
+	"github.com/ridgeline-mlops/ridgeline/blob"
 )
 
 // New returns the registry that keeps its content under dir, as a handler for
@@ -28,34 +30,44 @@ import (
 // log, faults of the store as warnings and all else at debug level. With two
 // registries in one process the last one made gets the log of both. A nil log
 // discards.
-func New(dir string, log *slog.Logger) (handler http.Handler, err error) {
-	if dir, err = filepath.Abs(dir); err != nil {
+func New(dir string, log *slog.Logger) (http.Handler, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
 		return nil, fmt.Errorf("registry folder: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the registry's folder: %w", err)
 	}
+	return open(configuration.Storage{"filesystem": {"rootdirectory": dir}}, "", dir, log)
+}
+
+// Over returns the registry that keeps its content in objects of a blob store,
+// where any number of servers may have it: an upload may go on at another one
+// than it began at, if they have the same secret, which signs its address.
+// Otherwise it is as New says.
+func Over(objects *blob.Objects, secret string, log *slog.Logger) (http.Handler, error) {
+	register()
+	return open(configuration.Storage{driverName: {"objects": objects}}, secret, "the blob store", log)
+}
+
+func open(storage configuration.Storage, secret, where string, log *slog.Logger) (handler http.Handler, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	quiet(log)
-
-	config := &configuration.Configuration{
-		Storage: configuration.Storage{
-			"filesystem": {"rootdirectory": dir},
-			"delete":     {"enabled": true},
-			"cache":      {"blobdescriptor": "inmemory"},
-			// Uploads whose client went away; Sweep removes the rest at start.
-			"maintenance": {"uploadpurging": map[any]any{"enabled": true, "age": "24h", "interval": "6h", "dryrun": false}},
-		},
-	}
+	storage["delete"] = configuration.Parameters{"enabled": true}
+	storage["cache"] = configuration.Parameters{"blobdescriptor": "inmemory"}
+	// Uploads whose client went away; Sweep removes the rest at start.
+	storage["maintenance"] = configuration.Parameters{"uploadpurging": map[any]any{"enabled": true, "age": "24h", "interval": "6h", "dryrun": false}}
+	config := &configuration.Configuration{Storage: storage}
 	config.HTTP.RelativeURLs = true
+	config.HTTP.Secret = secret // empty: one is made
 	config.Catalog.MaxEntries = 1000
 
 	// NewApp reports a bad configuration by panicking.
 	defer func() {
 		if p := recover(); p != nil {
-			handler, err = nil, fmt.Errorf("start the registry in %s: %v", dir, p)
+			handler, err = nil, fmt.Errorf("start the registry in %s: %v", where, p)
 		}
 	}()
 	return handlers.NewApp(context.Background(), config), nil

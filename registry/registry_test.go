@@ -2,6 +2,8 @@ package registry_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ridgeline-mlops/ridgeline/blob"
+	"github.com/ridgeline-mlops/ridgeline/internal/cloudtest"
 	"github.com/ridgeline-mlops/ridgeline/registry"
 )
 
@@ -74,9 +78,89 @@ func upload(t *testing.T, base, repository string) {
 	}
 }
 
+// over starts a registry in a bucket.
+func over(t *testing.T, address string) *httptest.Server {
+	t.Helper()
+	blobs, err := blob.OpenBucket(t.Context(), address, t.TempDir(), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := registry.Over(blobs.Objects("registry"), "the servers' own", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(h)
+	t.Cleanup(func() { s.Close(); _ = blobs.Close() })
+	return s
+}
+
 func TestRegistry(t *testing.T) {
 	dir := t.TempDir()
-	s := serve(t, dir, nil)
+	cloudtest.Use(t)
+	t.Run("folder", func(t *testing.T) { pushes(t, func() *httptest.Server { return serve(t, dir, nil) }) })
+	t.Run("objects", func(t *testing.T) {
+		pushes(t, func() *httptest.Server { return over(t, "file://"+filepath.ToSlash(dir)+"/objects") })
+	})
+	t.Run("s3", func(t *testing.T) {
+		address := cloudtest.S3(t).Address("prefix")
+		pushes(t, func() *httptest.Server { return over(t, address) })
+	})
+}
+
+// TestOver_moves: the parts of an upload may go to different servers, and what
+// came of it is served by each, whole or in part.
+func TestOver_moves(t *testing.T) {
+	cloudtest.Use(t)
+	address := cloudtest.S3(t).Address("prefix")
+	one, two := over(t, address), over(t, address)
+	content := bytes.Repeat([]byte("0123456789abcdef"), 500_000)
+	half := len(content) / 2
+	location := begin(t, one.URL, "project/model")
+	for i, server := range []string{two.URL, one.URL} {
+		status, header, body := ask(t, "PATCH", strings.Replace(location, one.URL, server, 1), "application/octet-stream", content[i*half:(i+1)*half])
+		if status != http.StatusAccepted {
+			t.Fatalf("part %d: %d %s", i, status, body)
+		}
+		location = one.URL + header.Get("Location")
+	}
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256(content))
+	wrong := strings.Replace(location, one.URL, two.URL, 1) + "&digest=" + emptyDigest
+	if status, _, body := ask(t, "PUT", wrong, "application/octet-stream", nil); status < 400 {
+		t.Fatalf("with another digest the upload ends with %d: %s", status, body)
+	}
+	// A refused upload is over: this one is whole.
+	location = begin(t, one.URL, "project/model")
+	status, header, body := ask(t, "PATCH", location, "application/octet-stream", content[:half])
+	if status != http.StatusAccepted {
+		t.Fatalf("patch: %d %s", status, body)
+	}
+	location = two.URL + header.Get("Location")
+	if status, _, body := ask(t, "PUT", location+"&digest="+digest, "application/octet-stream", content[half:]); status != http.StatusCreated {
+		t.Fatalf("the upload ends with %d: %s", status, body)
+	}
+	for _, server := range []string{one.URL, two.URL, two.URL} { // the last time from the cache
+		if status, _, body := ask(t, "GET", server+"/v2/project/model/blobs/"+digest, "", nil); status != 200 || body != string(content) {
+			t.Fatalf("the blob comes back as %d with %d bytes", status, len(body))
+		}
+	}
+	r, err := http.NewRequest("GET", two.URL+"/v2/project/model/blobs/"+digest, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Range", "bytes=16-31")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if part, err := io.ReadAll(answer.Body); err != nil || string(part) != "0123456789abcdef" {
+		t.Fatalf("a part comes back as %q, %v", part, err)
+	}
+}
+
+// pushes pushes to a registry, and pulls from one that was started anew.
+func pushes(t *testing.T, start func() *httptest.Server) {
+	s := start()
 
 	t.Run("a_manifest_without_its_blobs_is_refused", func(t *testing.T) {
 		if status, _, body := ask(t, "PUT", s.URL+"/v2/project/model/manifests/1", manifestOCI, []byte(manifest)); status < 400 {
@@ -92,7 +176,7 @@ func TestRegistry(t *testing.T) {
 	digest := header.Get("Docker-Content-Digest")
 
 	t.Run("what_was_acknowledged_outlives_the_process", func(t *testing.T) {
-		again := serve(t, dir, nil)
+		again := start()
 		if status, _, body := ask(t, "GET", again.URL+"/v2/project/model/manifests/1", "", nil); status != 200 || body != manifest {
 			t.Fatalf("after a restart: %d %s", status, body)
 		}

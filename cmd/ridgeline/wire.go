@@ -41,7 +41,6 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
 	"github.com/ridgeline-mlops/ridgeline/python"
-	"github.com/ridgeline-mlops/ridgeline/registry"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/server"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -228,13 +227,7 @@ func (n *node) wire(ctx context.Context) error {
 	if n.images, err = image.NewBuilder(image.Options{Dir: n.path("layers"), Log: log}); err != nil {
 		return err
 	}
-	pushed := filepath.Join(n.options.Shared, "registry")
-	if n.options.Shared == n.options.Dir { // else another server may be pushing
-		if err := registry.Sweep(pushed); err != nil {
-			return err
-		}
-	}
-	oci, err := registry.New(pushed, log)
+	oci, err := n.openRegistry(blobs, access.UploadSecret())
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ var arrows = map[string][]string{
 	"project":           {},
 	"pyenv":             {},
 	"python":            {},
-	"registry":          {},
+	"registry":          {"blob"},
 	"release":           {"blob", "flow", "host", "project", "store"},
 	"score":             {"score/exchange", "score/tensor", "worker"},
 	"score/azureml":     {"score/exchange", "score/tensor", "worker"},
