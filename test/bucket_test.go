@@ -1,0 +1,95 @@
+package test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/internal/cloudtest"
+	"github.com/ridgeline-mlops/ridgeline/internal/pgtest"
+)
+
+// keys makes the files that servers without a common folder are given.
+func keys(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"secret": "of-these-servers-alone", "vault-key": strings.Repeat("0123456789abcdef", 4)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestBucket: two servers have a database and a bucket in common, and no folder.
+// What one has taken and made, the other one shows, serves and goes on with when
+// the first one is killed and its machine is gone.
+func TestBucket(t *testing.T) {
+	cloudtest.Use(t)
+	t.Setenv("RIDGELINE_ADMIN_TOKEN", "rl_the_same_everywhere")
+	database, address := pgtest.URL(t), cloudtest.S3(t).Address("ridgeline/team")
+	server := func() *ridgeline {
+		return newRidgeline(t, "--database", database, "--blob", address, "--keys", keys(t))
+	}
+	leader := server()
+	eventually(t, 20*time.Second, "the first server leads", func() bool { return strings.Contains(leader.log.String(), "this server leads") })
+	follower := server()
+
+	// The follower takes it, the leader makes it, both serve it.
+	push(t, follower, "taken", true)
+	finished(t, leader, "taken")
+	finished(t, follower, "taken")
+	b := endpointOf(t, follower, "taken", "production")
+	if a := endpointOf(t, leader, "taken", "production"); a.Primary != b.Primary {
+		t.Error("the servers have different keys")
+	}
+	eventually(t, 30*time.Second, "what endpoints answered is in the bucket", func() bool {
+		return strings.Contains(follower.must(".", "predictions", "taken", "--json"), `"environment"`)
+	})
+
+	// Kill -9 in the middle of training; the machine never comes back.
+	dir := filepath.Join(t.TempDir(), "moved")
+	if err := mkProject(dir, "moved"); err != nil {
+		t.Fatal(err)
+	}
+	slowTrain(t, dir)
+	follower.must(dir, "push", "--detach")
+	eventually(t, 60*time.Second, "training runs", func() bool {
+		found, _ := filepath.Glob(filepath.Join(leader.dir, "host", "tasks", "run-*-train-1"))
+		return len(found) > 0
+	})
+	leader.kill()
+	t.Cleanup(func() { endAll(t, leader.dir) })
+	if err := os.Rename(leader.dir, leader.dir+"-lost"); err != nil {
+		t.Fatal(err)
+	}
+	if got := call(t, http.MethodPost, b.URL, "Bearer "+b.Primary, `{"data": [[1.0]]}`); got.status != http.StatusOK {
+		t.Errorf("the endpoint at the other server, right after the kill: %d %s", got.status, got.body)
+	}
+	finished(t, follower, "moved")
+
+	// A machine that was never there before serves all of it, as soon as it has
+	// the environment.
+	third := server()
+	run := decode[[]struct{ ID string }](t, follower.must(".", "runs", "--project", "moved", "--json"))[0].ID
+	if ours, theirs := follower.must(".", "logs", run, "train"), third.must(".", "logs", run, "train"); ours == "" || ours != theirs {
+		t.Errorf("the log is %q at one server, %q at the other", ours, theirs)
+	}
+	eventually(t, 3*time.Minute, "the third server answers", func() bool {
+		e := endpointOf(t, third, "moved", "production")
+		return call(t, http.MethodPost, e.URL, "Bearer "+b.Primary, `{"data": [[1.0]]}`).status == http.StatusUnauthorized &&
+			call(t, http.MethodPost, e.URL, "Bearer "+e.Primary, `{"data": [[1.0]]}`).status == http.StatusOK
+	})
+	if out := third.must(".", "gc", "--json"); !strings.Contains(out, `"missing": []`) {
+		t.Errorf("gc: %s", out)
+	}
+
+	// Servers of another secret are not let in.
+	stranger := &ridgeline{t: t, bin: binary(t), dir: t.TempDir()}
+	if _, refused, ok := stranger.do(".", "up", "--listen", "127.0.0.1:0", "--blob", address); ok || !strings.Contains(refused, "another secret") {
+		t.Errorf("a server with another secret: %s", refused)
+	}
+}
