@@ -18,10 +18,11 @@ import (
 // The settings of both connections. One writing connection is shared by all
 // that writes, the flow engine included: SQLite's busy handler polls and is
 // not fair, while Go's queue for the one connection is first come, first
-// served, so nobody ever sees SQLITE_BUSY. Readers get the last commit
-// without waiting for the writer.
+// served, so nobody ever sees SQLITE_BUSY. Only another program that
+// migrates the same file at the same time keeps the writer waiting, and that
+// may last. Readers get the last commit without waiting for the writer.
 const (
-	sqliteWriter  = "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	sqliteWriter  = "?_pragma=busy_timeout(30000)&_pragma=foreign_keys(1)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
 	sqliteReader  = "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_pragma=query_only(1)&_pragma=case_sensitive_like(1)"
 	sqliteReaders = 4
 )
