@@ -32,31 +32,35 @@ type body struct {
 	head []byte
 	rest *steadyReader // nil when head is all
 	size int64         // -1: not known
+	read bool          // it was, as far as head goes
 }
 
 // readBody keeps a small body whole. One of gRPC is passed on as it comes,
 // because it may be a conversation.
 func readBody(w http.ResponseWriter, r *http.Request, grpc bool) (body, error) {
 	if r.ContentLength == 0 || r.Body == http.NoBody {
-		return body{}, nil
+		return body{read: true}, nil
 	}
 	in := &steadyReader{from: r.Body, control: http.NewResponseController(w)}
 	if grpc {
-		return body{rest: in, size: -1}, nil
+		return body{rest: in, size: -1, read: true}, nil
 	}
 	var head bytes.Buffer
 	head.Grow(int(min(max(r.ContentLength, 0), maxReplay)) + bytes.MinRead)
 	n, err := head.ReadFrom(io.LimitReader(in, maxReplay+1))
 	switch {
 	case err != nil:
-		return body{}, err
+		return body{read: true}, err
 	case n <= maxReplay:
 		_ = in.control.SetReadDeadline(time.Time{})
-		return body{head: head.Bytes(), size: n}, nil
+		return body{head: head.Bytes(), size: n, read: true}, nil
 	}
 	in.begun.Store(false)
-	return body{head: head.Bytes(), rest: in, size: r.ContentLength}, nil
+	return body{head: head.Bytes(), rest: in, size: r.ContentLength, read: true}, nil
 }
+
+// came reports whether the client has sent all of it.
+func (b *body) came() bool { return b.read && (b.rest == nil || b.rest.ended.Load()) }
 
 // again reports whether the body can be sent again.
 func (b *body) again() bool { return b.rest == nil || !b.rest.begun.Load() }
@@ -76,6 +80,7 @@ type steadyReader struct {
 	from    io.Reader
 	control *http.ResponseController
 	begun   atomic.Bool
+	ended   atomic.Bool // it has come, or never will
 }
 
 func (s *steadyReader) Read(p []byte) (int, error) {
@@ -83,6 +88,7 @@ func (s *steadyReader) Read(p []byte) (int, error) {
 	_ = s.control.SetReadDeadline(time.Now().Add(bodyStall))
 	n, err := s.from.Read(p)
 	if err != nil {
+		s.ended.Store(true)
 		_ = s.control.SetReadDeadline(time.Time{})
 	}
 	return n, err

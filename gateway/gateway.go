@@ -21,6 +21,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/internal/tracing"
+	"github.com/ridgeline-mlops/ridgeline/internal/unread"
 )
 
 // Live is what the gateway has to know of endpoints.
@@ -99,8 +100,20 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.endpoint = rest; first >= 0 && second >= 0 {
 		c.endpoint, c.path = rest[:first+1+second], rest[first+1+second:]
 	}
-	g.answer(&answerer{ResponseWriter: w, problem: problem}, r, c)
+	a := &answerer{ResponseWriter: w, problem: problem}
+	if 0 <= r.ContentLength && r.ContentLength <= smallBody {
+		g.answer(a, r, c)
+		return
+	}
+	unread.Allow(w)
+	g.answer(a, r, c)
+	if !c.body.came() {
+		unread.Drop(w, r)
+	}
 }
+
+// smallBody is what net/http reads by itself of a body that nobody has read.
+const smallBody = 256 << 10
 
 // answer admits the request and has it answered by a copy.
 func (g *Gateway) answer(w *answerer, r *http.Request, c *call) {

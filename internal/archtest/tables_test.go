@@ -52,6 +52,7 @@ var arrows = map[string][]string{
 	"internal/runctest": {},
 	"internal/sqlq":     {},
 	"internal/tracing":  {},
+	"internal/unread":   {},
 	"internal/words":    {},
 	"mlflow":            {"auth", "mlflow/spool", "store", "track", "track/query"},
 	"mlflow/migrate":    {},

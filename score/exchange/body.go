@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/internal/unread"
 )
 
 const (
@@ -17,21 +19,23 @@ const (
 
 // ReadBody reads a request's whole body of at most limit bytes. A client that
 // stalls or trickles is cut off, and one that waits for its answer is not. An
-// error is a *Failure.
+// error is a *Failure; after TooLarge the rest is there to be dropped (package
+// unread).
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close") // rather than reading it all to keep the connection
-		return nil, unread(&http.MaxBytesError{Limit: limit}, limit)
+		w.Header().Set("Connection", "close")
+		unread.Allow(w)
+		return nil, unreadable(&http.MaxBytesError{Limit: limit}, limit)
 	}
 	control := http.NewResponseController(w)
 	if 0 < r.ContentLength && r.ContentLength <= small { // most bodies: no more is allocated than they are
 		_ = control.SetReadDeadline(time.Now().Add(bodyStall))
 		body := make([]byte, r.ContentLength)
 		if _, err := io.ReadFull(r.Body, body); err != nil {
-			return nil, unread(err, limit)
+			return nil, unreadable(err, limit)
 		}
 		_ = control.SetReadDeadline(time.Time{})
 		return body, nil
@@ -40,7 +44,11 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	var b bytes.Buffer
 	b.Grow(int(min(max(r.ContentLength, 0), 1<<20)) + bytes.MinRead) // a claimed length is not believed before it comes
 	if _, err := b.ReadFrom(in); err != nil {
-		return nil, unread(err, limit)
+		why := unreadable(err, limit)
+		if why.Reason == TooLarge {
+			unread.Allow(w)
+		}
+		return nil, why
 	}
 	_ = control.SetReadDeadline(time.Time{})
 	return b.Bytes(), nil
@@ -62,8 +70,8 @@ func (s *steadyReader) Read(p []byte) (int, error) {
 	return s.from.Read(p)
 }
 
-// unread says why a body could not be read.
-func unread(err error, limit int64) *Failure {
+// unreadable says why a body could not be read.
+func unreadable(err error, limit int64) *Failure {
 	var large *http.MaxBytesError
 	var stalled interface{ Timeout() bool }
 	switch {

@@ -199,6 +199,27 @@ func TestLargeBody(t *testing.T) {
 	}
 }
 
+// A client that sends all of a body that is too large, before it reads anything,
+// reads why it was refused.
+func TestTooLargeBodiesAreSentToTheirEnd(t *testing.T) {
+	t.Parallel()
+	s, address := listening(t, echo, func(c *Config) { c.BodyLimit = 1000 })
+	const size = 32 << 20 // more than lies in sockets' buffers
+	text := strings.Repeat("x", size)
+	for name, head := range map[string]string{
+		"by its length": fmt.Sprintf("Content-Length: %d\r\n\r\n", size),
+		"in one chunk":  fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", size),
+	} {
+		client := dial(t, address).send("POST /score HTTP/1.1\r\nHost: x\r\n" + head + text)
+		if status, said := client.answer(); status != 413 || !strings.Contains(said, "1000 bytes") {
+			t.Errorf("%s: got %d %s", name, status, said)
+		}
+	}
+	if r := s.do(t, "POST", "/score", "9"); r.status != 200 {
+		t.Errorf("in the end: %+v", r)
+	}
+}
+
 // Clients that take no answers hold up nobody but themselves.
 func TestAnswersNobodyTakes(t *testing.T) {
 	t.Parallel()

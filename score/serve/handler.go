@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/internal/unread"
 	"github.com/ridgeline-mlops/ridgeline/score"
 	"github.com/ridgeline-mlops/ridgeline/score/azureml"
 	"github.com/ridgeline-mlops/ridgeline/score/exchange"
@@ -57,6 +58,9 @@ func Handler(f *score.Front, c Config) http.Handler {
 		a := &answering{ResponseWriter: w, x: x, r: r, observers: observers}
 		mux.ServeHTTP(a, r)
 		a.observe(http.StatusOK) // what net/http sends for a handler that wrote nothing
+		if x.Failure != nil && x.Failure.Reason == exchange.TooLarge {
+			unread.Drop(w, r)
+		}
 		if x.Dialect != "" {
 			end(span, x, r)
 		}
