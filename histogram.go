@@ -87,3 +87,13 @@ type Answers struct {
 	Failed    int64     // with 500 or more
 	Latency   Histogram // of all, from a request's coming to the beginning of its answer
 }
+
+// Plus is both together.
+func (a Answers) Plus(o Answers) Answers {
+	return Answers{Succeeded: a.Succeeded + o.Succeeded, Failed: a.Failed + o.Failed, Latency: a.Latency.Plus(o.Latency)}
+}
+
+// Since is what has come since before.
+func (a Answers) Since(before Answers) Answers {
+	return Answers{Succeeded: a.Succeeded - before.Succeeded, Failed: a.Failed - before.Failed, Latency: a.Latency.Since(before.Latency)}
+}

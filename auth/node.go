@@ -28,6 +28,20 @@ func (a *Authenticator) Pulls(secret string) bool {
 	return subtle.ConstantTimeCompare([]byte(secret), []byte(a.PullToken())) == 1
 }
 
+// gatewaySecret is the start of the token with which the gateways on a cluster
+// ask for what they have to know.
+const gatewaySecret = Secret + "gate_"
+
+// GatewayToken is the token of the gateways on a cluster. It tells them hashes
+// of endpoints' keys and takes labels, and does nothing else. It is the same
+// for ever: a gateway has to find its server again after any time.
+func (a *Authenticator) GatewayToken() string { return gatewaySecret + a.derive("gateway token", 20) }
+
+// Gateways says whether a secret is the token of the gateways on a cluster.
+func (a *Authenticator) Gateways(secret string) bool {
+	return subtle.ConstantTimeCompare([]byte(secret), []byte(a.GatewayToken())) == 1
+}
+
 func (a *Authenticator) derive(what string, bytes int) string {
 	mac := hmac.New(sha256.New, a.secret)
 	fmt.Fprint(mac, what)

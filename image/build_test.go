@@ -46,6 +46,33 @@ func TestBuilder_Build_is_deterministic(t *testing.T) {
 	}
 }
 
+// A gateway's image is its program and what a system says; the same on each
+// machine that has the same.
+func TestBuilder_BuildGateway(t *testing.T) {
+	scorer := small(t).Scorer
+	a, err := newBuilder(t, t.TempDir()).BuildGateway(t.Context(), scorer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := warm(t).BuildGateway(t.Context(), scorer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Digest() != b.Digest() {
+		t.Errorf("same inputs, two digests: %s and %s", a.Digest(), b.Digest())
+	}
+	var kinds []string
+	for _, l := range a.Layers() {
+		kinds = append(kinds, l.Kind)
+	}
+	if want := []string{"base", "scorer"}; !slices.Equal(kinds, want) {
+		t.Errorf("layers %v; want %v", kinds, want)
+	}
+	if _, err := warm(t).BuildGateway(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("an image without a program was made")
+	}
+}
+
 func TestBuilder_Build_makes_again_only_what_changed(t *testing.T) {
 	b, s := warm(t), small(t)
 	before := build(t, b, s)

@@ -26,11 +26,12 @@ type Settings struct {
 
 // Kubernetes is the cluster behind `host: kube` and what computes there.
 type Kubernetes struct {
-	Kubeconfig string // absolute path; empty: KUBECONFIG, ~/.kube/config or, in a pod, its service account
-	Context    string // of the kubeconfig; empty: its current one
-	Namespace  string // empty: the context's
-	Registry   string // host[:port] from which nodes pull what is in the embedded registry; empty: that of URL
-	URL        string // where pods reach this server; empty: its public address
+	Kubeconfig string          // absolute path; empty: KUBECONFIG, ~/.kube/config or, in a pod, its service account
+	Context    string          // of the kubeconfig; empty: its current one
+	Namespace  string          // empty: the context's
+	Registry   string          // host[:port] from which nodes pull what is in the embedded registry; empty: that of URL
+	URL        string          // where pods reach this server; empty: its public address
+	Gateway    *ClusterGateway // nil: none
 }
 
 // LoadSettings reads the server's settings. A file that is not there says
@@ -72,7 +73,7 @@ func (r *reader) kubernetes(n *yaml.Node, dir string) *Kubernetes {
 	if isNull(n) { // `kubernetes:` alone: the cluster that kubectl would use
 		return k
 	}
-	f := r.section(n, "kubernetes", "kubeconfig", "context", "namespace", "registry", "url")
+	f := r.section(n, "kubernetes", "kubeconfig", "context", "namespace", "registry", "url", "gateway")
 	k.Kubeconfig = r.path(f.value("kubeconfig"), "kubernetes.kubeconfig", "kubeconfig", dir)
 	k.Context = r.text(f.value("context"), "kubernetes.context", "production")
 	k.Namespace = r.text(f.value("namespace"), "kubernetes.namespace", "ridgeline")
@@ -83,6 +84,9 @@ func (r *reader) kubernetes(n *yaml.Node, dir string) *Kubernetes {
 	k.URL = strings.TrimSuffix(r.text(f.value("url"), "kubernetes.url", "https://ridgeline.example.com"), "/")
 	if u, err := url.Parse(k.URL); k.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		r.at(f.value("url"), "kubernetes.url: expected an address such as https://ridgeline.example.com, got %q", clip(k.URL, 60))
+	}
+	if f.has("gateway") {
+		k.Gateway = r.clusterGateway(f.value("gateway"))
 	}
 	return k
 }

@@ -38,6 +38,20 @@ func TestLoadSettings(t *testing.T) {
 			t.Errorf("got %v, want %q", err, says)
 		}
 	}
+	s, err = load("kubernetes: {gateway: }\n")
+	if want := (project.ClusterGateway{Replicas: 2, Service: "ClusterIP"}); err != nil || !reflect.DeepEqual(s.Kubernetes.Gateway, &want) {
+		t.Errorf("gateway alone: %+v, %v", s.Kubernetes, err)
+	}
+	s, err = load("kubernetes: {gateway: {replicas: 3, service: NodePort, ingress: {host: models.example.com, class: nginx, tls: cert}, http_route: {gateway: public, namespace: infra}}}\n")
+	if want := (project.ClusterGateway{Replicas: 3, Service: "NodePort", Ingress: &project.GatewayIngress{"models.example.com", "nginx", "cert"}, Route: &project.GatewayRoute{Gateway: "public", Namespace: "infra"}}); err != nil || !reflect.DeepEqual(s.Kubernetes.Gateway, &want) {
+		t.Errorf("got %+v, %v", s.Kubernetes, err)
+	}
+	_, err = load("kubernetes:\n  gateway:\n    replicas: 0\n    service: None\n    ingress: {host: 'https://models'}\n    http_route: {namespace: infra}\n")
+	for _, says := range []string{"gateway.replicas", "gateway.service", `ingress.host: expected a host name such as models.example.com, got "https://models"`, "http_route.gateway: expected the name of a Gateway"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
+		}
+	}
 	s, err = load(`kubernetes:
 pools:
   any:

@@ -127,10 +127,7 @@ func (r *Releaser) read(ctx context.Context, d ridgeline.Deployment, before read
 	slot.CopySeconds = copies * seconds
 	// A copy that was started again counts from nothing.
 	slot.Spent = held.Over(seconds, max(next.cpu-before.cpu, 0), memory*seconds)
-	slot.Answers = ridgeline.Answers{
-		Succeeded: next.answered.Succeeded - before.answered.Succeeded, Failed: next.answered.Failed - before.answered.Failed,
-		Latency: next.answered.Latency.Since(before.answered.Latency),
-	}
+	slot.Answers = next.answered.Since(before.answered)
 	for address, t := range next.told {
 		was := before.told[address]
 		slot.Model, slot.Batch = slot.Model.Plus(t.model.Since(was.model)), slot.Batch.Plus(t.batch.Since(was.batch))

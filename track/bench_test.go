@@ -30,7 +30,7 @@ func BenchmarkSearch(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	fillRuns(b, s, *benchRuns)
+	manyRuns(b, s, *benchRuns)
 	if err := s.db.Write(ctx, func(q sqlq.Querier) error { _, err := q.Exec(ctx, `ANALYZE`); return err }); err != nil { // as PostgreSQL does by itself
 		b.Fatal(err)
 	}
@@ -79,8 +79,8 @@ func BenchmarkSearch(b *testing.B) {
 	}
 }
 
-// fillRuns makes finished runs quickly, many in one transaction.
-func fillRuns(b *testing.B, s *Store, n int) {
+// manyRuns makes finished runs quickly, many in one transaction.
+func manyRuns(b *testing.B, s *Store, n int) {
 	b.Helper()
 	ctx := context.Background()
 	random := rand.New(rand.NewPCG(1, 1))

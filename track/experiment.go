@@ -269,13 +269,13 @@ func putPairs(ctx context.Context, q sqlq.Querier, table, owner string, id any, 
 // maxPlaces is how many placeholders a list of ids has at most.
 const maxPlaces = 500
 
-// insertRows inserts rows of so many columns by statements of 16, 4, 2 and 1 rows,
+// insertRows inserts rows of so many columns by statements of 20, 5 and 1 rows,
 // so that few texts have to be kept prepared. More in one would be slower: SQLite
 // looks up the name of each placeholder in a list of all of them.
 func insertRows(ctx context.Context, q sqlq.Querier, head, tail string, columns int, args []any) error {
 	for len(args) > 0 {
 		rows := 1
-		for _, size := range []int{16, 4, 2} {
+		for _, size := range []int{20, 5} {
 			if len(args) >= size*columns {
 				rows = size
 				break

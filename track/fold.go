@@ -36,9 +36,6 @@ func (s *Store) tidy(ctx context.Context) {
 			if err := s.forget(ctx); err != nil && ctx.Err() == nil {
 				s.log.Error("forget creations", "error", err)
 			}
-			if err := s.analyze(ctx); err != nil && ctx.Err() == nil {
-				s.log.Error("count what is in the tables, for PostgreSQL's plans", "error", err)
-			}
 		}
 		if err := s.foldAll(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("fold points", "error", err)
@@ -107,33 +104,6 @@ func (s *Store) foldRun(ctx context.Context, number int64) (folded int, err erro
 		return insertRows(ctx, q, `INSERT INTO points (run, key, sequence, data) VALUES `, ``, 4, args)
 	})
 	return folded, doing(err, "fold the points of run number %d", number)
-}
-
-// manyRuns is from how many runs on it matters what PostgreSQL knows of them.
-const manyRuns = 2000
-
-// analyze has PostgreSQL count what is in the tables when there are twice as many
-// runs as it knows of. Its autovacuum does so too, but looks once a minute, and
-// after a copy of 100,000 runs searches would be planned for a few until then.
-// SQLite takes the tables in the order that searches name them.
-func (s *Store) analyze(ctx context.Context) error {
-	if s.db.Postgres() == nil {
-		return nil
-	}
-	var known, runs int64
-	const ask = `SELECT (SELECT CAST(GREATEST(reltuples, 0) AS BIGINT) FROM pg_class WHERE oid = CAST('runs' AS regclass)), (SELECT value FROM counters WHERE name = 'run')`
-	if err := s.db.Reader().QueryRow(ctx, ask).Scan(&known, &runs); err != nil {
-		return err
-	}
-	// The counter counts those that were reclaimed, too: once is enough for them.
-	if runs < manyRuns || runs < 2*max(known, s.analyzed.Load()) {
-		return nil
-	}
-	s.analyzed.Store(runs)
-	return s.db.Write(ctx, func(q sqlq.Querier) error {
-		_, err := q.Exec(ctx, `ANALYZE runs, params, tags, latest, inputs, datasets`)
-		return err
-	})
 }
 
 func (s *Store) forget(ctx context.Context) error {

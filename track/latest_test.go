@@ -138,38 +138,3 @@ func testUpgrade(t *testing.T, address string) {
 	ok(t, s.Log(ctx, "old", Batch{Metrics: []Metric{{Key: "a", Value: 4, Step: 4, Time: 4}}}))
 	check(1, 2, 3, 4)
 }
-
-// testAnalyze: after many runs at once PostgreSQL knows of them without waiting
-// for its autovacuum, and is asked once.
-func testAnalyze(t *testing.T, s *Store) {
-	if s.db.Postgres() == nil {
-		ok(t, s.analyze(t.Context())) // nothing to do
-		return
-	}
-	ctx := t.Context()
-	known := func() (runs int64) {
-		ok(t, s.db.Reader().QueryRow(ctx, `SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE oid = CAST('runs' AS regclass)`).Scan(&runs))
-		return runs
-	}
-	insert := func(from, to int) {
-		t.Helper()
-		ok(t, s.db.Write(ctx, func(q sqlq.Querier) error {
-			if _, err := q.Exec(ctx, `INSERT INTO runs (number, id, experiment, name, user_id, status, started, ended, artifact_uri, stage, deleted)
-				SELECT n, 'run ' || n, 0, '', '', 'FINISHED', n, n, '', 'active', NULL FROM generate_series(CAST($1 AS BIGINT), CAST($2 AS BIGINT)) n`, from, to); err != nil {
-				return err
-			}
-			_, err := q.Exec(ctx, `UPDATE counters SET value = $1 WHERE name = 'run'`, to)
-			return err
-		}))
-		ok(t, s.analyze(ctx))
-	}
-	if insert(1, manyRuns); known() != manyRuns {
-		t.Fatalf("%d runs are known", known())
-	}
-	if insert(manyRuns+1, manyRuns+10); known() > manyRuns+10 || known() < manyRuns {
-		t.Fatalf("%d runs are known", known())
-	}
-	if insert(manyRuns+11, 2*manyRuns+20); known() != 2*manyRuns+20 {
-		t.Fatalf("%d runs are known", known())
-	}
-}

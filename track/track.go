@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,7 +39,6 @@ type Store struct {
 
 	unfolded sync.Map      // run number → *atomic.Int64, rows arrived since the last folding
 	fold     chan struct{} // wakes the folding
-	analyzed atomic.Int64  // how many runs there were at the last analyze
 	stop     context.CancelFunc
 	loops    sync.WaitGroup
 }
@@ -63,7 +61,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the migrations: %w", err)
 	}
-	db, err := sqldb.Open(ctx, o.URL, sqldb.Options{Migrations: migrations, Schema: "tracking", Prepare: true, LogPages: 8000, CachePages: 4000, Log: o.Log})
+	db, err := sqldb.Open(ctx, o.URL, sqldb.Options{Migrations: migrations, Schema: "tracking", Prepare: true, LogPages: 8000, Log: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("open the tracking database: %w", err)
 	}
@@ -155,7 +153,7 @@ func places(from, n int) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString("$" + strconv.Itoa(from+i))
+		fmt.Fprintf(&b, "$%d", from+i)
 	}
 	return b.String()
 }

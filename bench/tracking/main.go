@@ -57,7 +57,7 @@ type options struct {
 func main() {
 	var o options
 	flag.DurationVar(&o.storm, "storm", 5*time.Second, "how long each storm lasts")
-	flag.DurationVar(&o.fill, "fill", 45*time.Second, "how long a server may take to fill its store for the searches: one that is slow searches among fewer runs")
+	flag.DurationVar(&o.fill, "fill", 4*time.Minute, "how long a server may take to fill its store for the searches: one that is slow searches among fewer runs")
 	flag.BoolVar(&o.many, "many", false, "search among 100,000 runs, too (Ridgeline and FastTrackML)")
 	flag.StringVar(&o.only, "only", "", "measure only the servers whose names contain this")
 	flag.Parse()

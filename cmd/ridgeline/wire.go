@@ -3,12 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -40,7 +36,6 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/prediction"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
-	"github.com/ridgeline-mlops/ridgeline/python"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/server"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -49,9 +44,6 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/ui"
 	"github.com/ridgeline-mlops/ridgeline/vault"
 )
-
-//go:embed all:embedded
-var embedded embed.FS
 
 // serverOptions are what `up` and `demo` are told.
 type serverOptions struct {
@@ -85,6 +77,7 @@ type node struct {
 	engine      atomic.Pointer[flow.Engine] // nil until this server leads
 	host        *process.Host
 	cluster     *kube.Cluster // nil: none is known
+	outposts    outposts      // the gateways there
 	desk        *courier.Desk
 	images      *image.Builder
 	intake      *intake.Intake
@@ -254,12 +247,13 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	entrance := gateway.New(n.store, services, access, n.tracer, log)
 	n.gateway = entrance
+	n.outposts = outposts{desk: n.newDesk(access), token: access.GatewayToken(), registry: target, scorer: runtime.Scorer}
 	logs := blobs.Objects("predictions")
 	n.releases = &release.Releaser{
 		LogURL: fileURL(logs.Dir()), LogDir: n.path("journal"), RemoteLog: remoteLog(n.options.Settings.Kubernetes, n.local(), public, access), Env: tracing.Variables(os.Environ()),
-		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: entrance, Trees: n.path("trees"), Log: log,
+		Store: n.store, Blob: blobs, Start: n.start, Services: services, Traffic: allGateways{entrance, n.outposts.desk}, Trees: n.path("trees"), Log: log,
 	}
-	entrance.Wake = n.releases.Wake
+	entrance.Wake, n.outposts.desk.Wake = n.releases.Wake, n.releases.Wake
 	n.intake = &intake.Intake{
 		Store: n.store, Blob: blobs, Library: library, Start: n.start, Trees: n.path("trees"), Files: n.path("data", "files"), Dir: n.path("arriving"), Log: log,
 		Config: func(ctx context.Context, p ridgeline.Pipeline) (project.Config, error) { return n.runs.Config(ctx, p) },
@@ -333,7 +327,7 @@ func (n *node) wire(ctx context.Context) error {
 		return err
 	}
 	n.server = server.New(server.Options{
-		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks()),
+		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks(), n.gatewaysElsewhere()),
 		Pages: pages.Handler(), Stopping: pages.Stop, Ready: n.ready, Log: log,
 	})
 	return nil
@@ -417,6 +411,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	n.goLoop(func() { n.git.Run(loops) })
 	n.collectEvery(loops, n.options.Collect)
 	n.goLoop(func() { n.forges.Run(loops) })
+	n.goLoop(func() { n.keepGateways(loops) })
 	n.goLoop(func() {
 		if err := n.intake.Tidy(loops); err != nil && loops.Err() == nil {
 			n.options.Log.Error("remove what ended arrivals left", "error", err)
@@ -522,50 +517,4 @@ func writeFile(path, text string) error {
 		return err
 	}
 	return os.Rename(tmp, path)
-}
-
-// unpackRuntime lays out the embedded programs and the worker under names made
-// of their content.
-func unpackRuntime(dir string) (runtime pipeline.Runtime, supervisor string, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return runtime, "", err
-	}
-	if runtime.Scorer, err = unpackProgram(dir, "scorer"); err != nil {
-		return runtime, "", err
-	}
-	if supervisor, err = unpackProgram(dir, "supervisor"); err != nil {
-		return runtime, "", err
-	}
-	if runtime.Spool, err = unpackProgram(dir, "spool"); err != nil {
-		return runtime, "", err
-	}
-	runtime.Worker, err = python.Unpack(dir)
-	return runtime, supervisor, err
-}
-
-func unpackProgram(dir, name string) (string, error) {
-	binary, err := embedded.Open("embedded/" + name)
-	if err != nil {
-		return "", ridgeline.Errorf(ridgeline.Invalid, "this ridgeline was built without its %s: build it with make build", name)
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, binary); err != nil { // in pieces: a copy of all would stay in the heap for long
-		return "", err
-	}
-	path := filepath.Join(dir, name+"-"+hex.EncodeToString(sum.Sum(nil)[:8]))
-	if exists(path) {
-		return path, nil
-	}
-	if _, err := binary.(io.Seeker).Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o700)
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(f, binary)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return "", err
-	}
-	return path, os.Rename(path+".new", path)
 }

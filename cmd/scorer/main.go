@@ -33,6 +33,8 @@ const usage = `usage:
                                       (default /score); a summary with the latency goes to stdout
   scorer task                         run the task that RIDGELINE_TASK_FILE describes, in a container of its own;
                                       started by the host that asked for it
+  scorer gateway                      answer endpoints on a cluster, as the Ridgeline server named in RIDGELINE_GATEWAY_SERVER
+                                      says, and go on while it is away; started by the host that runs its copies
   scorer spool --dir DIR COMMAND…     run a step's command, and keep what it logs while the tracking server is away
   scorer version
 
@@ -76,6 +78,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return batch(ctx, args, stdout, stderr)
 	case "task":
 		return task(args, stdout, stderr)
+	case "gateway":
+		return answer(ctx, args, stderr)
 	case "spool":
 		return spool.Command(args, os.Stderr) // a file, so that the command writes to it directly
 	case "version":

@@ -21,6 +21,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -49,7 +50,7 @@ type Options struct {
 // this server's ServerLabel is looked at, changed or removed.
 const (
 	ManagerLabel    = "app.kubernetes.io/managed-by" // "ridgeline"
-	PartLabel       = "app.kubernetes.io/component"  // "scorer" or "task"
+	PartLabel       = "app.kubernetes.io/component"  // "scorer", "task" or "gateway"
 	ServerLabel     = "ridgeline.io/server"
 	DeploymentLabel = "ridgeline.io/deployment" // of services: the DeploymentID
 	TaskLabel       = "ridgeline.io/task"       // of tasks
@@ -77,6 +78,7 @@ type Cluster struct {
 
 	applied  sync.Map  // DeploymentID → applied
 	pullable time.Time // when the pull secret was applied
+	gateway  gatewayApplied
 }
 
 // A kind is how the API server calls what a Go type describes.
@@ -95,6 +97,7 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[corev1.Pod]():                            {corev1.SchemeGroupVersion, "pods"},
 	reflect.TypeFor[corev1.Secret]():                         {corev1.SchemeGroupVersion, "secrets"},
 	reflect.TypeFor[corev1.Service]():                        {corev1.SchemeGroupVersion, "services"},
+	reflect.TypeFor[networkingv1.Ingress]():                  {networkingv1.SchemeGroupVersion, "ingresses"},
 	reflect.TypeFor[policyv1.PodDisruptionBudget]():          {policyv1.SchemeGroupVersion, "poddisruptionbudgets"},
 }
 
@@ -116,7 +119,7 @@ func Open(o Options) (*Cluster, error) {
 	}
 	known := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		appsv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, policyv1.AddToScheme,
+		appsv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
 	} {
 		if err := add(known); err != nil {
 			return nil, err

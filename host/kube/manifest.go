@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -34,14 +35,18 @@ const (
 	// can be told in percent.
 	askedCPU = 0.1
 
-	appliedAnnotation = "ridgeline.io/applied"
+	appliedAnnotation   = "ridgeline.io/applied"
+	variablesAnnotation = "ridgeline.io/variables" // hash of them, so that a change makes new pods
+
+	copiesEnding = "-copies"
 )
 
 // manifests are all objects of one workload.
 type manifests struct {
 	secret     *corev1.Secret // its variables
 	deployment *appsv1.Deployment
-	service    *corev1.Service
+	service    *corev1.Service // a name in the cluster
+	copies     *corev1.Service // a name whose addresses are those of the ready copies
 	budget     *policyv1.PodDisruptionBudget
 	scaler     *autoscalingv2.HorizontalPodAutoscaler // nil: as many copies as it says
 	hash       string                                 // of all of them
@@ -51,6 +56,12 @@ type manifests struct {
 // not meet.
 func (c *Cluster) nameOf(id ridgeline.DeploymentID) string {
 	return string(id) + "-" + c.opt.Server
+}
+
+// CopiesAddress is where the ready copies of a workload answer, for pods of the
+// namespace: host:port, of which the host has an address for each.
+func (c *Cluster) CopiesAddress(id ridgeline.DeploymentID) string {
+	return fmt.Sprintf("%s%s:%d", c.nameOf(id), copiesEnding, scorerPort)
 }
 
 func (c *Cluster) pullSecretName() string { return "ridgeline-pull-" + c.opt.Server }
@@ -63,6 +74,7 @@ func (c *Cluster) manifests(w host.Workload) (manifests, error) {
 		secret:     &corev1.Secret{ObjectMeta: c.meta(name, labels), Data: variables(w.Env)},
 		deployment: &appsv1.Deployment{ObjectMeta: c.meta(name, labels)},
 		service:    &corev1.Service{ObjectMeta: c.meta(name, labels)},
+		copies:     &corev1.Service{ObjectMeta: c.meta(name+copiesEnding, labels)},
 		budget:     &policyv1.PodDisruptionBudget{ObjectMeta: c.meta(name, labels)},
 	}
 	env, err := json.Marshal(m.secret.Data)
@@ -75,19 +87,20 @@ func (c *Cluster) manifests(w host.Workload) (manifests, error) {
 		// More first, then fewer: what answers goes only when another one does.
 		Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{MaxSurge: &one, MaxUnavailable: &none}},
 		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{"ridgeline.io/variables": sum(env)}},
+			ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{variablesAnnotation: sum(env)}},
 			Spec:       c.pod(w, name, selector),
 		},
 		RevisionHistoryLimit: new(int32(1)),
 	}
 	m.service.Spec = corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}}
+	m.copies.Spec = corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: selector, Ports: []corev1.ServicePort{{Name: "http", Port: scorerPort}}}
 	m.budget.Spec = policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: selector}}
 	if w.MaxReplicas > w.Replicas && w.Replicas > 0 {
 		m.scaler = c.scaler(w, name, labels)
 	} else {
 		m.deployment.Spec.Replicas = new(int32(w.Replicas))
 	}
-	all, err := json.Marshal([]any{m.secret, m.deployment, m.service, m.budget, m.scaler})
+	all, err := json.Marshal([]any{m.secret, m.deployment, m.service, m.copies, m.budget, m.scaler})
 	m.hash = sum(all)
 	m.deployment.Annotations = map[string]string{appliedAnnotation: m.hash}
 	return m, err

@@ -91,9 +91,11 @@ func (c *Cluster) applyAll(ctx context.Context, m manifests) (*appsv1.Deployment
 	if err != nil {
 		return nil, err
 	}
-	owned(now, &m.service.ObjectMeta, &m.budget.ObjectMeta)
-	if _, err := apply(ctx, c, m.service.Name, m.service); err != nil {
-		return nil, err
+	owned(now, &m.service.ObjectMeta, &m.copies.ObjectMeta, &m.budget.ObjectMeta)
+	for _, s := range []*corev1.Service{m.service, m.copies} {
+		if _, err := apply(ctx, c, s.Name, s); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := apply(ctx, c, m.budget.Name, m.budget); err != nil {
 		return nil, err

@@ -36,11 +36,7 @@ type Options struct {
 	// folds more rarely, and each folding then writes a page once that changed
 	// often.
 	LogPages int
-	// CachePages is how many pages of 4 KiB each of SQLite's readers keeps at most;
-	// 0 for SQLite's 500. Who looks up here and there in a large file spares a call
-	// to the system for each page.
-	CachePages int
-	Log        *slog.Logger // nil: silent
+	Log      *slog.Logger // nil: silent
 }
 
 // A DB is an open database. Every method may be called from any goroutine.
@@ -70,7 +66,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	var err error
 	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
 	case "sqlite":
-		e, err = openSQLite(ctx, rest, o)
+		e, err = openSQLite(ctx, rest, o.LogPages)
 	case "postgres", "postgresql":
 		e, err = openPostgres(ctx, url, o.Schema)
 	default:

@@ -32,7 +32,7 @@ type sqliteDB struct {
 	writing, reading statements
 }
 
-func openSQLite(ctx context.Context, path string, o Options) (*sqliteDB, error) {
+func openSQLite(ctx context.Context, path string, logPages int) (*sqliteDB, error) {
 	if path == "" || path == ":memory:" {
 		return nil, ridgeline.Errorf(ridgeline.Invalid, "database address sqlite:%s names no file: use sqlite:/path/app.db", path)
 	}
@@ -52,8 +52,8 @@ func openSQLite(ctx context.Context, path string, o Options) (*sqliteDB, error) 
 	address := (&url.URL{Scheme: "file", Path: path}).String()
 	db := &sqliteDB{}
 	writer := address + sqliteWriter
-	if o.LogPages > 0 {
-		writer += fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", o.LogPages)
+	if logPages > 0 {
+		writer += fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", logPages)
 	}
 	if db.writer, err = sql.Open("sqlite", writer); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
@@ -65,11 +65,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*sqliteDB, error) 
 	if err := db.writer.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.writer.Close())
 	}
-	reader := address + sqliteReader
-	if o.CachePages > 0 {
-		reader += fmt.Sprintf("&_pragma=cache_size(%d)", o.CachePages)
-	}
-	if db.readers, err = sql.Open("sqlite", reader); err != nil {
+	if db.readers, err = sql.Open("sqlite", address+sqliteReader); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.writer.Close())
 	}
 	db.readers.SetMaxOpenConns(sqliteReaders)
