@@ -3,7 +3,7 @@
 // go to.
 //
 // What is compared, and how, is each program's own: bench/data, bench/loop,
-// bench/scoring, bench/tracking.
+// bench/pages, bench/scoring, bench/tracking.
 package bench
 
 import (

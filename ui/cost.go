@@ -81,12 +81,12 @@ func (p *projectCost) add(b store.Bill, c cost) {
 }
 
 func sumOf(since time.Time, bills []store.Bill, prices project.Prices) monthCost {
-	m := monthCost{Since: since}
+	m, none := monthCost{Since: since}, cost{Currency: prices.Currency}
 	for _, b := range bills {
 		i := slices.IndexFunc(m.Projects, func(p projectCost) bool { return p.Project == b.Project })
 		if i < 0 {
 			i = len(m.Projects)
-			m.Projects = append(m.Projects, projectCost{Project: b.Project})
+			m.Projects = append(m.Projects, projectCost{Project: b.Project, Runs: none, Serving: none})
 		}
 		c := priced(prices, b.Spent, b.Pool, b.Spot)
 		m.Projects[i].add(b, c)

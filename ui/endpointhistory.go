@@ -192,7 +192,7 @@ func historyCharts(slots []store.Slot, w window, now time.Time) []components.Cha
 
 func timeChart(title string, series ...any) components.Chart {
 	return components.Chart{Title: title, Size: "low", Label: title + " over time; the table has the figures of the whole window", Option: map[string]any{
-		"xAxis": map[string]any{"type": "time"}, "yAxis": map[string]any{"type": "value", "min": 0},
+		"xAxis": map[string]any{"type": "time", "splitNumber": 4, "axisLabel": map[string]any{"hideOverlap": true}}, "yAxis": map[string]any{"type": "value", "min": 0, "splitNumber": 3},
 		"legend": map[string]any{"show": len(series) > 1, "top": 0, "right": 0, "itemWidth": 14, "itemHeight": 8}, "series": series,
 	}}
 }

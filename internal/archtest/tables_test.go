@@ -18,6 +18,7 @@ var arrows = map[string][]string{
 	"bench":             {},
 	"bench/data":        {"bench"},
 	"bench/loop":        {"bench"},
+	"bench/pages":       {"bench", "store", "test/browser", "track", "ui/assets"},
 	"bench/scoring":     {"bench"},
 	"bench/tracking":    {"bench"},
 	"blob":              {"blob/archive"},
