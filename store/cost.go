@@ -93,17 +93,12 @@ type Bill struct {
 	Requests int64 // answered with success
 }
 
-// Bills sums what was taken since: in runs that were created since, and on days
-// that began since. It is of all projects when none is named.
+// Bills sums what was taken since: in runs that were created on days that began
+// since and have ended, and by answering on such days. It is of all projects
+// when none is named.
 func (s *Store) Bills(ctx context.Context, project ridgeline.ProjectName, since time.Time) ([]Bill, error) {
-	// The sums of Attempt.Spent.
-	const runs = `SELECT project, pool, spot,
-			SUM(CASE WHEN held_cpu * wall > cpu_seconds THEN held_cpu * wall ELSE cpu_seconds END),
-			SUM(CASE WHEN held_memory > peak_memory THEN held_memory * wall ELSE peak_memory * wall END), SUM(held_gpu * wall)
-		FROM (SELECT r.project, a.pool, a.spot, a.held_cpu, a.held_memory, a.held_gpu, a.cpu_seconds, a.peak_memory,
-				CASE WHEN a.wall_seconds = 0 AND a.ended > 0 THEN (a.ended - a.started) / 1e6 ELSE a.wall_seconds END AS wall
-			FROM runs r JOIN attempts a ON a.run = r.id WHERE (r.project = $1 OR $1 = '') AND r.created >= $2) AS taken
-		GROUP BY project, pool, spot ORDER BY project, pool, spot`
+	const runs = `SELECT project, pool, spot, SUM(cpu_seconds), SUM(memory_seconds), SUM(gpu_seconds) FROM spending
+		WHERE (project = $1 OR $1 = '') AND day >= $2 GROUP BY project, pool, spot ORDER BY project, pool, spot`
 	const serving = `SELECT d.project, d.host, SUM(v.cpu_seconds), SUM(v.memory_seconds), SUM(v.gpu_seconds), SUM(v.succeeded)
 		FROM serving v JOIN deployments d ON d.id = v.deployment WHERE v.span = $1 AND v.at >= $2 AND (d.project = $3 OR $3 = '')
 		GROUP BY d.project, d.host ORDER BY d.project, d.host`
@@ -124,4 +119,41 @@ func (s *Store) Bills(ctx context.Context, project ridgeline.ProjectName, since 
 		return nil, fmt.Errorf("sum what deployments have used: %w", err)
 	}
 	return append(list, served...), nil
+}
+
+// spend adds what the attempts of a run that has ended took to its day.
+func (s *Store) spend(ctx context.Context, r ridgeline.Run, attempts []ridgeline.Attempt) error {
+	const add = `INSERT INTO spending (project, day, pool, spot, cpu_seconds, memory_seconds, gpu_seconds) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (project, day, pool, spot) DO UPDATE SET cpu_seconds = spending.cpu_seconds + excluded.cpu_seconds,
+			memory_seconds = spending.memory_seconds + excluded.memory_seconds, gpu_seconds = spending.gpu_seconds + excluded.gpu_seconds`
+	for _, a := range attempts {
+		t := a.Spent()
+		if _, err := s.tx.Exec(ctx, add, r.Project, r.Created.Truncate(SlotDay), a.Pool, a.Spot, t.CPU, t.Memory, t.GPU); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attemptsOf are all attempts of each of the runs.
+func (s *Store) attemptsOf(ctx context.Context, runs []ridgeline.RunID) (map[ridgeline.RunID][]ridgeline.Attempt, error) {
+	type made struct {
+		run ridgeline.RunID
+		a   ridgeline.Attempt
+	}
+	all := map[ridgeline.RunID][]ridgeline.Attempt{}
+	err := inBatches(runs, func(batch []ridgeline.RunID) error {
+		var f filter
+		in(&f, "run", batch)
+		query, args := f.sql(`SELECT run, pool, spot, held_cpu, held_memory, held_gpu, wall_seconds, cpu_seconds, peak_memory, started, ended FROM attempts`, "run, step, number", 0)
+		rows, err := collect(ctx, s.q(), func(row sqlq.Row) (m made, err error) {
+			a := &m.a
+			return m, row.Scan(&m.run, &a.Pool, asBool(&a.Spot), &a.Held.CPU, &a.Held.Memory, &a.Held.GPU, &a.Usage.WallSeconds, &a.Usage.CPUSeconds, &a.Usage.PeakMemory, asTime(&a.Started), asTime(&a.Ended))
+		}, query, args...)
+		for _, m := range rows {
+			all[m.run] = append(all[m.run], m.a)
+		}
+		return err
+	})
+	return all, about(err, "read the attempts of runs")
 }

@@ -29,10 +29,17 @@ func testSpent(t *testing.T, s *Store) {
 	same(t, len(must(s.Spent(ctx, "nobody", at(0)))(t)), 0)
 	same(t, len(must(s.Spent(ctx, r.Project, at(2)))(t)), 0)
 	same(t, must(s.Step(ctx, "r-1", "train"))(t).Attempts, []ridgeline.Attempt{first, second})
-	same(t, must(s.Bills(ctx, "", at(1)))(t), []Bill{
-		{Project: r.Project, Pool: "cheap", Spot: true, Spent: first.Spent()}, {Project: r.Project, Pool: "local", Spent: second.Spent()},
-	})
-	same(t, len(must(s.Bills(ctx, "", at(2)))(t)), 0)
+
+	day := r.Created.Truncate(24 * time.Hour)
+	same(t, len(must(s.Bills(ctx, "", day))(t)), 0)
+	ok(t, s.FinishRun(ctx, "r-1", ridgeline.Failed, "", at(5)))
+	for range 2 { // once is enough
+		must(s.ValueRuns(ctx))(t)
+		same(t, must(s.Bills(ctx, "", day))(t), []Bill{
+			{Project: r.Project, Pool: "cheap", Spot: true, Spent: first.Spent()}, {Project: r.Project, Pool: "local", Spent: second.Spent()},
+		})
+	}
+	same(t, len(must(s.Bills(ctx, "", day.Add(24*time.Hour)))(t)), 0)
 }
 
 func testServed(t *testing.T, s *Store) {

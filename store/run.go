@@ -17,6 +17,7 @@ type RunFilter struct {
 	Verdict    ridgeline.Verdict
 	Unfinished bool            // only those that have not ended
 	Before     ridgeline.RunID // only those older than this one: the last of the page before
+	Where      []RunCondition  // on values, of runs that have ended
 	Limit      int             // 0: all
 }
 
@@ -76,14 +77,8 @@ func (s *Store) Runs(ctx context.Context, want RunFilter) ([]ridgeline.Run, erro
 	if want.Project != "" {
 		f.and("project = ?", want.Project)
 	}
-	if want.Status != "" {
-		f.and("status = ?", want.Status)
-	}
-	if want.Verdict != "" {
-		f.and("verdict = ?", want.Verdict)
-	}
-	if want.Unfinished {
-		f.unfinished("status")
+	if err := s.aboutRuns(ctx, &f, want); err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	if want.Before != "" {
 		f.and("(created, id) < (SELECT b.created, b.id FROM runs b WHERE b.id = ?)", want.Before)
@@ -94,6 +89,25 @@ func (s *Store) Runs(ctx context.Context, want RunFilter) ([]ridgeline.Run, erro
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	return all, nil
+}
+
+// aboutRuns adds what a filter says of the runs themselves, whatever their order.
+func (s *Store) aboutRuns(ctx context.Context, f *filter, want RunFilter) error {
+	if want.Status != "" {
+		f.and("status = ?", want.Status)
+	}
+	if want.Verdict != "" {
+		f.and("verdict = ?", want.Verdict)
+	}
+	if want.Unfinished {
+		f.unfinished("status")
+	}
+	for _, c := range want.Where {
+		if err := s.addCondition(ctx, f, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // StartRun moves a queued or waiting run to running. Twice is harmless; one

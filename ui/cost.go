@@ -3,9 +3,7 @@ package ui
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -98,32 +96,12 @@ func sumOf(since time.Time, bills []store.Bill, prices project.Prices) monthCost
 	return m
 }
 
-// bills keeps the sums of this month for a while: a month may have a hundred
-// thousand runs, and home is made again whenever anything happens.
-type bills struct {
-	mu   sync.Mutex
-	at   time.Time
-	list []store.Bill
-}
-
-// billAge is how old the sums may be.
-const billAge = 30 * time.Second
-
 // month is what this month has cost, of all projects when none is named.
 func (u *UI) month(ctx context.Context, name ridgeline.ProjectName) (monthCost, error) {
 	now := time.Now().UTC()
 	since := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	u.bills.mu.Lock()
-	defer u.bills.mu.Unlock()
-	if now.Sub(u.bills.at) > billAge || u.bills.at.Before(since) {
-		list, err := u.Store.Bills(ctx, "", since)
-		if err != nil {
-			return monthCost{}, fmt.Errorf("sum this month: %w", err)
-		}
-		u.bills.at, u.bills.list = now, list
-	}
-	list := slices.DeleteFunc(slices.Clone(u.bills.list), func(b store.Bill) bool { return name != "" && b.Project != name })
-	return sumOf(since, list, u.Prices), nil
+	list, err := u.Store.Bills(ctx, name, since)
+	return sumOf(since, list, u.Prices), err
 }
 
 // versionCost is what making a version and serving it have cost.

@@ -143,12 +143,15 @@ func TestRuns(t *testing.T) {
 	var last ridgeline.RunID
 	for i := range 5 {
 		last = aRun(t, s, i, map[string]string{"alpha": fmt.Sprint(9 - i), "kept": "same"}, float64(i))
+		ok(t, s.ui.Store.FinishRun(t.Context(), last, ridgeline.Succeeded, "", begun.Add(time.Hour)))
 	}
 	text := s.shows("/runs", http.StatusOK, "alpha", "kept", "loss", string(last))
 	first := func(text string) string { return text[strings.Index(text, "r-0"):][:len(last)] }
 	if first(text) != string(last) {
 		t.Errorf("%s is first, want the newest", first(text))
 	}
+	_, err := s.ui.Store.ValueRuns(t.Context())
+	ok(t, err)
 	text = s.shows("/runs?sort=m.loss", http.StatusOK, `aria-sort="ascending"`)
 	if first(text) != "r-00000000000000" {
 		t.Errorf("%s is first by loss", first(text))
@@ -160,8 +163,14 @@ func TestRuns(t *testing.T) {
 	if strings.Contains(text, "r-00000000000002\"") || !strings.Contains(text, "before=r-00000000000003") {
 		t.Errorf("a window of two: %s", text)
 	}
-	s.shows("/runs?window=2&before=r-00000000000003", http.StatusOK, "r-00000000000002", "Newest")
-	s.shows("/runs?status=failed", http.StatusOK, "No runs here")
+	s.shows("/runs?window=2&before=r-00000000000003", http.StatusOK, "r-00000000000002", "First")
+	text = s.shows("/runs?sort=m.loss&down=1&window=2&where=alpha+%3E+5", http.StatusOK, `aria-sort="descending"`, "skip=2", "Further")
+	if first(text) != "r-00000000000003" {
+		t.Errorf("%s has the greatest loss of those with an alpha over 5", first(text))
+	}
+	s.shows("/runs?sort=m.loss&down=1&window=2&where=alpha+%3E+5&skip=2", http.StatusOK, "r-00000000000001", "First")
+	s.shows("/runs?where=alpha+%3C", http.StatusOK, "a value behind it", "No run is like that")
+	s.shows("/runs?status=failed", http.StatusOK, "No run is like that")
 	s.shows("/runs?group=p.kept", http.StatusOK, "<td class=\"num\">5</td>", "2 ± 1.581")
 	compare := s.shows("/compare?run=r-00000000000001&run=r-00000000000002&different=1", http.StatusOK, "Compare 2 runs", "Parallel coordinates", "Scatter", "parameter")
 	if strings.Contains(compare, `title="kept"`) {

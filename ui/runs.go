@@ -15,8 +15,9 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
-// runsPage is a table of runs: a window of so many, newest first, within which
-// they are sorted and grouped. All that is chosen is in the address.
+// runsPage is a table of runs: so many of them, newest first or in the order of
+// a value, which is looked for among all. They are grouped among themselves. All
+// that is chosen is in the address.
 type runsPage struct {
 	Rows    []runLine
 	Groups  []runGroup // in place of rows, when grouped
@@ -24,16 +25,20 @@ type runsPage struct {
 	All     []column   // that could be
 	Older   string     // address of the window after this; empty at the end
 	Newest  string     // address of the first window; empty there
-	Size    int        // of the window
-	Chosen  runChoice
-	Hidden  [][2]string
+	Took    column     // how long they ran
+	Problem string     // why nothing is shown
+
+	Unsorted, Thousand string // addresses of the same, newest first, and of more of it
+	Size               int    // of the window
+	Chosen             runChoice
+	Hidden             [][2]string
 }
 
 // A runChoice is what of the address a form on the page shows again.
 type runChoice struct {
-	Status, Verdict, Sort, Group, Project string
-	Different                             bool
-	Down                                  bool
+	Status, Verdict, Sort, Group, Project, Where string
+	Different                                    bool
+	Down                                         bool
 }
 
 // A column is a parameter or a metric of the runs on the page.
@@ -82,24 +87,20 @@ func (u *UI) runs(mux *http.ServeMux) {
 }
 
 func (u *UI) loadRuns(ctx context.Context, q url.Values) (out runsPage, busy bool, err error) {
-	out.Chosen = runChoice{q.Get("status"), q.Get("verdict"), q.Get("sort"), q.Get("group"), q.Get("project"), q.Get("different") != "", q.Get("down") != ""}
+	out.Chosen = runChoice{q.Get("status"), q.Get("verdict"), q.Get("sort"), q.Get("group"), q.Get("project"), q.Get("where"), q.Get("different") != "", q.Get("down") != ""}
 	out.Size = windowUsual
+	if out.Chosen.Group != "" {
+		out.Size = windowMost
+	}
 	if n, err := strconv.Atoi(q.Get("window")); err == nil {
 		out.Size = min(max(n, 1), windowMost)
 	}
-	rows, err := u.Store.Runs(ctx, store.RunFilter{
-		Project: ridgeline.ProjectName(out.Chosen.Project), Status: ridgeline.Status(out.Chosen.Status), Verdict: ridgeline.Verdict(out.Chosen.Verdict),
-		Before: ridgeline.RunID(q.Get("before")), Limit: out.Size + 1,
-	})
+	rows, err := u.chosenRuns(ctx, &out, q)
+	if ridgeline.CodeOf(err) == ridgeline.Invalid {
+		out.Problem, err = err.Error(), nil
+	}
 	if err != nil {
 		return out, false, err
-	}
-	if len(rows) > out.Size {
-		rows = rows[:out.Size]
-		out.Older = with(q, "/runs", "before", string(rows[out.Size-1].ID))
-	}
-	if q.Get("before") != "" {
-		out.Newest = with(q, "/runs", "before", "")
 	}
 	if out.Rows, err = u.runLines(ctx, rows); err != nil {
 		return out, false, err
@@ -109,6 +110,37 @@ func (u *UI) loadRuns(ctx context.Context, q url.Values) (out runsPage, busy boo
 	}
 	out.arrange(q)
 	return out, busy, nil
+}
+
+// chosenRuns reads the window that the address asks for.
+func (u *UI) chosenRuns(ctx context.Context, out *runsPage, q url.Values) (rows []ridgeline.Run, err error) {
+	want := store.RunFilter{
+		Project: ridgeline.ProjectName(out.Chosen.Project), Status: ridgeline.Status(out.Chosen.Status), Verdict: ridgeline.Verdict(out.Chosen.Verdict),
+		Before: ridgeline.RunID(q.Get("before")), Limit: out.Size + 1,
+	}
+	if want.Where, err = store.ParseRunConditions(out.Chosen.Where); err != nil {
+		return nil, err
+	}
+	skip, _ := strconv.Atoi(q.Get("skip"))
+	skip = max(skip, 0)
+	if by := out.Chosen.Sort; by != "" {
+		rows, err = u.Store.RunsByValue(ctx, want, by, out.Chosen.Down, skip)
+	} else {
+		rows, err = u.Store.Runs(ctx, want)
+	}
+	if len(rows) > out.Size {
+		rows = rows[:out.Size]
+		out.Older = with(q, "/runs", "before", string(rows[out.Size-1].ID))
+		if out.Chosen.Sort != "" {
+			out.Older = with(q, "/runs", "skip", strconv.Itoa(skip+out.Size))
+		}
+	}
+	if q.Get("before") != "" || skip > 0 {
+		first := maps.Clone(q)
+		first.Del("skip")
+		out.Newest = with(first, "/runs", "before", "")
+	}
+	return rows, err
 }
 
 func (u *UI) runLines(ctx context.Context, rows []ridgeline.Run) ([]runLine, error) {
@@ -225,32 +257,33 @@ func (p *runsPage) arrange(q url.Values) {
 			p.Rows[i].Cells[j] = r.value(c.Key)
 		}
 	}
+	unsorted := maps.Clone(q)
+	unsorted.Del("skip")
+	unsorted.Del("down")
+	p.Unsorted, p.Thousand = with(unsorted, "/runs", "sort", ""), with(q, "/runs", "window", strconv.Itoa(windowMost))
+	p.Took.Sort, p.Took.Now = sorted(q, store.Took, p.Chosen)
 	for name, values := range q {
-		if name != "column" && name != "different" && name != "group" && name != "status" && name != "verdict" && name != "before" && name != liveParam {
+		if !slices.Contains(inForm, name) && name != liveParam {
 			p.Hidden = append(p.Hidden, [2]string{name, values[0]})
 		}
 	}
 	slices.SortFunc(p.Hidden, func(a, b [2]string) int { return cmp.Compare(a[0], b[0]) })
-	if by := p.Chosen.Sort; by != "" {
-		slices.SortStableFunc(p.Rows, func(a, b runLine) int {
-			order := before(a.sortValue(by), b.sortValue(by))
-			if p.Chosen.Down {
-				order = -order
-			}
-			return order
-		})
-	}
 	if p.Chosen.Group != "" {
 		p.Groups = grouped(p.Rows, p.Columns, p.Chosen.Group)
 	}
 }
+
+// inForm are what the form of the page asks for, or what another choice ends.
+var inForm = []string{"column", "different", "group", "status", "verdict", "where", "before", "skip"}
 
 // sorted is the address that sorts by a column, the other way round when it
 // does already, and which way it does now.
 func sorted(q url.Values, key string, now runChoice) (address, way string) {
 	next := maps.Clone(q)
 	next.Set("sort", key)
-	next.Del("down")
+	for _, name := range []string{"down", "before", "skip"} {
+		next.Del(name)
+	}
 	if now.Sort == key {
 		way = "ascending"
 		if now.Down {
@@ -260,30 +293,6 @@ func sorted(q url.Values, key string, now runChoice) (address, way string) {
 		}
 	}
 	return with(next, "/runs", "", ""), way
-}
-
-func (l runLine) sortValue(by string) cell {
-	if by == "took" {
-		return cell{"", l.Seconds, true}
-	}
-	return l.value(by)
-}
-
-// before orders cells: numbers before words, and nothing last.
-func before(a, b cell) int {
-	if a.IsNum && b.IsNum {
-		return cmp.Compare(a.Number, b.Number)
-	}
-	rank := func(c cell) int {
-		switch {
-		case c.IsNum:
-			return 0
-		case c.Text != "":
-			return 1
-		}
-		return 2
-	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Text, b.Text))
 }
 
 func grouped(rows []runLine, columns []column, by string) (groups []runGroup) {

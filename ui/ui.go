@@ -53,7 +53,6 @@ type UI struct {
 	stop    sync.Once
 	stopped chan struct{} // closed when streams have to end
 	pages   templates
-	bills   bills
 }
 
 // Open readies the templates.

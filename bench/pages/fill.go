@@ -58,6 +58,11 @@ func fill(ctx context.Context, state string, runs int) (compared []string, err e
 			return nil, err
 		}
 	}
+	for more := true; more; { // as the leading server does with runs that end
+		if more, err = s.ValueRuns(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := curves(ctx, state, compared); err != nil {
 		return nil, err
 	}

@@ -78,6 +78,20 @@ func (n *node) sweep(ctx context.Context, engine *flow.Engine) error {
 	return nil
 }
 
+// values writes down what runs are sorted and chosen by, as they end. A database
+// of an older program is caught up with, some hundred runs at a time.
+func (n *node) values(ctx context.Context) {
+	for ctx.Err() == nil {
+		more, err := n.store.ValueRuns(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.options.Log.Error("write down the values of runs", "error", err)
+		}
+		if !more {
+			sleep(ctx, time.Second)
+		}
+	}
+}
+
 // tidy removes tasks and working folders of builds and runs that have ended.
 // One that this server began while it led, another one may have ended.
 func (n *node) tidy(ctx context.Context) error {

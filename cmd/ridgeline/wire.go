@@ -406,6 +406,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 			}
 		}
 	})
+	n.goLoop(func() { n.values(loops) })
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
 	n.goLoop(func() { _ = n.due.Run(loops) })
 	n.goLoop(func() { n.git.Run(loops) })
