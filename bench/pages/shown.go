@@ -12,9 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
-
 	"github.com/ridgeline-mlops/ridgeline/bench"
 	"github.com/ridgeline-mlops/ridgeline/test/browser"
 )
@@ -103,11 +100,7 @@ func (s *site) tab(ctx context.Context) (b *browser.Browser, end func(), err err
 	if err != nil {
 		return nil, nil, err
 	}
-	err = b.Run(chromedp.ActionFunc(func(ctx context.Context) error {
-		_, err := page.AddScriptToEvaluateOnNewDocument(noting).Do(ctx)
-		return err
-	}))
-	if err == nil {
+	if err = b.First(noting); err == nil {
 		_, path, _ := strings.Cut(strings.TrimSpace(link), s.base)
 		err = b.Go(strings.Fields(path)[0])
 	}
@@ -133,8 +126,11 @@ func (s *site) shown(ctx context.Context, pages []address) (rows []row, err erro
 			if err := b.Go(p.path); err != nil {
 				return nil, err
 			}
-			settled := chromedp.Poll(`performance.getEntriesByName("first-contentful-paint").length && document.querySelectorAll("[data-chart]").length === document.querySelectorAll("[data-chart] canvas").length`, nil)
-			if err := b.Run(settled, chromedp.Evaluate(`({Paint: performance.getEntriesByName("first-contentful-paint")[0].startTime, Drawn: noted.drawn})`, &at)); err != nil {
+			err := b.Until(`performance.getEntriesByName("first-contentful-paint").length && document.querySelectorAll("[data-chart]").length === document.querySelectorAll("[data-chart] canvas").length`)
+			if err == nil {
+				err = b.Eval(`({Paint: performance.getEntriesByName("first-contentful-paint")[0].startTime, Drawn: noted.drawn})`, &at)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.what, err)
 			}
 			if i > 0 {

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/ridgeline-mlops/ridgeline/bench"
 )
 
@@ -47,19 +45,21 @@ func (s *site) watched(ctx context.Context, dir string) ([]row, error) {
 	// The log's last line tells how many there have been: the box keeps only so many.
 	const last = `(() => { const l = document.querySelector("#log [data-log] .line:last-child"); if (!l) return 0;
 		const m = l.textContent.match(/epoch (\d+) batch (\d+)/); return m ? 1000 * m[1] + 1 * m[2] : 0; })()`
-	if err := b.Run(chromedp.Poll(last+" > 1000", nil)); err != nil {
+	if err := b.Until(last + " > 1000"); err != nil {
 		return nil, fmt.Errorf("no lines came: %w", err)
 	}
 	var from, to float64
-	if err := b.Run(chromedp.Evaluate("noted.long = []; noted.frames = []; "+last, &from)); err != nil {
+	if err := b.Eval("noted.long = []; noted.frames = []; "+last, &from); err != nil {
 		return nil, err
 	}
 	began := time.Now()
 	time.Sleep(s.log)
 	var noted struct{ Long, Frames []float64 }
-	err = b.Run(chromedp.Evaluate(last, &to), chromedp.Evaluate("noted", &noted))
+	if err := b.Eval(last, &to); err != nil {
+		return nil, err
+	}
 	took := time.Since(began).Seconds()
-	if err != nil {
+	if err := b.Eval("noted", &noted); err != nil {
 		return nil, err
 	}
 	var between []float64

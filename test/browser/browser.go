@@ -184,3 +184,17 @@ func (b *Browser) Axe(modules string) ([]string, error) {
 		.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + ": " + n.failureSummary.replaceAll("\n", " "))))`, &found, awaited))
 	return found, err
 }
+
+// First has a script run in every page from now on before the page's own.
+func (b *Browser) First(script string) error {
+	return b.Run(chromedp.ActionFunc(func(ctx context.Context) error {
+		_, err := page.AddScriptToEvaluateOnNewDocument(script).Do(ctx)
+		return err
+	}))
+}
+
+// Eval returns what a script's last expression is, in v.
+func (b *Browser) Eval(script string, v any) error { return b.Run(chromedp.Evaluate(script, v)) }
+
+// Until waits until a script's expression is true.
+func (b *Browser) Until(script string) error { return b.Run(chromedp.Poll(script, nil)) }
