@@ -113,7 +113,7 @@ func (f *fixture) run(experiment int64, deleted bool) track.Run {
 
 func (f *fixture) experiment(retention string) int64 {
 	f.t.Helper()
-	id, err := f.Track.CreateExperiment(f.t.Context(), "keeps "+retention, "", []track.Pair{{Key: track.RetentionTag, Value: retention}})
+	id, err := f.Track.CreateExperiment(f.t.Context(), track.NewExperiment{Name: "keeps " + retention, Tags: []track.Pair{{Key: track.RetentionTag, Value: retention}}})
 	ok(f.t, err)
 	return id
 }
@@ -262,7 +262,7 @@ func TestCollect_experiments(t *testing.T) {
 func TestCollect_folders(t *testing.T) {
 	f := newFixture(t, false)
 	for _, location := range []string{"mlflow-artifacts:/", "mlflow-artifacts:/team/a/b/c", "mlflow-artifacts:/ünï"} {
-		id, err := f.Track.CreateExperiment(t.Context(), location, location, []track.Pair{{Key: track.RetentionTag, Value: "0"}})
+		id, err := f.Track.CreateExperiment(t.Context(), track.NewExperiment{Name: location, Location: location, Tags: []track.Pair{{Key: track.RetentionTag, Value: "0"}}})
 		ok(t, err)
 		f.artifact(f.run(id, false), "model/code/x.py", f.put("stays in "+location))
 		f.artifact(f.run(id, true), "model/code/x.py", f.put("goes from "+location))

@@ -22,25 +22,25 @@ func appendExperiment(b []byte, e track.Experiment) []byte {
 }
 
 func (a *API) createExperiment(ctx context.Context, r *request, b []byte) ([]byte, error) {
-	name, location, tags := r.need("name"), r.text("artifact_location"), r.pairs("tags")
+	n := track.NewExperiment{Name: r.need("name"), Location: r.text("artifact_location"), Tags: r.pairs("tags"), Created: r.givenTime(ctx, "creation_time")}
 	if r.err != nil {
 		return nil, r.err
 	}
-	if err := checkExperimentName(name); err != nil {
+	if err := checkExperimentName(n.Name); err != nil {
 		return nil, err
 	}
-	if err := checkLocation(location); err != nil {
+	if err := checkLocation(n.Location); err != nil {
 		return nil, err
 	}
-	for _, t := range tags {
+	for _, t := range n.Tags {
 		if err := checkExperimentTag(t); err != nil {
 			return nil, err
 		}
 	}
-	if err := a.mayCreateExperiment(ctx, name); err != nil {
+	if err := a.mayCreateExperiment(ctx, n.Name); err != nil {
 		return nil, err
 	}
-	id, err := a.Track.CreateExperiment(ctx, name, location, tags)
+	id, err := a.Track.CreateExperiment(ctx, n)
 	return begin(b).text("experiment_id", strconv.FormatInt(id, 10)).end(), err
 }
 

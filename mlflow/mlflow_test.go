@@ -169,6 +169,9 @@ func TestAPI_roles_and_projects(t *testing.T) {
 	f := newFixture(t)
 	f.want("POST", rest+"experiments/create", `{"name": "other"}`, 200, `"1"`)
 	mine := f.run("1")
+	f.caller = auth.Principal{Name: "a", Role: ridgeline.Admin}
+	f.want("POST", rest+"experiments/create", `{"name": "copied", "creation_time": 1700000000000}`, 200, `"2"`)
+	f.want("GET", rest+"experiments/get?experiment_id=2", "", 200, `"creation_time":1700000000000`)
 	f.caller = auth.Principal{Name: "v", Role: ridgeline.Viewer}
 	f.want("POST", rest+"runs/search", `{"experiment_ids": ["1"]}`, 200, mine)
 	f.want("POST", rest+"runs/set-tag", `{"run_id": "`+mine+`", "key": "a", "value": "b"}`, http.StatusForbidden, "PERMISSION_DENIED")
@@ -176,22 +179,23 @@ func TestAPI_roles_and_projects(t *testing.T) {
 
 	f.caller = auth.Principal{Name: "run r-1", Role: ridgeline.Writer, Run: "r-1", Project: "iris"}
 	f.want("POST", rest+"experiments/create", `{"name": "irises"}`, http.StatusForbidden, "project iris")
-	f.want("POST", rest+"experiments/create", `{"name": "iris"}`, 200, `"2"`)
-	f.want("POST", rest+"experiments/create", `{"name": "iris/sweep"}`, 200, `"3"`)
-	own := f.run("3")
+	f.want("POST", rest+"experiments/create", `{"name": "iris", "creation_time": 1700000000000}`, http.StatusForbidden, "only an administrator chooses a creation_time")
+	f.want("POST", rest+"experiments/create", `{"name": "iris"}`, 200, `"3"`)
+	f.want("POST", rest+"experiments/create", `{"name": "iris/sweep"}`, 200, `"4"`)
+	own := f.run("4")
 	f.want("GET", rest+"runs/get?run_id="+own, "", 200, "ridgeline.run")
 	f.want("GET", rest+"runs/get?run_id="+mine, "", 200, mine)
 	for _, request := range [][2]string{
 		{"runs/create", `{"experiment_id": "0", "start_time": 1}`}, {"runs/set-tag", `{"run_id": "` + mine + `", "key": "a", "value": "b"}`},
 		{"runs/log-batch", `{"run_id": "` + mine + `"}`}, {"runs/log-metric", `{"run_id": "` + mine + `", "key": "m", "value": 1, "timestamp": 1}`},
-		{"runs/delete", `{"run_id": "` + mine + `"}`}, {"experiments/delete", `{"experiment_id": "1"}`}, {"experiments/update", `{"experiment_id": "3", "new_name": "else"}`},
+		{"runs/delete", `{"run_id": "` + mine + `"}`}, {"experiments/delete", `{"experiment_id": "1"}`}, {"experiments/update", `{"experiment_id": "4", "new_name": "else"}`},
 		{"logged-models", `{"experiment_id": "1"}`},
 	} {
 		f.want("POST", rest+request[0], request[1], http.StatusForbidden, "PERMISSION_DENIED")
 	}
 	f.want("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/"+mine+"/artifacts/x", "x", http.StatusForbidden, "PERMISSION_DENIED")
 	f.want("PUT", "/api/2.0/mlflow-artifacts/artifacts/elsewhere", "x", http.StatusForbidden, "PERMISSION_DENIED")
-	f.want("PUT", "/api/2.0/mlflow-artifacts/artifacts/3/"+own+"/artifacts/x", "x", 200, "{}")
+	f.want("PUT", "/api/2.0/mlflow-artifacts/artifacts/4/"+own+"/artifacts/x", "x", 200, "{}")
 }
 
 func TestAPI_artifacts(t *testing.T) {

@@ -133,12 +133,25 @@ func (r *request) given(ctx context.Context, name string) string {
 	if id == "" || r.err != nil {
 		return ""
 	}
-	if p := auth.From(ctx); p.Run != "" || !p.Role.Allows(ridgeline.Admin) {
-		r.fail(ridgeline.Errorf(ridgeline.Denied, "only an administrator chooses a %s: leave it out", name))
-	} else if !givenID.MatchString(id) {
+	if r.mayGive(ctx, name); r.err == nil && !givenID.MatchString(id) {
 		r.fail(invalid("Invalid %s '%s': 1 to 64 letters, digits, dashes and underscores were expected", name, id))
 	}
 	return id
+}
+
+// givenTime reads when something was made, in milliseconds; 0: now.
+func (r *request) givenTime(ctx context.Context, name string) int64 {
+	at := r.whole(name, 0)
+	if at != 0 {
+		r.mayGive(ctx, name)
+	}
+	return at
+}
+
+func (r *request) mayGive(ctx context.Context, name string) {
+	if p := auth.From(ctx); p.Run != "" || !p.Role.Allows(ridgeline.Admin) {
+		r.fail(ridgeline.Errorf(ridgeline.Denied, "only an administrator chooses a %s: leave it out", name))
+	}
 }
 
 var givenID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

@@ -73,7 +73,7 @@ func (s *Steps) Begin(ctx context.Context, run ridgeline.Run, step string, try r
 func (s *Steps) experiment(ctx context.Context, name string) (int64, error) {
 	e, err := s.Track.ExperimentByName(ctx, name)
 	if ridgeline.CodeOf(err) == ridgeline.NotFound {
-		if id, err := s.Track.CreateExperiment(ctx, name, "", nil); ridgeline.CodeOf(err) != ridgeline.Conflict {
+		if id, err := s.Track.CreateExperiment(ctx, track.NewExperiment{Name: name}); ridgeline.CodeOf(err) != ridgeline.Conflict {
 			return id, err
 		}
 		e, err = s.Track.ExperimentByName(ctx, name) // another step was faster

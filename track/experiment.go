@@ -1,6 +1,7 @@
 package track
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -43,17 +44,25 @@ func (s *Store) ensureDefault(ctx context.Context) error {
 	return nil
 }
 
-// CreateExperiment makes an experiment and returns its id. An empty location
-// stands for the usual one. A name that is taken is Conflict.
-func (s *Store) CreateExperiment(ctx context.Context, name, location string, tags []Pair) (id int64, err error) {
+// NewExperiment is what an experiment is made of.
+type NewExperiment struct {
+	Name     string
+	Location string // of artifacts; empty: the usual one
+	Tags     []Pair
+	Created  int64 // milliseconds; 0: now
+}
+
+// CreateExperiment makes an experiment and returns its id. A name that is taken
+// is Conflict.
+func (s *Store) CreateExperiment(ctx context.Context, e NewExperiment) (id int64, err error) {
 	const insert = `INSERT INTO experiments (id, name, artifact_location, stage, created, updated)
 		VALUES ($1, $2, $3, 'active', $4, $4) ON CONFLICT (name) DO NOTHING`
-	if err := checkRetention(tags); err != nil {
+	if err := checkRetention(e.Tags); err != nil {
 		return 0, err
 	}
 	err = s.group.Do(ctx, func(q sqlq.Querier) error {
-		if old, err := experimentByName(ctx, q, name); err == nil {
-			return taken(name, old.Stage)
+		if old, err := experimentByName(ctx, q, e.Name); err == nil {
+			return taken(e.Name, old.Stage)
 		} else if ridgeline.CodeOf(err) != ridgeline.NotFound {
 			return err
 		}
@@ -61,21 +70,17 @@ func (s *Store) CreateExperiment(ctx context.Context, name, location string, tag
 		if err != nil {
 			return err
 		}
-		at := location
-		if at == "" {
-			at = artifactLocation(number)
-		}
-		n, err := q.Exec(ctx, insert, number, clean(name), clean(at), now())
+		n, err := q.Exec(ctx, insert, number, clean(e.Name), clean(cmp.Or(e.Location, artifactLocation(number))), cmp.Or(e.Created, now()))
 		if err != nil {
 			return err
 		}
 		if n == 0 { // another server was faster
-			return taken(name, Active)
+			return taken(e.Name, Active)
 		}
 		id = number
-		return putPairs(ctx, q, "experiment_tags", "experiment", number, tags)
+		return putPairs(ctx, q, "experiment_tags", "experiment", number, e.Tags)
 	})
-	return id, doing(err, "create experiment %q", name)
+	return id, doing(err, "create experiment %q", e.Name)
 }
 
 func taken(name, stage string) error {

@@ -22,7 +22,7 @@ func testPlans(t *testing.T, s *Store) {
 	var all []Run
 	for e := range 2 {
 		if e > 0 {
-			must(s.CreateExperiment(ctx, "other", "", nil))(t)
+			must(s.CreateExperiment(ctx, NewExperiment{Name: "other"}))(t)
 		}
 		ok(t, s.db.Write(ctx, func(q sqlq.Querier) error { return randomRuns(ctx, s, q, random, int64(e)) }))
 		runs, _, err := s.SearchRuns(ctx, Search{Experiments: []int64{int64(e)}, Max: 1000, View: All})

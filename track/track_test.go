@@ -92,12 +92,12 @@ func testExperiments(t *testing.T, s *Store) {
 	if e.Name != "Default" || e.ArtifactLocation != "mlflow-artifacts:/0" || e.Stage != Active {
 		t.Fatalf("%+v", e)
 	}
-	id := must(s.CreateExperiment(ctx, "iris/ä", "", []Pair{{"team", "a"}, {"team", "b"}}))(t)
+	id := must(s.CreateExperiment(ctx, NewExperiment{Name: "iris/ä", Tags: []Pair{{"team", "a"}, {"team", "b"}}}))(t)
 	e = must(s.ExperimentByName(ctx, "iris/ä"))(t)
 	if e.ID != id || id != 1 || !reflect.DeepEqual(e.Tags, []Pair{{"team", "b"}}) || e.ArtifactLocation != "mlflow-artifacts:/1" {
 		t.Fatalf("%+v", e)
 	}
-	_, err := s.CreateExperiment(ctx, "iris/ä", "", nil)
+	_, err := s.CreateExperiment(ctx, NewExperiment{Name: "iris/ä"})
 	refused(t, err, ridgeline.Conflict, "already exists")
 	_, err = s.Experiment(ctx, 7)
 	refused(t, err, ridgeline.NotFound, "No Experiment with id=7 exists")
@@ -115,7 +115,7 @@ func testExperiments(t *testing.T, s *Store) {
 	if got := must(s.Run(ctx, run.ID))(t); got.Stage != Deleted {
 		t.Fatalf("%+v", got)
 	}
-	_, err = s.CreateExperiment(ctx, "flowers", "", nil)
+	_, err = s.CreateExperiment(ctx, NewExperiment{Name: "flowers"})
 	refused(t, err, ridgeline.Conflict, "deleted state")
 	all, next, err := s.SearchExperiments(ctx, ExperimentSearch{Max: 10})
 	if ok(t, err); len(all) != 1 || next != "" {
@@ -281,7 +281,7 @@ func testHistories(t *testing.T, s *Store) {
 // searchable makes six runs in a new experiment; the later ones start earlier.
 func searchable(t *testing.T, s *Store) (experiment int64, ids []string) {
 	ctx := t.Context()
-	experiment = must(s.CreateExperiment(ctx, "search", "", nil))(t)
+	experiment = must(s.CreateExperiment(ctx, NewExperiment{Name: "search"}))(t)
 	for i := range 6 {
 		run := must(s.CreateRun(ctx, NewRun{Experiment: experiment, ID: fmt.Sprintf("run%d", i), Name: fmt.Sprintf("Name%d", i), User: "u", Started: int64(100 - i)}))(t)
 		ids = append(ids, run.ID)

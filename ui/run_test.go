@@ -109,7 +109,7 @@ func TestRun(t *testing.T) {
 func TestRun_logged(t *testing.T) {
 	s := furnish(t)
 	ctx, id := t.Context(), aRun(t, s, 1, nil, 0.25)
-	e, err := s.ui.Track.CreateExperiment(ctx, "iris", "", nil)
+	e, err := s.ui.Track.CreateExperiment(ctx, track.NewExperiment{Name: "iris"})
 	ok(t, err)
 	l, err := s.ui.Track.CreateRun(ctx, track.NewRun{Experiment: e, Name: "train", Tags: []track.Pair{{Key: "ridgeline.run", Value: string(id)}}})
 	ok(t, err)

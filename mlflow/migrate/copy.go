@@ -188,7 +188,7 @@ func (c *copier) ensureExperiment(ctx context.Context, e Experiment) (id string,
 	if refused(err, http.StatusNotFound) {
 		var made Experiment
 		tags := append(without(e.Tags), Pair{imported, e.ID})
-		err := c.to.post(ctx, "experiments/create", map[string]any{"name": e.Name, "tags": tags}, &made)
+		err := c.to.post(ctx, "experiments/create", map[string]any{"name": e.Name, "creation_time": e.Created, "tags": tags}, &made)
 		return made.ID, true, err
 	}
 	if err != nil {

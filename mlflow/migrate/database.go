@@ -69,9 +69,9 @@ func (d *database) pairs(ctx context.Context, query string, args ...any) (all []
 }
 
 func (d *database) Experiments(ctx context.Context) (all []Experiment, err error) {
-	err = d.rows(ctx, `SELECT CAST(experiment_id AS TEXT), name, lifecycle_stage FROM experiments ORDER BY experiment_id`, nil, func(scan func(...any) error) error {
+	err = d.rows(ctx, `SELECT CAST(experiment_id AS TEXT), name, lifecycle_stage, COALESCE(creation_time, 0) FROM experiments ORDER BY experiment_id`, nil, func(scan func(...any) error) error {
 		var e Experiment
-		err := scan(&e.ID, &e.Name, &e.Stage)
+		err := scan(&e.ID, &e.Name, &e.Stage, &e.Created)
 		all = append(all, e)
 		return err
 	})

@@ -97,9 +97,10 @@ func (f *folder) Experiments(context.Context) ([]Experiment, error) {
 		}
 		for _, dir := range dirs {
 			var m struct {
-				ID    string `yaml:"experiment_id"`
-				Name  string `yaml:"name"`
-				Stage string `yaml:"lifecycle_stage"`
+				ID      string `yaml:"experiment_id"`
+				Name    string `yaml:"name"`
+				Stage   string `yaml:"lifecycle_stage"`
+				Created int    `yaml:"creation_time"`
 			}
 			ok, err := meta(dir, &m)
 			if err != nil {
@@ -115,7 +116,7 @@ func (f *folder) Experiments(context.Context) ([]Experiment, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, Experiment{ID: m.ID, Name: m.Name, Stage: m.Stage, Tags: tags})
+			all = append(all, Experiment{ID: m.ID, Name: m.Name, Stage: m.Stage, Created: Number(m.Created), Tags: tags})
 		}
 	}
 	return all, nil

@@ -43,10 +43,11 @@ type (
 	}
 	// Experiment is what runs are kept under.
 	Experiment struct {
-		ID    string `json:"experiment_id"`
-		Name  string `json:"name"`
-		Stage string `json:"lifecycle_stage"`
-		Tags  []Pair `json:"tags"`
+		ID      string `json:"experiment_id"`
+		Name    string `json:"name"`
+		Stage   string `json:"lifecycle_stage"`
+		Created Number `json:"creation_time"` // milliseconds
+		Tags    []Pair `json:"tags"`
 	}
 	// Metric is one point.
 	Metric struct {

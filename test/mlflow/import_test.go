@@ -33,6 +33,7 @@ func TestImport(t *testing.T) {
 	for _, store := range []struct{ name, release, uri, from string }{
 		{"an mlruns folder of MLflow 2", "mlflow-2", "./mlruns", "mlruns"},
 		{"an mlruns folder of MLflow 3", "mlflow-3", "./mlruns", "mlruns"},
+		{"a database of MLflow 2", "mlflow-2", "sqlite:///mlflow.db", "mlflow.db"},
 		{"a database of MLflow 3", "mlflow-3", "sqlite:///mlflow.db", "mlflow.db"},
 	} {
 		t.Run(store.name, func(t *testing.T) {
@@ -47,6 +48,7 @@ func TestImport(t *testing.T) {
 			if code := p.ExitCode(t); code != 0 || !strings.Contains(p.Output(), "filled") {
 				t.Fatalf("exit code %d:\n%s", code, p.Output())
 			}
+			filled := time.Now()
 			url, token := serve(t)
 			c := &logger{t: t, url: url + "/api/2.0/mlflow/", token: token}
 			source := filepath.Join(folder, store.from)
@@ -71,10 +73,19 @@ func TestImport(t *testing.T) {
 			if here := runsHere(c); len(here) != 24 || here["gone"] != "deleted" || here["one"] != "active" {
 				t.Errorf("%d runs are here: %v", len(here), here)
 			}
+			made := madeHere(c)
+			if !made["iris/ä b"].Before(filled) || !made["deleted one"].Before(filled) {
+				t.Errorf("experiments that were made before %s are here of %v", filled, made)
+			}
 			// What is here is a source itself.
 			other, otherToken := serve(t)
 			if onwards := copied(t, url, other, otherToken, "MLFLOW_TRACKING_TOKEN="+token); !maps.Equal(onwards, first) {
 				t.Errorf("%v, from server to server %v", first, onwards)
+			}
+			there := madeHere(&logger{t: t, url: other + "/api/2.0/mlflow/", token: otherToken})
+			delete(there, "Default") // which every server has from its start
+			if delete(made, "Default"); !maps.Equal(there, made) {
+				t.Errorf("made at %v, from server to server at %v", made, there)
 			}
 		})
 	}
@@ -105,6 +116,22 @@ func copied(t *testing.T, source, url, token string, env ...string) map[string]i
 		if out[n.What] = n.Here; n.There != n.Here {
 			t.Errorf("%s: %d there, %d here", n.What, n.There, n.Here)
 		}
+	}
+	return out
+}
+
+// madeHere is when experiments were made, by their names.
+func madeHere(c *logger) map[string]time.Time {
+	var found struct {
+		Experiments []struct {
+			Name    string
+			Created int64 `json:"creation_time"`
+		}
+	}
+	c.insist("experiments/search", `{"max_results": 100, "view_type": "ALL"}`, &found)
+	out := map[string]time.Time{}
+	for _, e := range found.Experiments {
+		out[e.Name] = time.UnixMilli(e.Created)
 	}
 	return out
 }
