@@ -113,7 +113,7 @@ func curves(ctx context.Context, state string, ids []string) error {
 	defer t.Close()
 	experiments := map[string]int64{}
 	for _, name := range []string{"iris", "wine"} {
-		if experiments[name], err = t.CreateExperiment(ctx, name, "", nil); err != nil {
+		if experiments[name], err = t.CreateExperiment(ctx, track.NewExperiment{Name: name}); err != nil {
 			return err
 		}
 	}
