@@ -26,8 +26,9 @@ type galleryPage struct {
 	Awkward string
 }
 
-// samples is every page in every state that looks different. sampleTime is the
-// same for all, so that pictures of them stay the same.
+// samples is every page in every state that looks different. sampleTime is
+// when what they show happened: times are told relative to now, so that
+// pictures stay the same.
 func samples() []sample {
 	all := []sample{
 		{"error", Page{Title: "Not Found", Template: "error", Body: failure{http.StatusNotFound, "no run r-1kvwcxsttarexx", "/runs"}}},
@@ -36,8 +37,7 @@ func samples() []sample {
 		{"home-empty", Page{Title: "Home", Nav: "home", Template: "home", Body: homePage{}}},
 		{"models-empty", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{}}},
 	}
-	all = slices.Concat(all, modelSamples(), gateSamples(), releaseSamples())
-	all = append(all, runSamples()...)
+	all = slices.Concat(all, modelSamples(), gateSamples(), releaseSamples(), runSamples(), workSamples())
 	for i := range all {
 		all[i].Page.Still = true
 	}
@@ -46,7 +46,7 @@ func samples() []sample {
 
 func now() time.Time { return time.Now().UTC() }
 
-var sampleTime = time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
+var sampleTime = now().Add(-time.Minute)
 
 // Names as people give them.
 const (

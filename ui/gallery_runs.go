@@ -2,73 +2,314 @@ package ui
 
 import (
 	"fmt"
+	"math"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
-// runSamples is the pages of runs, builds, data and settings with made-up
-// content: each end of a run, 5,000 steps, 10,000 lines of a log, names as
-// people give them, and nothing at all.
+// A made-up run, but for its state.
+const sampleID = ridgeline.RunID("r-1kw4nzzgq3kb4p")
+
+// runSamples is a run in each of its states and parts, with 5,000 steps, with
+// 10,000 lines of a log, and with names as people give them; the table of runs,
+// and a comparison.
 func runSamples() []sample {
 	all := []sample{
+		{"runs", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleRuns(12, nil)}},
+		{"runs-names", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: sampleRuns(4, map[string]string{awkward: strings.Repeat(long300, 8), "q": awkward})}},
 		{"runs-empty", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: runsPage{}}},
-		{"builds-empty", Page{Title: "Builds", Nav: "builds", Template: "builds", Body: buildsPage{}}},
-		{"projects-empty", Page{Title: "Projects", Nav: "projects", Template: "projects", Body: projectsPage{}}},
-		{"project-empty", Page{Title: "new", Nav: "projects", Template: "project", Body: projectPage{Name: "new"}}},
-		{"data-empty", Page{Title: "Data", Nav: "data", Template: "data", Body: dataPage{}}},
+		{"compare", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(6)}},
+		{"compare-100", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(mostCompared)}},
 		{"compare-empty", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: comparePage{}}},
-		{"settings-empty", Page{Title: "Settings", Nav: "settings", Template: "settings", Body: settingsPage{}}},
-		{"run-5000-steps", sampleRun(ridgeline.Running, "", 5000)},
 	}
 	for _, s := range []ridgeline.Status{ridgeline.Queued, ridgeline.Running, ridgeline.Failed, ridgeline.Cancelled} {
-		all = append(all, sample{"run-" + string(s), sampleRun(s, "", 3)})
+		all = append(all, sample{"run-" + string(s), runSample(sampleRun(s, ""))})
 	}
 	for _, v := range []ridgeline.Verdict{ridgeline.Promoted, ridgeline.Rejected, ridgeline.Inconclusive} {
-		all = append(all, sample{"run-" + string(v), sampleRun(ridgeline.Succeeded, v, 3)})
+		all = append(all, sample{"run-" + string(v), runSample(sampleRun(ridgeline.Succeeded, v))})
 	}
-	return all
+	for name, tab := range map[string]func(*runPage){"metrics": sampleMetrics, "artifacts": sampleArtifacts, "environment": sampleEnvironment} {
+		body := sampleRun(ridgeline.Succeeded, ridgeline.Promoted)
+		body.Tab = name
+		tab(&body)
+		all = append(all, sample{"run-" + name, runSample(body)})
+	}
+	return append(all, sample{"run-5000-steps", runSample(sampleMany())}, sample{"run-10000-lines", runSample(sampleLong())}, sample{"run-names", runSample(sampleNames())})
 }
 
-func sampleRun(status ridgeline.Status, verdict ridgeline.Verdict, instances int) Page {
+func runSample(body runPage) Page {
+	for _, t := range runTabs {
+		body.Tabs = append(body.Tabs, components.Tab{Text: t[1], URL: runURL(body.ID, "tab", t[0]), Now: t[0] == body.Tab})
+	}
+	return Page{Title: "Run", Nav: "runs", Project: body.Project, Template: "run", Body: body, Crumbs: []components.Crumb{{Text: "Runs", URL: "/runs"}, {Text: string(body.ID)}}}
+}
+
+// sampleStory says how each step of a run in that state stands: prepare,
+// train, pack, evaluate, gate and register.
+func sampleStory(s ridgeline.Status, v ridgeline.Verdict) (steps [6]ridgeline.Status, reason string) {
+	for i := range steps {
+		steps[i] = ridgeline.Queued
+	}
+	steps[0] = ridgeline.Succeeded
+	switch s {
+	case ridgeline.Running:
+		steps[1] = ridgeline.Running
+	case ridgeline.Failed:
+		steps[1], reason = ridgeline.Failed, "step train failed: exit code 1: ValueError: Input X contains NaN."
+	case ridgeline.Cancelled:
+		steps[1], reason = ridgeline.Cancelled, "cancelled"
+	case ridgeline.Succeeded:
+		for i := range steps {
+			steps[i] = ridgeline.Succeeded
+		}
+	}
+	switch v {
+	case ridgeline.Promoted:
+		reason = "The new model is better: mse went from 2,995 to 2,744, 8.4 % better (95 % interval +4.1 % to +12.7 %, 412 rows)."
+	case ridgeline.Rejected:
+		reason = "It got significantly worse where sex is 2 (mse 2,995 → 3,320, −10.8 % on 180 rows), so it is rejected whatever the whole says."
+	case ridgeline.Inconclusive:
+		reason = "The new model looks better by 1.2 %, but so small a difference may be chance. About 820 holdout rows would tell; there are 412."
+	}
+	return steps, reason
+}
+
+func sampleRun(status ridgeline.Status, verdict ridgeline.Verdict) runPage {
+	story, reason := sampleStory(status, verdict)
 	run := ridgeline.Run{
-		ID: "r-1kw4nzzgq3kb4p", Project: ridgeline.ProjectName(strings.Repeat("p", 60)), Pipeline: 7, Cause: "push b-1kw4nn5es46105", Caller: awkward, Status: status, Verdict: verdict,
-		Params: map[string]string{awkward: strings.Repeat(long300, 8)}, Data: map[string]int{"iris": 3}, Reason: "A sentence about " + awkward, Created: sampleTime, Started: sampleTime,
+		ID: sampleID, Project: "diabetes", Pipeline: 7, Cause: "push b-1kw4nn5es46105", Caller: "ann", Status: status, Verdict: verdict, Model: "diabetes",
+		Params: map[string]string{"alpha": "0.5"}, Data: map[string]int{"diabetes": 3}, Reason: reason, Created: sampleTime, Started: sampleTime,
 	}
 	if status.Terminal() {
-		run.Ended = sampleTime.Add(100 * time.Second)
+		run.Ended = sampleTime.Add(50 * time.Second)
 	}
-	body := runPage{Run: run, Commit: ridgeline.Commit{Hash: strings.Repeat("ab", 20), Message: awkward}}
-	for _, t := range runTabs {
-		body.Tabs = append(body.Tabs, components.Tab{Text: t[1], URL: "#", Now: t[0] == ""})
+	body := runPage{Run: run, Commit: ridgeline.Commit{Hash: strings.Repeat("4f2c9e1a", 5), Message: "train on the new columns"}}
+	if status == ridgeline.Queued {
+		return body
 	}
-	if status != ridgeline.Queued {
-		steps := []ridgeline.Step{sampleStep(run, strings.Repeat(long300, 8), "", status), sampleStep(run, "folds", "", ridgeline.Running)}
-		for i := range instances {
-			steps = append(steps, sampleStep(run, fmt.Sprintf("folds[fold=%d]", i), "folds", ridgeline.Succeeded))
+	var steps []ridgeline.Step
+	at := sampleTime
+	for i, name := range []string{"prepare", "train", "pack", "evaluate", "gate", "register"} {
+		s := sampleStep(run.ID, name, story[i])
+		s.Started, s.Ended = time.Time{}, time.Time{}
+		if s.Status != ridgeline.Queued {
+			s.Started = at
+			at = at.Add(time.Duration([]int{4, 31, 2, 14, 1, 1}[i]) * time.Second)
 		}
-		rows := stepRows(run, steps, 0, sampleTime.Add(100*time.Second))
-		body.Steps, body.Hidden = fewer(rows, false)
-		body.Graph = components.NewGraph("the steps", []components.GraphNode{{Name: rows[0].Name, Note: "running · 4 s", Tone: "busy", URL: "#"}, {Name: awkward, Note: "queued", Needs: []string{rows[0].Name}, Tone: "quiet", URL: "#"}})
-		lines := make([]string, 10_000)
-		for i := range lines {
-			lines[i] = fmt.Sprintf("epoch %d loss %.4f %s", i, 1/float64(i+1), awkward)
+		if s.Status.Terminal() {
+			s.Ended = at
 		}
-		body.Chosen = &chosenStep{stepRow: rows[0], Attempt: rows[0].Attempts[0], Log: logView{Task: "sample", Size: "1.2 MB", Cut: true, Box: components.NewLog("Log", "", lines), Line: components.NewCLI("logs", run.ID)}}
-		if status == ridgeline.Failed {
-			body.Failure = &rows[0]
+		if name == "prepare" {
+			s.Cached, s.Attempts, s.Ended, at = true, nil, s.Started, s.Started
+			s.Note, s.Source = "the same code, data and environment as in", "r-1kw4nx5es46105"
 		}
+		for j := range s.Attempts {
+			s.Attempts[j].Started, s.Attempts[j].Ended = s.Started, s.Ended
+		}
+		if s.Status == ridgeline.Failed {
+			s.Message = "exit code 1: ValueError: Input X contains NaN."
+		}
+		steps = append(steps, s)
 	}
-	return Page{Title: "Run", Nav: "runs", Template: "run", Body: body, Crumbs: []components.Crumb{{Text: "Runs", URL: "/runs"}, {Text: string(run.ID)}}}
+	lines := strings.Split("loading 353 rows of diabetes v3\nridge, alpha 0.5\nfold 1 of 5: mse 3,012.4\nfold 2 of 5: mse 2,871.0\nfold 3 of 5: mse 2,951.7", "\n")
+	if status == ridgeline.Failed {
+		lines = append(lines, "Traceback (most recent call last):", `  File "diabetes/train.py", line 41, in main`, "    model.fit(x, y)", "ValueError: Input X contains NaN.")
+	}
+	body.fill(steps, 1, lines)
+	body.Graph = sampleGraph(body.Steps)
+	return body
 }
 
-func sampleStep(run ridgeline.Run, name, parent string, status ridgeline.Status) ridgeline.Step {
-	s := ridgeline.Step{Run: run.ID, Name: name, Parent: parent, Status: status, Message: awkward, Started: sampleTime, Note: "runs: nothing was made of the same before"}
+// fill puts steps on the page, one of them with its log.
+func (p *runPage) fill(steps []ridgeline.Step, chosen int, lines []string) {
+	rows := stepRows(p.Run, steps, chosen, sampleTime.Add(45*time.Second))
+	p.Steps, p.Hidden = fewer(rows, false)
+	c := chosenStep{stepRow: rows[chosen]}
+	if len(c.Attempts) > 0 || len(rows[chosen].Step.Attempts) > 0 {
+		c.Attempt = rows[chosen].Step.Attempts[0]
+		c.Log = logView{Task: "sample", Size: "1.2 kB", Box: components.NewLog("Log of "+c.Name, "", lines), Line: components.NewCLI("logs", p.ID, c.Name)}
+	}
+	p.Chosen = &c
+	if p.Status == ridgeline.Failed {
+		p.Failure = &rows[chosen]
+	}
+}
+
+func sampleGraph(rows []stepRow) *components.Graph {
+	var nodes []components.GraphNode
+	for _, s := range rows {
+		if s.Parent != "" {
+			continue
+		}
+		n := components.GraphNode{Name: s.Name, URL: s.URL, Tone: components.NewStatus(s.Status).Tone, Now: s.Now, Note: stepNote(s)}
+		if s.Status == ridgeline.Running {
+			n.Note = "running · 1 min" // the time since then would be another in each picture
+		}
+		if len(nodes) > 0 {
+			n.Needs = []string{nodes[len(nodes)-1].Name}
+		}
+		nodes = append(nodes, n)
+	}
+	return components.NewGraph("the steps of the run, and what waits for what", nodes)
+}
+
+func sampleStep(run ridgeline.RunID, name string, status ridgeline.Status) ridgeline.Step {
+	s := ridgeline.Step{Run: run, Name: name, Status: status, Started: sampleTime, Note: "runs: the code of train.py is not as it was"}
+	if status == ridgeline.Queued {
+		return ridgeline.Step{Run: run, Name: name, Status: status}
+	}
 	if status.Terminal() {
 		s.Ended = sampleTime.Add(40 * time.Second)
 	}
-	s.Attempts = []ridgeline.Attempt{{Number: 1, Task: "sample", Status: status, Started: s.Started, Ended: s.Ended, Usage: ridgeline.Usage{CPUSeconds: 3, PeakMemory: 2e8}}}
+	s.Attempts = []ridgeline.Attempt{{Number: 1, Task: "sample", Status: status, Started: s.Started, Ended: s.Ended, Usage: ridgeline.Usage{CPUSeconds: 37.2, PeakMemory: 2.1e8}}}
 	return s
+}
+
+// sampleMany is a sweep of 5,000 tries, of which two have failed.
+func sampleMany() runPage {
+	body := sampleRun(ridgeline.Running, "")
+	steps := []ridgeline.Step{sampleStep(body.ID, "prepare", ridgeline.Succeeded), sampleStep(body.ID, "tries", ridgeline.Running)}
+	for i := range 5000 {
+		s := sampleStep(body.ID, fmt.Sprintf("tries[alpha=%.4f]", float64(i)/5000), ridgeline.Succeeded)
+		s.Parent, s.Note = "tries", "mse 2,9"+fmt.Sprintf("%02d", i%100)
+		if i > 3200 {
+			s = ridgeline.Step{Run: s.Run, Name: s.Name, Parent: s.Parent, Status: ridgeline.Queued}
+		}
+		if i == 1100 || i == 1700 {
+			s.Status, s.Attempts[0].Status, s.Message = ridgeline.Failed, ridgeline.Failed, "exit code 137: out of memory"
+		}
+		steps = append(steps, s)
+	}
+	body.fill(append(steps, sampleStep(body.ID, "pack", ridgeline.Queued)), 0, nil)
+	body.Graph = sampleGraph(body.Steps)
+	return body
+}
+
+// sampleLong is a log of 10,000 lines.
+func sampleLong() runPage {
+	body := sampleRun(ridgeline.Running, "")
+	lines := make([]string, 10_000)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("epoch %d loss %.4f", i, 1/float64(i+1))
+	}
+	body.Chosen.Log.Box.Lines, body.Chosen.Log.Size, body.Chosen.Log.Cut = lines, "1.2 MB", true
+	return body
+}
+
+// sampleNames has names as people give them, where names can be.
+func sampleNames() runPage {
+	body := sampleRun(ridgeline.Failed, "")
+	long := strings.Repeat(long300, 8)
+	body.Project, body.Caller, body.Cause = ridgeline.ProjectName(strings.Repeat("p", 60)), awkward, "schedule "+awkward
+	body.Params, body.Data = map[string]string{awkward: long, long: awkward}, map[string]int{long: 3}
+	body.Commit.Message, body.Reason, body.Note, body.GateOff = awkward+long, long, awkward, long
+	failed := sampleStep(body.ID, long, ridgeline.Failed)
+	failed.Message, failed.Note = awkward+long, long
+	body.fill([]ridgeline.Step{failed, sampleStep(body.ID, awkward, ridgeline.Queued)}, 0, []string{awkward, long, strings.Repeat(long, 10)})
+	body.Graph = sampleGraph(body.Steps)
+	return body
+}
+
+// sampleLine is run i of a search for the best alpha.
+func sampleLine(i int) runLine {
+	alpha := math.Pow(10, float64(i%7)/2-2)
+	verdicts := []ridgeline.Verdict{ridgeline.Rejected, ridgeline.Inconclusive, ridgeline.Promoted, ridgeline.Rejected}
+	r := ridgeline.Run{
+		ID: ridgeline.RunID(fmt.Sprintf("r-1kw4nzzgq3k%03d", i)), Project: "diabetes", Status: ridgeline.Succeeded, Verdict: verdicts[i%4], Model: "diabetes", Version: 40 - i, Cause: "push b-1kw4nn5es46105",
+		Params: map[string]string{"alpha": components.Number(alpha), "solver": []string{"svd", "cholesky"}[i%2]}, Created: sampleTime.Add(-time.Duration(i) * 17 * time.Minute),
+	}
+	switch i {
+	case 0:
+		r.Status, r.Verdict, r.Version, r.Cause = ridgeline.Queued, "", 0, "page"
+	case 3:
+		r.Status, r.Verdict, r.Version = ridgeline.Failed, "", 0
+	case 5:
+		r.Status, r.Verdict, r.Version, r.Cause = ridgeline.Cancelled, "", 0, "schedule 0 3 * * 1 at 2026-11-23T03:00Z"
+	}
+	line := runLine{Run: r}
+	if r.Status == ridgeline.Succeeded {
+		wave := math.Sin(float64(i) * 1.7)
+		line.Metrics = ridgeline.Metrics{"mse": 2990 + 80*wave + 30*math.Log10(alpha), "r2": 0.48 - 0.02*wave, "fit_seconds": 1.2 + 0.4*math.Cos(float64(i))}
+	}
+	if r.Status.Terminal() {
+		line.Started, line.Ended = r.Created, r.Created.Add(time.Duration(40+i%9)*time.Second)
+	}
+	return line
+}
+
+func sampleRuns(n int, params map[string]string) (out runsPage) {
+	for i := range n {
+		line := sampleLine(i)
+		for name, value := range params {
+			line.Params[name] = value
+		}
+		out.Rows = append(out.Rows, line)
+	}
+	out.Chosen.Project, out.Older = "diabetes", "/runs?before=r-1"
+	out.arrange(url.Values{})
+	return out
+}
+
+func sampleComparison(n int) (out comparePage) {
+	for i := range n {
+		line := sampleLine(i*4 + 2)
+		line.Status, line.Verdict = ridgeline.Succeeded, sampleLine(i+6).Verdict
+		out.Rows = append(out.Rows, line)
+	}
+	out.Columns = columnsOf(out.Rows, false)
+	for i := range out.Rows {
+		for _, c := range out.Columns {
+			out.Rows[i].Cells = append(out.Rows[i].Cells, out.Rows[i].value(c.Key))
+		}
+	}
+	out.Numeric = numericColumns(out.Rows)
+	out.Parallel = parallelChart(out.Rows, out.Numeric)
+	out.addScatter("", "")
+	var curves []curve
+	for i, r := range out.Rows {
+		curves = append(curves, curve{string(r.ID) + " train", sampleCurve(float64(i))})
+	}
+	chart := curveChart("loss", curves, out.Drawing)
+	out.Curve, out.Metric, out.Metrics = &chart, "loss", []string{"loss"}
+	return out
+}
+
+func sampleCurve(of float64) (points []track.Metric) {
+	for x := range 40 {
+		v := 0.4 + math.Exp(-float64(x)/(8+of)) + 0.03*math.Sin(float64(x)*1.3+of)
+		points = append(points, track.Metric{Key: "loss", Step: int64(x), Value: v})
+	}
+	return points
+}
+
+func sampleMetrics(p *runPage) {
+	p.Metrics = []stepMetric{{"evaluate", "mse", 2744.1}, {"evaluate", "p95_ms", 0.754}, {"train", "fit_seconds", 38.2}, {"train", "loss", 0.4127}, {"train", "val_loss", 0.4402}}
+	p.Charts = []components.Chart{
+		curveChart("loss", []curve{{"train", sampleCurve(0)}}, p.Drawing), curveChart("val_loss", []curve{{"train", sampleCurve(3)}}, p.Drawing),
+	}
+}
+
+func sampleArtifacts(p *runPage) {
+	p.Artifacts = []artifact{
+		{Step: "train", Path: "model/model.joblib", Size: 61_204, URL: "#"}, {Step: "train", Path: "metrics.json", Size: 214, URL: "#"},
+		{Step: "train", Path: "plots/" + awkward + ".csv", Size: 18_211, URL: "#", Logged: true}, {Step: "evaluate", Path: "rows.parquet", Size: 9_882, URL: "#"},
+	}
+}
+
+func sampleEnvironment(p *runPage) {
+	p.Environment = runEnvironment{
+		Pipeline: ridgeline.Pipeline{
+			Version: 7, Build: "b-1kw4nn5es46105", Python: "3.11", Environment: "acebbb1bf42c", Lock: "numpy==2.4.6\nscikit-learn==1.9.1\n", Config: "project: diabetes\n",
+			Commit: ridgeline.Commit{Hash: p.Commit.Hash, Branch: "main", Author: "ann"},
+		},
+		Before: ridgeline.Run{ID: "r-1kw4nx5es46105"},
+		Changes: []difference{
+			{"file", "diabetes/train.py", "8a31f2c09e11", "c01d22e7f4b0"}, {"package", "scikit-learn", "1.8.0", "1.9.1"}, {"parameter", "alpha", "1.0", "0.5"}, {"dataset", "diabetes", "v2", "v3"}, {"parameter", awkward, "", strings.Repeat(long300, 8)},
+		},
+	}
 }
