@@ -153,7 +153,7 @@ func (b *Browser) Picture() (png []byte, err error) {
 		if err := b.Size(inner.Width, height); err != nil {
 			return err
 		}
-		if err := chromedp.Evaluate(`new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(0))))`, nil, awaited).Do(ctx); err != nil {
+		if err := chromedp.Evaluate(painted, nil, awaited).Do(ctx); err != nil {
 			return err
 		}
 		png, err = page.CaptureScreenshot().WithClip(&page.Viewport{Width: float64(inner.Width), Height: float64(height), Scale: 1}).Do(ctx)
@@ -161,6 +161,13 @@ func (b *Browser) Picture() (png []byte, err error) {
 	}))
 	return png, err
 }
+
+// painted waits until each chart is drawn and all of it is on the screen.
+const painted = `(async () => {
+	const frame = () => new Promise((next) => requestAnimationFrame(next));
+	while ([...document.querySelectorAll(".chart-box")].some((box) => box.checkVisibility() && !box.querySelector("canvas"))) await frame();
+	await frame(); await frame();
+})()`
 
 func awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
@@ -171,7 +178,8 @@ func (b *Browser) Overflow() (px int, err error) {
 }
 
 // Axe has axe-core look at the page, and returns what it finds serious or
-// critical, one violation a line.
+// critical, one violation a line. Of long tables and logs it looks at the
+// beginning, the rest is taken away: it is made by the same lines of a template.
 func (b *Browser) Axe(modules string) ([]string, error) {
 	source, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
 	if err != nil {
@@ -179,7 +187,8 @@ func (b *Browser) Axe(modules string) ([]string, error) {
 	}
 	var found []string
 	// The page's policy is for the page; a debugger's scripts are not held to it.
-	err = b.Run(chromedp.Evaluate(string(source)+"\n;0", nil), chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations
+	const shorten = `document.querySelectorAll("tbody tr:nth-child(n+12), .log .line:nth-child(n+12)").forEach((e) => e.remove())`
+	err = b.Run(chromedp.Evaluate(shorten, nil), chromedp.Evaluate(string(source)+"\n;0", nil), chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations
 		.filter(v => ["serious", "critical"].includes(v.impact))
 		.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + ": " + n.failureSummary.replaceAll("\n", " "))))`, &found, awaited))
 	return found, err
