@@ -8,31 +8,40 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline/internal/kubetest"
 )
 
-// A turnstile holds those who come by until it is opened: a step asks for its
-// URL, and is known to have begun, and to go on when the test wants it to.
+// A turnstile holds those who come by, one by one: a step asks for its URL, is
+// known to have begun, and goes on when the test wants it to.
 type turnstile struct {
 	url  string
 	came chan struct{} // one for each who comes
-	open func()
+	pass chan struct{} // one for each who may go on
 }
 
 func (s *server) turnstile() turnstile {
-	way := make(chan struct{})
-	t := turnstile{came: make(chan struct{}, 100), open: sync.OnceFunc(func() { close(way) })}
+	t := turnstile{came: make(chan struct{}, 100), pass: make(chan struct{})}
 	t.url = "http://" + s.w.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.came <- struct{}{}
 		select {
-		case <-way:
-		case <-r.Context().Done():
+		case <-t.pass:
+		case <-r.Context().Done(): // its pod was taken away
 		}
 	}))
-	s.t.Cleanup(t.open)
 	return t
+}
+
+// open lets the one who waits go on.
+func (t turnstile) open(tb testing.TB) {
+	tb.Helper()
+	select {
+	case t.pass <- struct{}{}:
+	case <-time.After(time.Minute):
+		tb.Fatal("nobody waits at the turnstile")
+	}
 }
 
 // wait returns when somebody has come.
@@ -158,7 +167,7 @@ func TestDiabetes(t *testing.T) {
 		t.Errorf("after %s was drained, training runs on %v", nodes[0], again)
 	}
 	s.w.Kubectl("uncordon", nodes[0])
-	gate.open()
+	gate.open(t)
 	out := pushed()
 	t.Log(out)
 	if !strings.Contains(out, "promoted") {
@@ -182,5 +191,46 @@ func TestDiabetes(t *testing.T) {
 	}
 	if e := s.production("diabetes"); !e.Ready || e.Replicas != 2 {
 		t.Errorf("production: %+v", e)
+	}
+	t.Run("a node dies", func(t *testing.T) { s.nodeDies(t, dir, gate) })
+}
+
+// nodeDies kills the node that training runs on, and one of the two copies of
+// production: the other one goes on answering, training begins again
+// elsewhere without using up a retry (it has none), and a second copy comes.
+func (s *server) nodeDies(t *testing.T, dir string, gate turnstile) {
+	const other = "knode1"
+	t.Cleanup(func() { s.w.Kubectl("uncordon", other) })
+	s.w.Kubectl("cordon", other)
+	run := s.begin(dir, "--param", "alpha=9")
+	gate.wait(t, "training has begun")
+	s.w.Kubectl("uncordon", other)
+	if nodes := s.tasks(); len(nodes) != 1 || nodes[0] != kubetest.Mortal {
+		t.Fatalf("training runs on %v", nodes)
+	}
+	e := s.production("diabetes")
+	e.request = patients
+	l := s.load(e, 4, 10*time.Millisecond)
+	began := time.Now()
+	revive := s.w.KillNode(kubetest.Mortal)
+	gate.wait(t, "training has begun again")
+	t.Logf("training began again %s after its node had died", time.Since(began).Round(time.Second))
+	s.until(2*time.Minute, "another copy answers", func() bool {
+		nodes := s.nodes()
+		return len(nodes) >= 2 && s.production("diabetes").Replicas == 2
+	})
+	t.Logf("two copies answered again after %s", time.Since(began).Round(time.Second))
+	gate.open(t)
+	s.until(2*time.Minute, "the run has ended", func() bool { return s.run(run).Status == "succeeded" })
+	l.end(t, "the death of a node")
+	revive()
+	tries := s.attempts("diabetes", "train")
+	if len(tries) != 2 || tries[0].Fate != "displaced" || tries[1].Fate != "" {
+		t.Errorf("training's attempts: %+v; want one that was displaced, and another", tries)
+	}
+	for _, step := range s.run(run).Steps {
+		if step.Name == "train" {
+			t.Logf("%+v", step)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -153,6 +154,8 @@ type endpoint struct {
 	Asleep           bool
 	Replicas         int
 	Key              string `json:"primary_key"`
+
+	request string // that it answers; empty: the small project's
 }
 
 func (s *server) production(project string) (found endpoint) {
@@ -172,6 +175,7 @@ func (s *server) production(project string) (found endpoint) {
 // a load asks an endpoint all the time, from a few clients.
 type load struct {
 	sent, failed atomic.Int64
+	slow         atomic.Int64 // answered after more than half a second
 	first        sync.Once
 	why          string
 	stop         chan struct{}
@@ -189,8 +193,12 @@ func (s *server) load(e endpoint, clients int, pause time.Duration) *load {
 					return
 				case <-time.After(pause):
 				}
-				status, body, err := ask(client, e, `{"data": [[1.0]]}`)
+				began := time.Now()
+				status, body, err := ask(client, e, cmp.Or(e.request, `{"data": [[1.0]]}`))
 				l.sent.Add(1)
+				if time.Since(began) > 500*time.Millisecond {
+					l.slow.Add(1)
+				}
 				if err != nil || status != http.StatusOK {
 					l.failed.Add(1)
 					l.first.Do(func() {
@@ -208,7 +216,7 @@ func (l *load) end(t testing.TB, during string) {
 	t.Helper()
 	close(l.stop)
 	l.clients.Wait()
-	t.Logf("%d requests during %s, %d failed", l.sent.Load(), during, l.failed.Load())
+	t.Logf("%d requests during %s, %d failed, %d took more than half a second", l.sent.Load(), during, l.failed.Load(), l.slow.Load())
 	if l.failed.Load() > 0 || l.sent.Load() == 0 {
 		t.Errorf("%d of %d requests failed; the first %s", l.failed.Load(), l.sent.Load(), l.why)
 	}
