@@ -95,21 +95,25 @@ func (s *steadyReader) Read(p []byte) (int, error) {
 }
 
 // forward sends the request to one copy and its answer back. It returns true
-// when the copy was not there to take it, nothing was answered yet, and it may
-// be sent again.
+// when the copy was not there to take it or its machine is gone, nothing was
+// answered yet, and it may be sent again.
 func (g *Gateway) forward(ctx context.Context, w *answerer, r *http.Request, c *call, to way, again bool) bool {
 	pool := g.pools.of(to.address)
 	out := pool.request(ctx, r, c)
 	g.mirror(out, c, to.mirrors)
 	res, err := pool.transport(c).RoundTrip(out)
 	if err != nil {
+		gone := ctx.Err() == nil && silent(err)
+		if gone {
+			pool.silentUntil.Store(time.Now().Add(silence).UnixNano())
+		}
 		switch {
 		case ctx.Err() != nil:
 			if r.Context().Err() == nil { // else the client left
 				to.lane.counts.add(http.StatusGatewayTimeout, time.Since(c.began).Seconds())
 			}
 			g.overdue(ctx, w, c)
-		case again && c.body.again() && notTaken(err):
+		case again && c.body.again() && (gone || notTaken(err)):
 			return true
 		default:
 			g.log.Warn("a copy did not answer", "address", to.address, "error", err)
@@ -120,6 +124,9 @@ func (g *Gateway) forward(ctx context.Context, w *answerer, r *http.Request, c *
 		return false
 	}
 	defer res.Body.Close()
+	if pool.silentUntil.Load() != 0 {
+		pool.silentUntil.Store(0)
+	}
 	h := w.Header()
 	for name, values := range res.Header {
 		if !hop[name] {
@@ -221,6 +228,17 @@ func notTaken(err error) bool {
 		(errors.As(err, &op) && op.Op == "dial") || strings.Contains(err.Error(), "server closed idle connection")
 }
 
+// silent reports whether nothing came from the copy's machine, not even an
+// acknowledgement: it is gone, and so is whatever it may have answered.
+func silent(err error) bool {
+	var network net.Error
+	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || (errors.As(err, &network) && network.Timeout())
+}
+
+// silence is how long a copy whose machine is silent gets no requests while
+// others can have them; then a single one is tried.
+const silence = 5 * time.Second
+
 // pools are the connections to copies, by address.
 type pools struct{ all sync.Map }
 
@@ -229,6 +247,27 @@ type pool struct {
 	near  *sockets // nil: the copy is not on this machine
 	plain *http.Transport
 	grpc  *http.Transport // HTTP/2 without TLS
+
+	silentUntil atomic.Int64 // Unix time in ns; 0: it answers
+}
+
+// avoided says whether requests should go elsewhere. When the time is over the
+// first who asks may try.
+func (p *pool) avoided(now time.Time) bool {
+	until := p.silentUntil.Load()
+	return until != 0 && (now.UnixNano() < until || !p.silentUntil.CompareAndSwap(until, now.Add(silence).UnixNano()))
+}
+
+// next is the address of the copy whose turn it is, but of one on a silent
+// machine only when there is no other.
+func (p *pools) next(l *lane) string {
+	now := time.Now()
+	for range l.addresses {
+		if a := l.address(); !p.of(a).avoided(now) {
+			return a
+		}
+	}
+	return l.address()
 }
 
 // transport is what serves the request best.

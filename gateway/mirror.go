@@ -35,7 +35,7 @@ func (g *Gateway) mirror(out *http.Request, c *call, lanes []*lane) {
 		twin := out.Clone(ctx)
 		twin.Body = c.body.reader()
 		twin.Header.Set(ridgeline.PurposeHeader, ridgeline.PurposeMirror)
-		pool := g.pools.of(l.address())
+		pool := g.pools.of(g.pools.next(l))
 		twin.URL.Scheme, twin.URL.Host, twin.Host = pool.base.Scheme, pool.base.Host, pool.base.Host
 		go func() {
 			defer l.counts.inflight.Add(-1)

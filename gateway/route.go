@@ -94,7 +94,7 @@ func (g *Gateway) pick(ctx context.Context, c *call, fresh bool) (way, error) {
 		g.metrics.refuse(c.endpoint, "not ready")
 		return way{}, err
 	}
-	out := way{lane: to, address: to.address()}
+	out := way{lane: to, address: g.pools.next(to)}
 	to.counts.inflight.Add(1)
 	if c.lane == "" && !fresh {
 		out.mirrors = rt.mirrors()

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
 )
 
 // chunk is how much of a log goes to the sink at a time.
@@ -36,6 +39,11 @@ type Follow struct {
 // and its log too. The caller decides about a task that is Lost, and removes it
 // when its end is written down.
 //
+// A host that cannot be reached now (Unavailable) is asked again for as long as
+// nobody cancels the task: what runs there goes on meanwhile. When somebody
+// does, the task is reported as Killed, and what is left of it there is to be
+// removed when that can be.
+//
 // When ctx is done it returns ctx.Err() and leaves the task alone. A log that
 // could not be shipped whole is an error beside the end that the task came to;
 // Run again ships the rest. A task that was cancelled before anybody ensured
@@ -51,21 +59,26 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		yes, err := f.Cancelled(ctx)
 		return yes && err == nil // who cannot be asked now is asked again
 	}
-	st, err := tasks.Observe(ctx, t.Name)
-	if err != nil {
-		return TaskState{}, err
-	}
-	if st.Phase == Absent && cancelled() {
-		now := time.Now()
-		return TaskState{Phase: Ended, Reason: Killed, Message: "cancelled before it began", Started: now, Ended: now}, nil
-	}
-	if st.Phase == Absent && f.Logs != nil {
-		if err := f.Logs.Remove(ctx, t.Name); err != nil {
-			return TaskState{}, err
+	tell := teller{to: f.Waits}
+	patiently := func(do func() (TaskState, error)) (TaskState, error) {
+		for {
+			st, err := do()
+			if ridgeline.CodeOf(err) != ridgeline.Unavailable {
+				return st, err
+			}
+			if cancelled() {
+				return unreached(err), nil
+			}
+			tell.waits(ctx, err.Error())
+			select {
+			case <-ctx.Done():
+				return TaskState{}, ctx.Err()
+			case <-time.After(f.Poll):
+			}
 		}
 	}
-	if err := tasks.Ensure(ctx, t); err != nil {
-		return TaskState{}, fmt.Errorf("start task %s: %w", t.Name, err)
+	if st, err := patiently(func() (TaskState, error) { return begin(ctx, tasks, t, f.Logs, cancelled) }); err != nil || st.Phase == Ended {
+		return st, err
 	}
 
 	type result struct {
@@ -76,7 +89,7 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
-		st, err := tasks.Wait(watch, t.Name)
+		st, err := patiently(func() (TaskState, error) { return tasks.Wait(watch, t.Name) })
 		ended <- result{st, err}
 	}()
 	ship := shipper{tasks: tasks, name: t.Name, sink: f.Logs, offset: -1}
@@ -84,7 +97,6 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		ship.mask = newMasker(f.Secrets(ctx))
 	}
 	var killing chan error // a kill may take its grace; the log goes on meanwhile
-	waits := ""
 	tick := time.NewTicker(f.Poll)
 	defer tick.Stop()
 	for {
@@ -103,14 +115,15 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 				return TaskState{}, ctx.Err()
 			}
 			return r.state, err
-		case <-killing: // an error shows as a task that goes on: ask again
-			killing = nil
+		case err := <-killing: // an error shows as a task that goes on: ask again
+			if killing = nil; ridgeline.CodeOf(err) == ridgeline.Unavailable {
+				return unreached(err), nil
+			}
 		case <-tick.C:
 			_ = ship.all(ctx, false) // what does not go now goes with the next round
 			if f.Waits != nil {
-				if st, err := tasks.Observe(ctx, t.Name); err == nil && st.Message != waits && (st.Phase == Pending || st.Phase == Running) {
-					waits = st.Message
-					f.Waits(ctx, waits)
+				if st, err := tasks.Observe(ctx, t.Name); err == nil && (st.Phase == Pending || st.Phase == Running) {
+					tell.waits(ctx, st.Message)
 				}
 			}
 			if killing == nil && cancelled() {
@@ -118,6 +131,50 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 				go func(done chan<- error) { done <- tasks.Kill(watch, t.Name) }(killing)
 			}
 		}
+	}
+}
+
+// begin ensures the task, unless it is new and not wanted any more: then it is
+// Ended. In every other case the state says nothing.
+func begin(ctx context.Context, tasks Tasks, t Task, logs LogSink, cancelled func() bool) (TaskState, error) {
+	st, err := tasks.Observe(ctx, t.Name)
+	if err != nil {
+		return TaskState{}, err
+	}
+	if st.Phase == Absent && cancelled() {
+		now := time.Now()
+		return TaskState{Phase: Ended, Reason: Killed, Message: "cancelled before it began", Started: now, Ended: now}, nil
+	}
+	if st.Phase == Absent && logs != nil {
+		if err := logs.Remove(ctx, t.Name); err != nil {
+			return TaskState{}, err
+		}
+	}
+	if err := tasks.Ensure(ctx, t); err != nil {
+		return TaskState{}, fmt.Errorf("start task %s: %w", t.Name, err)
+	}
+	return TaskState{}, nil
+}
+
+// unreached is the end of a task that was cancelled while its host was away.
+func unreached(err error) TaskState {
+	now := time.Now()
+	return TaskState{Phase: Ended, Reason: Killed, Message: "cancelled while its host could not be reached: " + err.Error(), Started: now, Ended: now}
+}
+
+// A teller says what a task waits for, when that changes.
+type teller struct {
+	to   func(ctx context.Context, why string)
+	mu   sync.Mutex
+	last string
+}
+
+func (t *teller) waits(ctx context.Context, why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.to != nil && why != t.last {
+		t.last = why
+		t.to(ctx, why)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 )
@@ -246,5 +247,94 @@ func TestRun_log_that_cannot_be_shipped_is_an_error_beside_the_end(t *testing.T)
 	sink.fail.Store(0)
 	if st, err := host.Run(t.Context(), h, task, host.Follow{Logs: sink}); err != nil || st.ExitCode != 2 || sink.log("unshipped") != "words\n" {
 		t.Errorf("%+v, %v, log %q", st, err, sink.log("unshipped"))
+	}
+}
+
+// remote is a host that cannot be reached now and then.
+type remote struct {
+	*process.Host
+	away atomic.Bool
+}
+
+func (r *remote) reach() error {
+	if r.away.Load() {
+		return ridgeline.Errorf(ridgeline.Unavailable, "the cluster does not answer")
+	}
+	return nil
+}
+
+func (r *remote) Observe(ctx context.Context, name string) (host.TaskState, error) {
+	if err := r.reach(); err != nil {
+		return host.TaskState{}, err
+	}
+	return r.Host.Observe(ctx, name)
+}
+
+func (r *remote) Wait(ctx context.Context, name string) (host.TaskState, error) {
+	if err := r.reach(); err != nil {
+		return host.TaskState{}, err
+	}
+	return r.Host.Wait(ctx, name)
+}
+
+func (r *remote) Kill(ctx context.Context, name string) error {
+	if err := r.reach(); err != nil {
+		return err
+	}
+	return r.Host.Kill(ctx, name)
+}
+
+func TestRun_host_away(t *testing.T) {
+	h := &remote{Host: newHost(t, t.TempDir())}
+	var cancelled atomic.Bool
+	said := make(chan string, 10)
+	f := host.Follow{
+		Poll: 5 * time.Millisecond, Waits: func(_ context.Context, why string) { said <- why },
+		Cancelled: func(context.Context) (bool, error) { return cancelled.Load(), nil },
+	}
+	begin := func(task host.Task) chan host.TaskState {
+		ended := make(chan host.TaskState, 1)
+		go func() {
+			st, err := host.Run(t.Context(), h, task, f)
+			if err != nil {
+				t.Error(err)
+			}
+			ended <- st
+		}()
+		return ended
+	}
+
+	h.away.Store(true)
+	ended := begin(script(t, "late", "exit 3"))
+	if why := <-said; !strings.Contains(why, "does not answer") {
+		t.Errorf("it waits because %q", why)
+	}
+	h.away.Store(false)
+	if st := <-ended; st.Reason != host.Exited || st.ExitCode != 3 {
+		t.Errorf("once the host is back: %+v", st)
+	}
+
+	h.away.Store(true)
+	ended = begin(script(t, "unwanted", "exit 0"))
+	<-said
+	cancelled.Store(true)
+	if st := <-ended; st.Reason != host.Killed || !strings.Contains(st.Message, "could not be reached") {
+		t.Errorf("cancelled while the host is away: %+v", st)
+	}
+
+	h.away.Store(false)
+	cancelled.Store(false)
+	ended = begin(script(t, "going", "sleep 60"))
+	eventually(t, "it runs", func() bool {
+		st, err := h.Host.Observe(t.Context(), "going")
+		return err == nil && st.Phase == host.Running
+	})
+	h.away.Store(true)
+	cancelled.Store(true)
+	if st := <-ended; st.Reason != host.Killed || !strings.Contains(st.Message, "could not be reached") {
+		t.Errorf("cancelled while it runs and the host is away: %+v", st)
+	}
+	if err := h.Host.Remove(t.Context(), "going"); err != nil {
+		t.Error(err)
 	}
 }

@@ -307,7 +307,12 @@ func (r *Runner) clean(ctx context.Context, p passage) error {
 		}
 		for _, name := range names {
 			if strings.HasPrefix(name, "run-"+string(p.Run.ID)+"-") {
-				if err := pool.Tasks.Remove(ctx, name); err != nil {
+				err := pool.Tasks.Remove(ctx, name)
+				if err != nil && pool.away() {
+					r.Log.Warn("what is left of a run is removed later", "pool", pool.Name, "task", name, "error", err)
+					continue
+				}
+				if err != nil {
 					return err
 				}
 			}

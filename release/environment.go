@@ -99,7 +99,19 @@ func (r *Releaser) leave(ctx context.Context, id ridgeline.DeploymentID) error {
 	if err := r.Traffic.Drained(ctx, id); err != nil {
 		return err
 	}
-	return r.Services.Remove(ctx, id)
+	return r.remove(ctx, id)
+}
+
+// remove takes a deployment's copies away. What its host does not let go now,
+// because it cannot be reached or asked, Reconcile removes later: the store
+// knows that it is retired.
+func (r *Releaser) remove(ctx context.Context, id ridgeline.DeploymentID) error {
+	err := r.Services.Remove(ctx, id)
+	if err != nil && ctx.Err() == nil {
+		r.Log.Warn("the copies of a deployment that is not wanted any more are removed later", "deployment", id, "error", err)
+		return nil
+	}
+	return err
 }
 
 // current is a release's row for one environment.
@@ -152,16 +164,13 @@ func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, e
 	if err != nil {
 		return "", err
 	}
-	if err := r.Services.Apply(ctx, w); err != nil {
-		return "", err
-	}
 	deadline := time.NewTimer(readyTimeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	said, stuck := "", time.Time{}
-	for n := 1; ; n++ {
-		seen, err := r.Services.Observe(ctx, d.ID)
+	applied, said, stuck, asked := false, "", time.Time{}, time.Now()
+	for {
+		seen, err := r.bring(ctx, w, &applied)
 		if err != nil {
 			return "", err
 		}
@@ -185,7 +194,8 @@ func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, e
 		case time.Since(stuck) > stuckTimeout:
 			return fmt.Sprintf("version %d cannot start: %s", d.Version, late), nil
 		}
-		if n%50 == 0 {
+		if time.Since(asked) >= time.Second {
+			asked = time.Now()
 			row, err := r.Store.Release(ctx, d.Release)
 			if err == nil && row.CancelRequested {
 				return "cancelled", nil
@@ -199,6 +209,27 @@ func (r *Releaser) ready(ctx context.Context, d ridgeline.Deployment) (string, e
 			return r.withLog(ctx, d, fmt.Sprintf("version %d was not ready within %s", d.Version, readyTimeout), why(seen)), nil
 		case <-tick.C:
 		}
+	}
+}
+
+// bring applies what is not applied yet and looks what came of it. While the
+// host cannot be reached there is one copy, which waits for that.
+func (r *Releaser) bring(ctx context.Context, w host.Workload, applied *bool) (seen host.Observed, err error) {
+	if !*applied {
+		err = r.Services.Apply(ctx, w)
+		*applied = err == nil
+	}
+	if err == nil {
+		seen, err = r.Services.Observe(ctx, w.ID)
+	}
+	if ridgeline.CodeOf(err) != ridgeline.Unavailable {
+		return seen, err
+	}
+	select {
+	case <-ctx.Done():
+		return seen, ctx.Err()
+	case <-time.After(time.Second):
+		return host.Observed{Copies: []host.Copy{{Message: err.Error()}}}, nil
 	}
 }
 
@@ -266,7 +297,7 @@ func (r *Releaser) lastWords(ctx context.Context, d ridgeline.Deployment) (strin
 // undo takes a deployment that did not make it away again.
 func (r *Releaser) undo(c *flow.Context, d ridgeline.Deployment, e ridgeline.ReleaseEnvironment, reason string) error {
 	_, err := flow.Step(c, "undo "+e.Name, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, r.Services.Remove(ctx, d.ID)
+		return struct{}{}, r.remove(ctx, d.ID)
 	})
 	if err != nil {
 		return err

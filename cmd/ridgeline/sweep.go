@@ -150,6 +150,33 @@ func (n *node) tidy(ctx context.Context) error {
 	return nil
 }
 
+// tidyPools removes what runs that have ended left in pools that could not be
+// reached when they did.
+func (n *node) tidyPools(ctx context.Context) error {
+	for name, pool := range n.runs.Pools {
+		if name == pipeline.Local {
+			continue
+		}
+		tasks, err := pool.Tasks.Tasks(ctx)
+		if err != nil || len(tasks) == 0 {
+			continue // a pool that is still away is asked again
+		}
+		runs, err := n.store.Runs(ctx, store.RunFilter{Unfinished: true}) // after the look around, as above
+		if err != nil {
+			return err
+		}
+		for _, task := range tasks {
+			if slices.ContainsFunc(runs, func(r ridgeline.Run) bool { return strings.HasPrefix(task, "run-"+string(r.ID)+"-") }) {
+				continue
+			}
+			if err := pool.Tasks.Remove(ctx, task); err != nil {
+				n.options.Log.Warn("what is left of a run is removed later", "pool", name, "task", task, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
 // idleFlow is how long a flow that has not ended may be executed by nobody
 // before it is taken up again. A fresh one waits a second or two.
 const idleFlow = 15 * time.Second

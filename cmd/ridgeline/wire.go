@@ -443,6 +443,9 @@ func (n *node) reconcile(ctx context.Context) {
 			if err := n.releases.Rest(ctx); err != nil && ctx.Err() == nil {
 				n.options.Log.Error("let what nobody asks rest", "error", err)
 			}
+			if err := n.tidyPools(ctx); err != nil && ctx.Err() == nil {
+				n.options.Log.Error("remove what ended runs left on the cluster", "error", err)
+			}
 		} else {
 			pause = 2 * time.Second
 			if err := n.tidy(ctx); err != nil && ctx.Err() == nil {

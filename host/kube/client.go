@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"reflect"
 	"sync"
@@ -125,7 +126,7 @@ func Open(o Options) (*Cluster, error) {
 			return nil, err
 		}
 	}
-	transport, err := rest.HTTPClientFor(config)
+	way, err := newSignIn(o, config, c.log)
 	if err != nil {
 		return nil, ridgeline.Errorf(ridgeline.Invalid, "kubeconfig: %w", err)
 	}
@@ -137,7 +138,7 @@ func Open(o Options) (*Cluster, error) {
 			one.APIPath = "/api"
 		}
 		one.NegotiatedSerializer = codecs.WithoutConversion()
-		if c.clients[k.version], err = rest.RESTClientForConfigAndClient(one, transport); err != nil {
+		if c.clients[k.version], err = rest.RESTClientForConfigAndClient(one, &http.Client{Transport: way}); err != nil {
 			return nil, ridgeline.Errorf(ridgeline.Invalid, "kubeconfig: %w", err)
 		}
 	}

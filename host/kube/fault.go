@@ -27,7 +27,8 @@ func classify(err error, doing, title, name string) error {
 		}
 		return ridgeline.Errorf(ridgeline.NotFound, "%s: %w", what, err)
 	case apierrors.IsUnauthorized(err):
-		return ridgeline.Errorf(ridgeline.Denied, "%s: the cluster refused the sign-in; it may have expired: renew the kubeconfig: %w", what, err)
+		// Unavailable: what waits for the cluster goes on when it is renewed.
+		return ridgeline.Errorf(ridgeline.Unavailable, "%s: the cluster refused the sign-in; it may have expired: renew the kubeconfig, it is read again: %w", what, err)
 	case quota(err):
 		return ridgeline.Errorf(ridgeline.Invalid, "%s: the namespace's quota is used up: ask for less under resources, or have the quota raised: %w", what, err)
 	case apierrors.IsForbidden(err):

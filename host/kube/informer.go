@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,8 +54,9 @@ func watched[T any](ctx context.Context, c *Cluster) (*view[T], error) {
 			return nil, ridgeline.Errorf(ridgeline.Unavailable, "this server is stopping")
 		case <-time.After(10 * time.Millisecond):
 		}
-		switch err := v.failure(nil, c); ridgeline.CodeOf(err) {
-		case ridgeline.Denied, ridgeline.Invalid, ridgeline.NotFound: // waiting changes nothing
+		err := v.failure(nil, c)
+		switch code := ridgeline.CodeOf(err); {
+		case code == ridgeline.Denied, code == ridgeline.Invalid, code == ridgeline.NotFound, apierrors.IsUnauthorized(err): // waiting changes nothing
 			return nil, err
 		}
 	}

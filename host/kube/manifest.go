@@ -35,6 +35,10 @@ const (
 	// can be told in percent.
 	askedCPU = 0.1
 
+	// silence is how long a node may not answer, once the cluster says so, before
+	// its pods are given up; the cluster's own default is five minutes.
+	silence = 30 // s
+
 	appliedAnnotation   = "ridgeline.io/applied"
 	variablesAnnotation = "ridgeline.io/variables" // hash of them, so that a change makes new pods
 
@@ -156,6 +160,10 @@ func (c *Cluster) pod(w host.Workload, name string, selector map[string]string) 
 // hardened is what every pod of ours has in common.
 func hardened() corev1.PodSpec {
 	return corev1.PodSpec{
+		Tolerations: []corev1.Toleration{
+			{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(silence))},
+			{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(silence))},
+		},
 		AutomountServiceAccountToken: new(false),
 		EnableServiceLinks:           new(false), // other services' addresses are none of its business
 		SecurityContext: &corev1.PodSecurityContext{

@@ -22,8 +22,6 @@ const (
 	// delivery is how long a pod that is told to go has beyond its command's grace
 	// to send the rest of its log and its end.
 	delivery = 20 * time.Second
-	// silence is how long a node may not answer before its pods are given up.
-	silence = 30 // s
 	// keptJobs is how long a Job that nobody removes stays to be looked at.
 	keptJobs = 24 * 60 * 60 // s
 
@@ -66,9 +64,6 @@ func (t Tasks) pod(task host.Task, name string) corev1.PodSpec {
 	spec.RestartPolicy = corev1.RestartPolicyNever
 	spec.TerminationGracePeriodSeconds = new(int64(math.Ceil((task.Grace + delivery).Seconds())))
 	spec.NodeSelector, spec.PriorityClassName = t.pool.NodeSelector, t.pool.PriorityClass
-	for _, gone := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
-		spec.Tolerations = append(spec.Tolerations, corev1.Toleration{Key: gone, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(silence))})
-	}
 	for _, l := range t.pool.Tolerations {
 		one := corev1.Toleration{Key: l.Key, Operator: corev1.TolerationOpExists, Value: l.Value, Effect: corev1.TaintEffect(l.Effect)}
 		if l.Value != "" {

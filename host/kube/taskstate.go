@@ -99,10 +99,28 @@ func over(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
-// unreachable says that a pod was to be gone by now: only a node that does not
-// answer keeps it in the list.
+// unreachable says that only a node that does not answer keeps the pod in the
+// list: it was to be gone by now, or it is to go because its node has been
+// silent. Of such a node the cluster makes the pods unready first; a task has
+// no probe that would, and one that ends on a node that answers is not unready
+// for that long before.
 func unreachable(p *corev1.Pod, now time.Time) bool {
-	return p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Add(10*time.Second))
+	if p.DeletionTimestamp == nil {
+		return false
+	}
+	if now.After(p.DeletionTimestamp.Add(10 * time.Second)) {
+		return true
+	}
+	taken := disruption(p)
+	if taken == nil || taken.Reason != "DeletionByTaintManager" {
+		return false
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse {
+			return taken.LastTransitionTime.Sub(c.LastTransitionTime.Time) >= silence*time.Second/2
+		}
+	}
+	return false
 }
 
 func began(p *corev1.Pod) time.Time {

@@ -54,9 +54,25 @@ func TestStateOf(t *testing.T) {
 		reason host.EndReason
 		says   string
 	}{
-		"runs":                         {&batchv1.Job{}, pod(func(*corev1.Pod) {}), host.Running, "", ""},
-		"no pod yet":                   {&batchv1.Job{}, nil, host.Pending, "", "waits for a node"},
-		"its node does not answer":     {&batchv1.Job{}, pod(func(p *corev1.Pod) { at := ago(time.Minute); p.DeletionTimestamp = &at }), host.Ended, host.Displaced, "node n7 has stopped answering"},
+		"runs":                     {&batchv1.Job{}, pod(func(*corev1.Pod) {}), host.Running, "", ""},
+		"no pod yet":               {&batchv1.Job{}, nil, host.Pending, "", "waits for a node"},
+		"its node does not answer": {&batchv1.Job{}, pod(func(p *corev1.Pod) { at := ago(time.Minute); p.DeletionTimestamp = &at }), host.Ended, host.Displaced, "node n7 has stopped answering"},
+		"its node was silent": {&batchv1.Job{}, pod(func(p *corev1.Pod) {
+			at := metav1.NewTime(now.Add(20 * time.Second))
+			p.DeletionTimestamp = &at
+			p.Status.Conditions = []corev1.PodCondition{
+				{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: ago(silence * time.Second)},
+				{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager", LastTransitionTime: ago(0)},
+			}
+		}), host.Ended, host.Displaced, "node n7 has stopped answering"},
+		"its node is emptied by a taint": {&batchv1.Job{}, pod(func(p *corev1.Pod) {
+			at := metav1.NewTime(now.Add(20 * time.Second))
+			p.DeletionTimestamp = &at
+			p.Status.Conditions = []corev1.PodCondition{
+				{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: ago(time.Hour)},
+				{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager", LastTransitionTime: ago(0)},
+			}
+		}), host.Running, "", ""},
 		"is being deleted":             {&batchv1.Job{}, pod(func(p *corev1.Pod) { at := metav1.NewTime(now.Add(20 * time.Second)); p.DeletionTimestamp = &at }), host.Running, "", ""},
 		"preempted":                    {&batchv1.Job{}, pod(disrupted(corev1.PodReasonPreemptionByScheduler)), host.Ended, host.Displaced, "higher priority"},
 		"evicted by its node":          {&batchv1.Job{}, pod(disrupted(corev1.PodReasonTerminationByKubelet)), host.Ended, host.Displaced, "short of memory or disk"},

@@ -148,7 +148,7 @@ current-context: x
 		code ridgeline.Code
 		says string
 	}{
-		"a kubeconfig that expired": {kube.Options{Kubeconfig: expired, Namespace: w.Namespace}, ridgeline.Denied, "renew the kubeconfig"},
+		"a kubeconfig that expired": {kube.Options{Kubeconfig: expired, Namespace: w.Namespace}, ridgeline.Unavailable, "renew the kubeconfig"},
 		"no such namespace":         {kube.Options{Kubeconfig: w.Kubeconfig, Namespace: "nowhere"}, ridgeline.Invalid, "the namespace does not exist"},
 	} {
 		test.o.Server = newServer()
