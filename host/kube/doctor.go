@@ -79,7 +79,7 @@ func (c *Cluster) doctorAccess(ctx context.Context) (access, clock Finding, ok b
 	defer res.Body.Close()
 	var version struct{ GitVersion string }
 	_ = json.NewDecoder(res.Body).Decode(&version) // some clusters tell strangers nothing
-	if _, err := c.core().Get().Namespace(c.namespace).Resource("pods").Param("limit", "1").DoRaw(ctx); err != nil {
+	if err := c.core().Get().Namespace(c.namespace).Resource("pods").Param("limit", "1").Do(ctx).Error(); err != nil {
 		access.Message, access.Fix = classify(err, "list", "pods in namespace", c.namespace).Error(), "renew the sign-in, make the namespace, or bind the role that `ridgeline kube manifests` prints"
 		return access, clock, false
 	}
