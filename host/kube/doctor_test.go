@@ -68,7 +68,9 @@ func TestDoctor_says_what_to_do(t *testing.T) {
 		}, "access", "pods is forbidden", "kube manifests"},
 		"some rights are missing": {func(w http.ResponseWriter, r *http.Request) bool {
 			var review struct {
-				Spec struct{ ResourceAttributes struct{ Resource, Verb string } }
+				Spec struct {
+					ResourceAttributes struct{ Resource, Verb string }
+				}
 			}
 			if !strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") || json.NewDecoder(r.Body).Decode(&review) != nil {
 				return false

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -22,17 +21,13 @@ type signIn struct {
 	host string // the cluster's; another one takes a restart
 	log  *slog.Logger
 
-	mu     sync.Mutex
-	looked time.Time
-	stamp  string // what the files looked like when they were read
-	way    http.RoundTripper
+	mu    sync.Mutex
+	stamp string // what the files looked like when they were read
+	way   http.RoundTripper
 }
 
-// lookAgain is how often is looked whether the kubeconfig is another one.
-const lookAgain = time.Second
-
 func newSignIn(o Options, config *rest.Config, log *slog.Logger) (*signIn, error) {
-	s := &signIn{opt: o, host: config.Host, log: log, looked: time.Now(), stamp: stamp(o)}
+	s := &signIn{opt: o, host: config.Host, log: log, stamp: stamp(o)}
 	var err error
 	s.way, err = rest.TransportFor(config)
 	return s, err
@@ -63,10 +58,6 @@ func (s *signIn) RoundTrip(r *http.Request) (*http.Response, error) { return s.c
 func (s *signIn) current() http.RoundTripper {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.looked) < lookAgain {
-		return s.way
-	}
-	s.looked = time.Now()
 	now := stamp(s.opt)
 	if now == s.stamp {
 		return s.way

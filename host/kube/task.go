@@ -114,7 +114,8 @@ func (t Tasks) Ensure(ctx context.Context, task host.Task) error {
 	name := t.jobName(task.Name)
 	labels := t.c.labels("task", TaskLabel, name)
 	labels[poolLabel] = t.pool.Name
-	secret := &corev1.Secret{ObjectMeta: t.c.meta(name, labels), Immutable: new(true), Data: map[string][]byte{errandFile: text}}
+	// Not immutable: a node would not look again for what replaces one of its name.
+	secret := &corev1.Secret{ObjectMeta: t.c.meta(name, labels), Data: map[string][]byte{errandFile: text}}
 	if err := create(ctx, t.c, name, secret); err != nil {
 		return err
 	}
