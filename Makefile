@@ -151,7 +151,7 @@ test-kube: build ## host/kube and the loop on a real cluster, which is up only m
 	up=$$(ADDONS=1 NODES=2 "$(KUBE_UP)") || { echo "$$up"; exit 1; }; \
 	trap '"$(dir $(KUBE_UP))kube-down.sh"' EXIT; \
 	eval "$$(grep ^export <<<"$$up")"; \
-	RIDGELINE_TEST_CLUSTER=10.77.0.1 $(GO) test -count=1 -timeout 30m $(FLAGS) ./test/kube
+	RIDGELINE_TEST_CLUSTER=10.77.0.1 RIDGELINE_KUBE_UP="$(abspath $(KUBE_UP))" $(GO) test -count=1 -timeout 30m $(FLAGS) ./test/kube
 
 # The pages, in a Chromium: every sample in both themes, at a desk and on a phone.
 .PHONY: browser
