@@ -267,8 +267,8 @@ func tables(q Query, files []string, labels string) []string {
 			FROM read_json(` + quoted(labels) + `, format='newline_delimited', columns={environment: 'VARCHAR', request_id: 'VARCHAR', row: 'INTEGER', label: 'VARCHAR', "at": 'BIGINT', received: 'BIGINT'})`,
 		`CREATE VIEW predictions AS SELECT e.* EXCLUDE (collection, data, purpose), f.label, f."at" AS label_at
 			FROM entries e LEFT JOIN feedback f ON f.environment = e.environment AND f.request_id = e.request_id AND f."row" = e."row" WHERE e.collection IS NULL AND e.purpose IS NULL`,
-		`CREATE VIEW probes AS SELECT * EXCLUDE (collection, data) FROM entries WHERE purpose IS NOT NULL`,
-		`CREATE VIEW collected AS SELECT time, request_id, "row", project, environment, model, version, deployment, collection, data FROM entries WHERE collection IS NOT NULL`,
+		`CREATE VIEW probes AS SELECT * EXCLUDE (collection, data) FROM entries WHERE purpose IS NOT NULL AND collection IS NULL`,
+		`CREATE VIEW collected AS SELECT time, request_id, "row", project, environment, model, version, deployment, purpose, collection, data FROM entries WHERE collection IS NOT NULL`,
 	}
 }
 

@@ -42,7 +42,7 @@ func (o *Frames) Reset() {
 // Request adds one call of run(). Frames says how many requests, this one
 // included, follow each other and are to be run together; 0 or 1 for none.
 func (o *Frames) Request(id uint64, r Request, hello Hello, together int) error {
-	h := requestHeader{}
+	h := requestHeader{Purpose: r.Purpose}
 	if r.Method != "" && r.Method != "POST" {
 		h.Method, h.Query = r.Method, r.Query
 	}
@@ -59,7 +59,7 @@ func (o *Frames) Request(id uint64, r Request, hello Hello, together int) error 
 		h.Together = together
 	}
 	header := emptyObject
-	if h.Method != "" || h.Query != "" || h.ContentType != "" || h.Headers != nil || h.Together > 0 {
+	if h.Method != "" || h.Query != "" || h.ContentType != "" || h.Headers != nil || h.Purpose != "" || h.Together > 0 {
 		var err error
 		if header, err = json.Marshal(h); err != nil {
 			return fmt.Errorf("encode request: %w", err)

@@ -71,6 +71,7 @@ type Request struct {
 	Query       string // raw; for GET, and for raw scripts
 	ContentType string
 	Headers     map[string]string // names in Title-Case
+	Purpose     string            // why it is made when no client asked it; or empty
 	Body        []byte
 }
 
@@ -79,6 +80,7 @@ type requestHeader struct {
 	Query       string            `json:"query,omitempty"`
 	ContentType string            `json:"content_type,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
+	Purpose     string            `json:"purpose,omitempty"`
 	Together    int               `json:"together,omitempty"`
 }
 

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from . import answers, joining, rawhttp, schema
+from . import answers, collecting, joining, rawhttp, schema
 from .answers import Answer
 from .arguments import BadRequest, arguments
 from .frames import Frame
@@ -47,6 +47,10 @@ class Caller:
         return self._join is not None
 
     def one(self, request: Frame) -> Answer:
+        with _of(request):
+            return self._one(request)
+
+    def _one(self, request: Frame) -> Answer:
         if not self.script.raw:
             try:
                 values = arguments(self.script, request.header, request.body)
@@ -90,6 +94,8 @@ class Caller:
         found: list[Answer | None] = [None] * len(requests)
         shared: list[tuple[int, joining.Part]] = []
         for i, request in enumerate(requests if self._join else []):
+            if shared and _purpose(request) != _purpose(requests[shared[0][0]]):
+                continue
             try:
                 part = self._join.read(request)
             except BadRequest as e:
@@ -107,7 +113,8 @@ class Caller:
         nothing: list[Answer | None] = [None] * len(parts)
         started = time.perf_counter()
         try:
-            value = self._run(self._join.join(parts))
+            with _of(requests[0]):
+                value = self._run(self._join.join(parts))
         except BaseException:  # whose fault it is shows when each is run by itself
             return nothing
         ms = (time.perf_counter() - started) * 1e3
@@ -129,6 +136,15 @@ class Caller:
     def _alone(self, why: str) -> None:
         self._join = None
         log(f"requests are not run together from now on: {why}")
+
+
+def _purpose(request: Frame) -> str:
+    return request.header.get("purpose", "")
+
+
+def _of(request: Frame) -> contextlib.AbstractContextManager[None]:
+    purpose = _purpose(request)
+    return collecting.during(purpose) if purpose else contextlib.nullcontext()
 
 
 def _interrupt(number: int, frame: object) -> None:

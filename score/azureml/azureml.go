@@ -203,7 +203,7 @@ func (h *handler) starting(w http.ResponseWriter, x *exchange.Exchange) {
 
 // call has a script answer.
 func (h *handler) call(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, model worker.Model, body []byte) {
-	request := worker.Request{Method: r.Method, Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Body: body}
+	request := worker.Request{Method: r.Method, Query: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Purpose: x.Purpose, Body: body}
 	if model.Headers || model.Raw {
 		request.Headers = titled(r, w.Header()[legacyID])
 	}

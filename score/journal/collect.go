@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
 )
 
 // maxCollected bounds one call of a Collector's collect().
@@ -18,7 +20,8 @@ const maxCollected = 64 << 20
 // Collector is the sink of azureml-ai-monitoring 1.0.0 (azureml.ai.monitoring's
 // Collector): POST /modeldata/log with the rows of a DataFrame as a JSON list,
 // what they are in the headers ce-type (azureml.inference.NAME), ce-time (Unix
-// seconds) and ce-x-request-id. Each row is kept, with the same redaction,
+// seconds) and ce-x-request-id; in ce-x-ridgeline-purpose, which our worker adds,
+// why the request was made that they belong to, if no client did. Each row is kept, with the same redaction,
 // before the answer. Without a journal the sink takes everything and keeps
 // nothing, so that a script that collects runs all the same.
 func Collector(j *Journal) http.Handler {
@@ -61,7 +64,7 @@ func collectedRows(h http.Header, body []byte, now time.Time) ([]collectedRow, e
 	}
 	rows := make([]collectedRow, len(list))
 	for i, data := range list {
-		rows[i] = collectedRow{time: at.UnixMicro(), collection: clip(collection), requestID: clip(h.Get("ce-x-request-id")), row: i, data: bytes.TrimSpace(data)}
+		rows[i] = collectedRow{time: at.UnixMicro(), collection: clip(collection), requestID: clip(h.Get("ce-x-request-id")), row: i, purpose: clip(h.Get("ce-" + ridgeline.PurposeHeader)), data: bytes.TrimSpace(data)}
 	}
 	return rows, nil
 }

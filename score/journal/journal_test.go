@@ -463,7 +463,7 @@ func FuzzConvert(f *testing.F) {
 		}
 		b, _ = appendJSON(b, recordLayout, layout{Tensors: []field{{Name: "a", Type: tensor.Float64}, {Name: "b", Type: tensor.Text, Shape: []int{2}}}})
 		from := len(b)
-		b = append(begin(b, []byte{recordExchange, recordRow, recordLayout}[uint(kind)%3]), content...)
+		b = append(begin(b, []byte{recordExchange, recordRow, recordLayout, recordProbe}[uint(kind)%4]), content...)
 		seal(b, from)
 		_, _ = Convert(strings.NewReader(string(b)), io.Discard)
 	})

@@ -157,8 +157,8 @@ func (t *table) survey(s *segmentReader) error {
 			if len(x.inputParams) > 0 {
 				t.text(columnParams, nil)
 			}
-		case recordRow:
-			if _, err := readCollected(s.content); err != nil {
+		case recordRow, recordProbe:
+			if _, err := readCollected(kind, s.content); err != nil {
 				continue
 			}
 			t.text(columnData, nil)
@@ -219,8 +219,8 @@ func (t *table) write(s *segmentReader, out io.Writer) (int64, error) {
 			if x, err := readExchange(s.content, s.layouts); err == nil {
 				t.exchange(&x)
 			}
-		case recordRow:
-			if c, err := readCollected(s.content); err == nil {
+		case recordRow, recordProbe:
+			if c, err := readCollected(kind, s.content); err == nil {
 				t.collected(c)
 			}
 		}

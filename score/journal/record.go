@@ -22,6 +22,7 @@ const (
 	recordLayout   = 'L' // a layout as JSON; the n-th is number n, from 0
 	recordExchange = 'X'
 	recordRow      = 'C' // a row that the model's own code collected
+	recordProbe    = 'P' // the same, of a request with a purpose
 )
 
 const (
@@ -166,16 +167,24 @@ type collectedRow struct {
 	collection string
 	requestID  string
 	row        int
+	purpose    string // of the request that it belongs to
 	data       []byte // a JSON object
 }
 
 func appendCollected(b []byte, c collectedRow) []byte {
 	from := len(b)
-	b = begin(b, recordRow)
+	kind := byte(recordRow)
+	if c.purpose != "" {
+		kind = recordProbe
+	}
+	b = begin(b, kind)
 	b = binary.AppendVarint(b, c.time)
 	b = appendText(b, c.collection)
 	b = appendText(b, c.requestID)
 	b = binary.AppendUvarint(b, uint64(c.row))
+	if kind == recordProbe {
+		b = appendText(b, c.purpose)
+	}
 	b = append(b, c.data...)
 	seal(b, from)
 	return b
@@ -231,9 +240,12 @@ func readExchange(content []byte, layouts []layout) (logged, error) {
 	return x, nil
 }
 
-func readCollected(content []byte) (collectedRow, error) {
+func readCollected(kind byte, content []byte) (collectedRow, error) {
 	r := &reading{b: content}
 	c := collectedRow{time: r.varint(), collection: string(r.bytes()), requestID: string(r.bytes()), row: r.number()}
+	if kind == recordProbe {
+		c.purpose = string(r.bytes())
+	}
 	c.data = r.b
 	if r.bad {
 		return c, errRecord

@@ -74,6 +74,7 @@ func (t *table) collected(c collectedRow) {
 	t.requestID.text([]byte(c.requestID))
 	t.row.int(c.row)
 	t.collection.text([]byte(c.collection))
+	t.purpose.text([]byte(c.purpose))
 	t.named[columnData].bytes(c.data)
 	t.end()
 }

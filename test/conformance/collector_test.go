@@ -56,7 +56,14 @@ func TestCollector(t *testing.T) {
 	for i, c := range copies {
 		c.process.Await(t, "http://"+c.address+"/healthz/ready")
 		for n := range 3 {
-			r, err := http.Post("http://"+c.address+"/score", "application/json", strings.NewReader(fmt.Sprintf(`{"data": [[%d, 2], [3, 4]]}`, 10*i+n)))
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.address+"/score", strings.NewReader(fmt.Sprintf(`{"data": [[%d, 2], [3, 4]]}`, 10*i+n)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 1 {
+				request.Header.Set("X-Ridgeline-Purpose", "mirror")
+			}
+			r, err := http.DefaultClient.Do(request)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,13 +78,14 @@ func TestCollector(t *testing.T) {
 		c.process.Stop(t)
 		got := map[string][]string{}
 		for _, r := range collected(t, c.files) {
-			got[r.Collection] = append(got[r.Collection], fmt.Sprintf("%s/%d %s", r.RequestID, r.Row, r.Data))
+			got[r.Collection] = append(got[r.Collection], fmt.Sprintf("%s/%d %s%s", r.RequestID, r.Row, r.Data, r.Purpose))
 		}
 		var inputs, sums []string
 		for n := range 3 {
 			id := fmt.Sprintf("mine-%d", 10*i+n)
-			inputs = append(inputs, fmt.Sprintf(`%s/0 {"a":%d,"b":2}`, id, 10*i+n), id+`/1 {"a":3,"b":4}`)
-			sums = append(sums, fmt.Sprintf(`%s/0 {"sum":%d}`, id, 10*i+n+2), id+`/1 {"sum":7}`)
+			purpose := []string{"", "mirror", ""}[n] // of a request, and so of all that it had collected
+			inputs = append(inputs, fmt.Sprintf(`%s/0 {"a":%d,"b":2}%s`, id, 10*i+n, purpose), id+`/1 {"a":3,"b":4}`+purpose)
+			sums = append(sums, fmt.Sprintf(`%s/0 {"sum":%d}%s`, id, 10*i+n+2, purpose), id+`/1 {"sum":7}`+purpose)
 		}
 		if fmt.Sprint(got["model_inputs"]) != fmt.Sprint(inputs) || fmt.Sprint(got["model_outputs"]) != fmt.Sprint(sums) {
 			t.Errorf("copy %d:\ngot  %v\nwant %v and %v\n%s", i, got, inputs, sums, c.process.Output())
@@ -90,6 +98,7 @@ type collectedRow struct {
 	RequestID  string `parquet:"request_id,optional"`
 	Row        int32  `parquet:"row,optional"`
 	Data       string `parquet:"data,optional"`
+	Purpose    string `parquet:"purpose,optional"`
 }
 
 // collected reads what Collectors gave from all Parquet files below a folder.
