@@ -1,6 +1,6 @@
 // Package gc finds what nobody needs any more, and reclaims it: runs, logged
-// models and experiments of the tracking that were deleted long ago, and contents
-// of the blob store that nothing mentions.
+// models and experiments of the tracking that were deleted long ago, files of
+// deleted versions, and contents of the blob store that nothing mentions.
 //
 // How long what was deleted is kept is package track's to know; whether a content
 // is used at this moment, package blob's. Images are the registry's, and logs go
@@ -94,7 +94,7 @@ func (c *Collector) Collect(ctx context.Context, o Options) (Report, error) {
 	defer c.running.Unlock()
 	unused := time.Now().Add(-o.Grace)
 	m := &marks{map[digest]bool{}, map[digest]bool{}, map[digest]string{}}
-	expired, err := c.expire(ctx, m, o.Delete, &report)
+	expired, err := c.expire(ctx, m, unused, o.Delete, &report)
 	if err != nil {
 		return report, err
 	}
@@ -116,8 +116,8 @@ func (c *Collector) Collect(ctx context.Context, o Options) (Report, error) {
 
 // expire forgets what was deleted long ago, or only lists it, and returns the
 // folders of its artifacts.
-func (c *Collector) expire(ctx context.Context, m *marks, purge bool, report *Report) (map[string]bool, error) {
-	all, err := c.expired(ctx)
+func (c *Collector) expire(ctx context.Context, m *marks, unused time.Time, purge bool, report *Report) (map[string]bool, error) {
+	all, err := c.expired(ctx, unused)
 	if err != nil {
 		return nil, err
 	}
@@ -148,18 +148,25 @@ func (c *Collector) expire(ctx context.Context, m *marks, purge bool, report *Re
 			delete(folders, e.Folder)
 		}
 	}
-	for _, kind := range []string{track.KindRun, track.KindModel, track.KindExperiment} {
+	for _, kind := range []string{track.KindRun, track.KindModel, track.KindExperiment, track.KindVersion} {
 		report.Kinds = append(report.Kinds, Tally{Kind: kind, Count: counts[kind]})
 	}
 	return folders, nil
 }
 
-// expired is what was deleted long ago and no registered version is made of.
-func (c *Collector) expired(ctx context.Context) ([]track.Expired, error) {
+// expired is what was deleted long ago and no registered version is made of. A
+// version that is deleted is so for good: its files wait for nothing but for the
+// row of one that is being registered.
+func (c *Collector) expired(ctx context.Context, unused time.Time) ([]track.Expired, error) {
 	all, err := c.Track.Expired(ctx, time.Now())
 	if err != nil {
 		return nil, err
 	}
+	files, err := c.Track.RegisteredFiles(ctx, unused)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, files...)
 	registered, err := c.Metadata.ArtifactFolders(ctx)
 	if err != nil {
 		return nil, err

@@ -275,6 +275,56 @@ func TestCollect_folders(t *testing.T) {
 	}
 }
 
+// TestCollect_versions: the files of a registered version go when the last version
+// that has them is deleted, and not while one is being registered.
+func TestCollect_versions(t *testing.T) {
+	for name, postgres := range map[string]bool{"SQLite": false, "Postgres": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, postgres)
+			all := Options{Delete: true, Grace: -time.Minute} // whatever is there by now
+			collect := func() string {
+				t.Helper()
+				report, err := f.Collect(t.Context(), all)
+				ok(t, err)
+				return tallies(report)
+			}
+			run := f.run(f.experiment("0"), false)
+			f.artifact(run, "model/weights", f.put("weights"))
+			register := func() string {
+				t.Helper()
+				folder, _, err := f.Track.RegisterFiles(t.Context(), strings.TrimPrefix(run.ArtifactURI, "mlflow-artifacts:/")+"/model")
+				ok(t, err)
+				return folder
+			}
+			f.registered = []string{register()}
+			ok(t, f.Track.DeleteRun(t.Context(), run.ID))
+			if got := collect(); got != "1 run 0" || len(f.there()) != 1 {
+				t.Fatal(got, f.there())
+			}
+			folder := f.registered[0]
+			f.registered = nil // its version is deleted
+			all.Grace = time.Hour
+			if again, _, err := f.Track.RegisterFiles(t.Context(), folder); err != nil || again != folder { // for another one, whose row is not there yet
+				t.Fatal(again, err)
+			}
+			if got := collect(); got != "" {
+				t.Fatal("what was registered a moment ago is gone:", got)
+			}
+			all = Options{Grace: -time.Minute}
+			if got := collect(); got != "1 files of deleted versions 0, 1 artifact content 7" || len(f.there()) != 1 {
+				t.Fatal(got)
+			}
+			all.Delete = true
+			if got := collect(); got != "1 files of deleted versions 0, 1 artifact content 7" || len(f.there()) != 0 {
+				t.Fatal(got)
+			}
+			if got := collect(); got != "" {
+				t.Fatal(got)
+			}
+		})
+	}
+}
+
 func TestCollect_one_at_a_time(t *testing.T) {
 	f := newFixture(t, false)
 	f.interrupt = func() {

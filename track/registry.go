@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
@@ -53,8 +54,24 @@ func (s *Store) PutRegistered(ctx context.Context, folder string, files []Artifa
 	return doing(err, "register the files of %s", folder)
 }
 
+// RegisteredFiles returns the folders of registered versions' files that were
+// registered, or registered again, at that time or before, as what can be
+// reclaimed where no version has them any more; who has which, is the registry's
+// to know.
+func (s *Store) RegisteredFiles(ctx context.Context, at time.Time) ([]Expired, error) {
+	var all []Expired
+	err := each(ctx, s.db.Reader(), func(row sqlq.Row) error {
+		e := Expired{Kind: KindVersion, deleted: at.UnixMilli()}
+		err := row.Scan(&e.Folder)
+		e.ID = e.Folder
+		all = append(all, e)
+		return err
+	}, `SELECT root FROM artifacts WHERE root > $1 AND root < $2 GROUP BY root HAVING max(modified) <= $3 ORDER BY root`, RegistryFolder+"/", RegistryFolder+"0", at.UnixMilli())
+	return all, doing(err, "read the folders of registered versions")
+}
+
 func putFiles(ctx context.Context, q sqlq.Querier, folder string, files []Artifact) error {
-	const put = `INSERT INTO artifacts (root, path, digest, size, modified) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (root, path) DO NOTHING`
+	const put = `INSERT INTO artifacts (root, path, digest, size, modified) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (root, path) DO UPDATE SET modified = excluded.modified` // the same content: the folder is named by it
 	for _, f := range files {
 		root, rest := splitArtifact(clean(folder + "/" + f.Path))
 		if _, err := q.Exec(ctx, put, root, rest, f.Digest, f.Size, now()); err != nil {

@@ -54,6 +54,7 @@ const (
 	KindRun        = "run"
 	KindModel      = "logged model"
 	KindExperiment = "experiment"
+	KindVersion    = "files of deleted versions"
 )
 
 // An Expired is what was deleted longer ago than its experiment keeps it.
@@ -64,7 +65,7 @@ type Expired struct {
 	Folder string
 
 	number  int64 // of a run or an experiment
-	deleted int64 // when
+	deleted int64 // when; of a version's files, until when they may have been registered
 }
 
 // Expired returns what could be reclaimed at a time: runs and logged models,
@@ -150,11 +151,15 @@ func (s *Store) Purge(ctx context.Context, e Expired) (purged bool, err error) {
 		case KindExperiment:
 			n, err = q.Exec(ctx, `DELETE FROM experiments WHERE id = $1 AND stage = 'deleted' AND updated <= $2
 				AND NOT EXISTS (SELECT 1 FROM runs WHERE experiment = $1) AND NOT EXISTS (SELECT 1 FROM models WHERE experiment = $1)`, e.number, e.deleted)
+		case KindVersion: // of each row by itself, because it may be registered again at this moment
+			n, err = q.Exec(ctx, `DELETE FROM artifacts WHERE root = $1 AND modified <= $2`, e.Folder, e.deleted)
 		}
 		if err != nil || n == 0 {
 			return err
 		}
-		purged = true
+		if purged = true; e.Kind == KindVersion {
+			return nil
+		}
 		return purgeRest(ctx, q, e)
 	})
 	return purged, doing(err, "reclaim %s %s", e.Kind, e.ID)
