@@ -156,7 +156,7 @@ func (s Services) Remove(ctx context.Context, id ridgeline.DeploymentID) error {
 		switch {
 		case ridgeline.CodeOf(err) == ridgeline.NotFound:
 			return remove[corev1.Secret](ctx, c, name)
-		case err != nil && ridgeline.CodeOf(err) != ridgeline.Unavailable:
+		case err != nil: // also when the cluster is away: who waits for the drain has others waiting
 			return err
 		}
 		select {

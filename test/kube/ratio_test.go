@@ -92,6 +92,9 @@ func (s *server) byKubectl(t *testing.T, dir, factor string) time.Duration {
 		t.Fatalf("%+v", v)
 	}
 	scorers := "app.kubernetes.io/component=scorer"
+	s.until(time.Minute, "only one version is on the cluster", func() bool {
+		return len(strings.Fields(s.w.Kubectl("get", "deployment", "-l", scorers, "-o", "name"))) == 1
+	})
 	server := s.w.Kubectl("get", "deployment", "-l", scorers, "-o", `jsonpath={.items[0].metadata.labels.ridgeline\.io/server}`)
 	var manifests []string
 	for _, get := range [][]string{{"secret", "ridgeline-pull-" + server}, {"secret,deployment,service,poddisruptionbudget", "-l", scorers}} {
@@ -103,7 +106,9 @@ func (s *server) byKubectl(t *testing.T, dir, factor string) time.Duration {
 
 	began := time.Now()
 	s.w.Kubectl("apply", "-f", file)
-	s.w.Kubectl("rollout", "status", "deployment", "-l", "ridgeline.io/server=bare", "--timeout=90s")
+	if out, err := s.w.Try("rollout", "status", "deployment", "-l", "ridgeline.io/server=bare", "--timeout=90s"); err != nil {
+		t.Fatalf("by kubectl it is not ready: %s\n%s", out, s.w.Kubectl("describe", "pods", "-l", "ridgeline.io/server=bare"))
+	}
 	ip := s.w.Kubectl("get", "pods", "-l", "ridgeline.io/server=bare", "-o", "jsonpath={.items[0].status.podIP}")
 	res, err := http.Post("http://"+ip+":8080/score", "application/json", strings.NewReader(`{"data": [[1.0]]}`))
 	must(t, err)
