@@ -39,14 +39,15 @@ type Server struct {
 	Store   *store.Store
 	Blob    *blob.Store
 	Builds  *build.Builder
-	Dir     string // repositories, PROJECT.git; servers of one database share it
+	Dir     string // repositories, PROJECT.git; servers of one database share it, unless repositories are kept
+	Kept    bool   // what counts is in Store and Blob, and Dir has this server's copies
 	Temp    string // where a commit's files are written before they are kept
 	URL     string // of this server, such as http://127.0.0.1:8470
 	MaxPush int64  // bytes
 	Log     *slog.Logger
 
 	mu      sync.Mutex
-	locks   map[ridgeline.ProjectName]*sync.Mutex
+	locks   map[string]*sync.Mutex
 	pending map[ridgeline.ProjectName]bool
 }
 
@@ -60,17 +61,19 @@ func (s *Server) note(project ridgeline.ProjectName) {
 	s.pending[project] = true
 }
 
-// lock makes this the only Sync of the project in this process. Two at once
-// would do no harm, only the work twice.
-func (s *Server) lock(project ridgeline.ProjectName) (unlock func()) {
+// lock makes this the only one in this process that does something to a project:
+// for a Sync, of which two at once would do no harm, only the work twice, and for
+// bringing a copy up to date.
+func (s *Server) lock(what string, project ridgeline.ProjectName) (unlock func()) {
 	s.mu.Lock()
 	if s.locks == nil {
-		s.locks = map[ridgeline.ProjectName]*sync.Mutex{}
+		s.locks = map[string]*sync.Mutex{}
 	}
-	l := s.locks[project]
+	name := what + " " + string(project)
+	l := s.locks[name]
 	if l == nil {
 		l = &sync.Mutex{}
-		s.locks[project] = l
+		s.locks[name] = l
 	}
 	s.mu.Unlock()
 	l.Lock()
@@ -84,9 +87,11 @@ func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		for _, project := range s.due(n%60 == 0) {
+		for _, project := range s.due(ctx, n%60 == 0) {
 			if _, err := s.Sync(ctx, project, ""); err != nil && ctx.Err() == nil {
 				s.Log.Error("build what was pushed", "project", project, "error", err)
+			} else if err := s.tidy(ctx, project); err != nil && ctx.Err() == nil {
+				s.Log.Error("make one pack of many", "project", project, "error", err)
 			}
 		}
 		select {
@@ -97,11 +102,19 @@ func (s *Server) Run(ctx context.Context) {
 	}
 }
 
-func (s *Server) due(all bool) []ridgeline.ProjectName {
+// tidy keeps a repository from having ever more packs. In a folder, git does.
+func (s *Server) tidy(ctx context.Context, project ridgeline.ProjectName) error {
+	if !s.Kept {
+		return nil
+	}
+	return s.Repack(ctx, project)
+}
+
+func (s *Server) due(ctx context.Context, all bool) []ridgeline.ProjectName {
 	var out []ridgeline.ProjectName
 	if all {
 		var err error
-		if out, err = s.projects(); err != nil {
+		if out, err = s.projects(ctx); err != nil {
 			s.Log.Error("look for repositories", "error", err)
 		}
 		return out
@@ -118,7 +131,7 @@ func (s *Server) due(all bool) []ridgeline.ProjectName {
 // returns the rows it wrote. Twice, and from several servers, is harmless.
 // caller is who pushed, as far as it is known.
 func (s *Server) Sync(ctx context.Context, project ridgeline.ProjectName, caller string) ([]ridgeline.Branch, error) {
-	defer s.lock(project)()
+	defer s.lock("sync", project)()
 	// First the rows and then the branches: a row that is changed meanwhile
 	// makes SetBranch refuse, and the next look decides.
 	rows, err := s.Store.Branches(ctx, project)
@@ -126,6 +139,11 @@ func (s *Server) Sync(ctx context.Context, project ridgeline.ProjectName, caller
 		return nil, err
 	}
 	repository := s.repository(project)
+	if s.Kept {
+		if _, err := s.update(ctx, project); err != nil {
+			return nil, err
+		}
+	}
 	now, err := heads(ctx, repository)
 	if err != nil {
 		return nil, err

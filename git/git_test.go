@@ -32,26 +32,48 @@ type remote struct {
 	started []string
 }
 
+// modes runs a test on repositories in a folder, and on kept ones.
+func modes(t *testing.T, test func(t *testing.T, r *remote)) {
+	t.Run("folder", func(t *testing.T) { test(t, serve(t)) })
+	t.Run("kept", func(t *testing.T) { test(t, servers(t, 1)[0]) })
+}
+
 func serve(t *testing.T) *remote {
 	t.Helper()
+	return served(t, &git.Server{Dir: filepath.Join(t.TempDir(), "git")})
+}
+
+// servers have a database and a blob store in common, and no folder.
+func servers(t *testing.T, n int) []*remote {
+	t.Helper()
+	all := []*remote{served(t, &git.Server{Dir: filepath.Join(t.TempDir(), "git"), Kept: true})}
+	for len(all) < n {
+		all = append(all, served(t, &git.Server{Dir: filepath.Join(t.TempDir(), "git"), Kept: true, Store: all[0].Store, Blob: all[0].Blob}))
+	}
+	return all
+}
+
+func served(t *testing.T, s *git.Server) *remote {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	r := &remote{}
-	metadata, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), log)
-	ok(t, err)
-	t.Cleanup(func() { _ = metadata.Close() })
-	blobs, err := blob.Open(t.Context(), t.TempDir())
-	ok(t, err)
-	t.Cleanup(func() { _ = blobs.Close() })
+	r := &remote{Server: s}
+	if s.Store == nil {
+		metadata, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), log)
+		ok(t, err)
+		t.Cleanup(func() { _ = metadata.Close() })
+		blobs, err := blob.Open(t.Context(), t.TempDir())
+		ok(t, err)
+		t.Cleanup(func() { _ = blobs.Close() })
+		s.Store, s.Blob = metadata, blobs
+	}
 	start := func(_ context.Context, kind, id string) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.started = append(r.started, kind+" "+id)
 		return nil
 	}
-	r.Server = &git.Server{
-		Store: metadata, Blob: blobs, Builds: &build.Builder{Store: metadata, Blob: blobs, Start: start, Log: log},
-		Dir: filepath.Join(t.TempDir(), "git"), Temp: t.TempDir(), URL: "http://ridgeline.example", MaxPush: 4 << 20, Log: log,
-	}
+	s.Builds = &build.Builder{Store: s.Store, Blob: s.Blob, Start: start, Log: log}
+	s.Temp, s.URL, s.MaxPush, s.Log = t.TempDir(), "http://ridgeline.example", 4<<20, log
 	handler := r.Handler()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { // the server's part: who is it
 		_, password, found := q.BasicAuth()
@@ -130,8 +152,9 @@ func (r *remote) builds(t testing.TB) []ridgeline.Build {
 	return all
 }
 
-func TestServer_push(t *testing.T) {
-	r := serve(t)
+func TestServer_push(t *testing.T) { modes(t, serverPush) }
+
+func serverPush(t *testing.T, r *remote) {
 	dir := project(t, "iris")
 	first := must(t, dir, "rev-parse", "HEAD")
 	out := must(t, dir, "push", r.at(ridgeline.Writer, "iris"), "main")
@@ -206,8 +229,9 @@ func TestServer_push(t *testing.T) {
 	})
 }
 
-func TestServer_refuses(t *testing.T) {
-	r := serve(t)
+func TestServer_refuses(t *testing.T) { modes(t, serverRefuses) }
+
+func serverRefuses(t *testing.T, r *remote) {
 	dir := project(t, "iris")
 	must(t, dir, "push", r.at(ridgeline.Writer, "iris"), "main")
 	before := len(r.builds(t))
@@ -237,8 +261,9 @@ func TestServer_refuses(t *testing.T) {
 	}
 }
 
-func TestServer_large(t *testing.T) {
-	r := serve(t)
+func TestServer_large(t *testing.T) { modes(t, serverLarge) }
+
+func serverLarge(t *testing.T, r *remote) {
 	dir := project(t, "iris")
 	noise := make([]byte, 3<<20)
 	state := uint32(1)
@@ -335,8 +360,9 @@ func TestServer_concurrent(t *testing.T) {
 	}
 }
 
-func TestServer_mirror(t *testing.T) {
-	r := serve(t)
+func TestServer_mirror(t *testing.T) { modes(t, serverMirror) }
+
+func serverMirror(t *testing.T, r *remote) {
 	dir := project(t, "iris")
 	for i := range 25 {
 		must(t, dir, "branch", fmt.Sprintf("b%02d", i))
@@ -352,8 +378,9 @@ func TestServer_mirror(t *testing.T) {
 	}
 }
 
-func TestServer_oldClients(t *testing.T) {
-	r := serve(t)
+func TestServer_oldClients(t *testing.T) { modes(t, serverOldClients) }
+
+func serverOldClients(t *testing.T, r *remote) {
 	dir := project(t, "iris")
 	must(t, dir, "push", r.at(ridgeline.Writer, "iris"), "main")
 	for _, version := range []string{"0", "1", "2"} {

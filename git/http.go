@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -73,17 +74,28 @@ func (s *Server) open(r *http.Request, service string) (ridgeline.ProjectName, s
 		if !who.Role.Allows(ridgeline.Writer) {
 			return "", "", ridgeline.Errorf(ridgeline.Denied, "%s is a %s; pushing needs a %s", who.Name, who.Role, ridgeline.Writer)
 		}
-		return project, s.repository(project), Ensure(r.Context(), s.repository(project))
+		if err := Ensure(r.Context(), s.repository(project)); err != nil || !s.Kept {
+			return project, s.repository(project), err
+		}
+		_, err := s.update(r.Context(), project)
+		if ridgeline.CodeOf(err) == ridgeline.NotFound { // the first push
+			err = nil
+		}
+		return project, s.repository(project), err
+	}
+	if s.Kept {
+		_, err := s.update(r.Context(), project)
+		return project, s.repository(project), err
 	}
 	if _, err := os.Stat(filepath.Join(s.repository(project), "HEAD")); err != nil {
-		return "", "", ridgeline.Errorf(ridgeline.NotFound, "nobody has pushed to project %s with git yet", project)
+		return "", "", errNeverPushed(project)
 	}
 	return project, s.repository(project), nil
 }
 
 // service prepares one side of git's protocol.
 func (s *Server) service(ctx context.Context, r *http.Request, repository, service string, flags ...string) *exec.Cmd {
-	extra := [][2]string{{"receive.maxInputSize", fmt.Sprint(s.MaxPush)}}
+	extra := [][2]string{{"receive.maxInputSize", fmt.Sprint(s.MaxPush)}, {"receive.autogc", strconv.FormatBool(!s.Kept)}}
 	args := append([]string{strings.TrimPrefix(service, "git-"), "--stateless-rpc"}, flags...)
 	cmd := command(ctx, repository, extra, append(args, repository)...)
 	if version := r.Header.Get("Git-Protocol"); protocolRE.MatchString(version) {
@@ -141,15 +153,31 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-"+service+"-result")
 	w.Header().Set("Cache-Control", "no-cache")
-	cmd := s.service(r.Context(), r, repository, service)
 	if service == uploadPack {
+		cmd := s.service(r.Context(), r, repository, service)
 		cmd.Stdin, cmd.Stdout = body, w
 		if err := finish(cmd); err != nil && r.Context().Err() == nil {
 			s.Log.Warn("a fetch ended early", "project", project, "error", err)
 		}
 		return
 	}
-	s.receive(w, r, cmd, project, body)
+	s.push(w, r, project, repository, body)
+}
+
+// push takes a push into the repository or, when repositories are kept, into one
+// that is there for this push alone.
+func (s *Server) push(w http.ResponseWriter, r *http.Request, project ridgeline.ProjectName, repository string, body io.Reader) {
+	if !s.Kept {
+		s.receive(w, r, s.service(r.Context(), r, repository, receivePack), project, body, nil)
+		return
+	}
+	n, err := s.scratch(r.Context(), project)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	defer os.RemoveAll(n.dir)
+	s.receive(w, r, s.service(r.Context(), r, n.repository(), receivePack), project, body, n)
 }
 
 // plain is the request's body, unpacked.
@@ -169,7 +197,7 @@ func plain(r *http.Request) (io.Reader, error) {
 
 // receive takes a push and, before the pusher is told that all is over, has
 // its builds written down.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request, cmd *exec.Cmd, project ridgeline.ProjectName, body io.Reader) {
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, cmd *exec.Cmd, project ridgeline.ProjectName, body io.Reader, n *scratch) {
 	in := &counted{r: bufio.NewReaderSize(body, maxPacket)}
 	sideband := offersSideband(in.r)
 	out := &answer{w: w}
@@ -186,12 +214,38 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, cmd *exec.Cmd, 
 		refuse(w, err)
 		return
 	}
-	// The pusher may have gone; what arrived is built all the same.
-	words := s.received(context.WithoutCancel(r.Context()), project, auth.From(r.Context()).Name)
+	// The pusher may have gone; what arrived is kept and built all the same.
+	ctx := context.WithoutCancel(r.Context())
+	if n != nil {
+		changed, err := s.publish(ctx, project, n)
+		if err != nil {
+			s.reject(out, sideband, project, changed, err)
+			return
+		}
+		if n.was.Version == 0 && len(changed) == 0 { // and there is no repository yet
+			out.end(sideband, nil)
+			return
+		}
+	}
+	words := s.received(ctx, project, auth.From(r.Context()).Name)
 	if in.n > s.MaxPush {
 		words = append([]string{fmt.Sprintf("this server takes pushes of up to %d MiB: keep data out of git and name it by a path, or push in parts", s.MaxPush>>20)}, words...)
 	}
 	out.end(sideband, words)
+}
+
+// reject tells the pusher that nothing of the push was kept.
+func (s *Server) reject(out *answer, sideband bool, project ridgeline.ProjectName, refs []string, err error) {
+	why := err.Error()
+	switch ridgeline.CodeOf(err) {
+	case ridgeline.Conflict, ridgeline.Unavailable:
+	default:
+		why = "the server could not keep it; its log says why"
+	}
+	s.Log.Error("keep what was pushed", "project", project, "error", err)
+	out.held.Reset()
+	out.held.Write(rejection(refs, sideband, why))
+	out.end(sideband, nil)
 }
 
 // received builds what a push has changed and returns what the pusher is told.

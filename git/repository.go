@@ -43,8 +43,11 @@ func Ensure(ctx context.Context, repository string) error {
 	return err
 }
 
-// projects are those that have a repository here.
-func (s *Server) projects() ([]ridgeline.ProjectName, error) {
+// projects are those that have a repository.
+func (s *Server) projects(ctx context.Context) ([]ridgeline.ProjectName, error) {
+	if s.Kept {
+		return s.Store.Repositories(ctx)
+	}
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -80,6 +80,8 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("concurrent links", with(testConcurrentLinks))
 	t.Run("branches", with(testBranches))
 	t.Run("remotes", with(testRemotes))
+	t.Run("repositories", with(testRepositories))
+	t.Run("known_hosts", with(testKnownHosts))
 	t.Run("notices", with(testNotices))
 	t.Run("events", with(testEvents))
 	t.Run("events of every change", with(testEventTypes))

@@ -50,6 +50,11 @@ func TestBucket(t *testing.T) {
 		return strings.Contains(follower.must(".", "predictions", "taken", "--json"), `"environment"`)
 	})
 
+	// A push with git goes to one, and is fetched from the other.
+	code := projectDir(t, "taken")
+	pushed := gitIn(t, code, "rev-parse", "HEAD")
+	gitIn(t, code, "push", gitURL(t, follower, "taken"), "HEAD:refs/heads/main")
+
 	// Kill -9 in the middle of training; the machine never comes back.
 	dir := filepath.Join(t.TempDir(), "moved")
 	if err := mkProject(dir, "moved"); err != nil {
@@ -83,6 +88,9 @@ func TestBucket(t *testing.T) {
 		return call(t, http.MethodPost, e.URL, "Bearer "+b.Primary, `{"data": [[1.0]]}`).status == http.StatusUnauthorized &&
 			call(t, http.MethodPost, e.URL, "Bearer "+e.Primary, `{"data": [[1.0]]}`).status == http.StatusOK
 	})
+	if got := gitIn(t, t.TempDir(), "ls-remote", gitURL(t, third, "taken"), "refs/heads/main"); !strings.HasPrefix(got, pushed) {
+		t.Errorf("git shows %s, pushed was %s", got, pushed)
+	}
 	if out := third.must(".", "gc", "--json"); !strings.Contains(out, `"missing": []`) {
 		t.Errorf("gc: %s", out)
 	}

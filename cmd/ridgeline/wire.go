@@ -295,7 +295,7 @@ func (n *node) wire(ctx context.Context) error {
 		Senders:     map[string]trigger.Sender{ridgeline.DeliveryWebhook: webhooks.Sender, ridgeline.DeliveryStatus: n.forges.Sender},
 	}
 	n.git = &git.Server{
-		Store: n.store, Blob: blobs, Builds: n.builds, Dir: filepath.Join(n.options.Shared, "git"), Temp: n.path("tmp"),
+		Store: n.store, Blob: blobs, Builds: n.builds, Dir: filepath.Join(n.options.Shared, "git"), Kept: n.options.Blob != "", Temp: n.path("tmp"),
 		URL: public, MaxPush: cmp.Or(n.options.MaxPush<<20, git.DefaultMaxPush), Log: log,
 	}
 	n.due = &trigger.Schedules{
