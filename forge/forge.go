@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"regexp"
 	"time"
 
@@ -29,6 +30,8 @@ var hashRE = regexp.MustCompile(`^[0-9a-f]{12,40}$`)
 // A Hub knows the remotes of all projects. All fields are needed; make it with
 // New.
 type Hub struct {
+	hosts sync.Mutex // of those who bring the file of known hosts up to date
+
 	Options
 	woken  chan struct{}
 	client *http.Client
@@ -43,9 +46,12 @@ type Options struct {
 	Vault  *vault.Vault
 	Dir    string // fetched repositories, a cache
 	Known  string // file of the SSH host keys that were seen; servers of one database share it
-	Temp   string // private keys while they are used, files of commits
-	URL    string // where others reach this server, such as https://ridgeline.example.com
-	Log    *slog.Logger
+	// KnownStored: they do not, and have its lines in common by Store.
+	KnownStored bool
+
+	Temp string // private keys while they are used, files of commits
+	URL  string // where others reach this server, such as https://ridgeline.example.com
+	Log  *slog.Logger
 }
 
 // New makes a hub.

@@ -25,7 +25,7 @@ func (h *Hub) Test(ctx context.Context, remote ridgeline.Remote) ([]Trial, error
 		return nil, err
 	}
 	out := []Trial{{Name: "fetch", OK: true, Message: "the repository can be read"}}
-	if err := f.Reach(ctx); err != nil {
+	if err := h.withHosts(ctx, func() error { return f.Reach(ctx) }); err != nil {
 		out[0].OK, out[0].Message = false, err.Error()
 	}
 	out = append(out, h.testAPI(ctx, remote, f.Access.Token))

@@ -130,7 +130,11 @@ func (h *Hub) build(ctx context.Context, n ridgeline.Notice) error {
 		return err
 	}
 	f.Slot, f.Ref, f.Hash = n.Remote+" "+n.Ref, n.Ref, n.Hash
-	hash, err := f.Run(ctx)
+	var hash string
+	err = h.withHosts(ctx, func() (err error) {
+		hash, err = f.Run(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package test
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +23,27 @@ func keys(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+// gitURL is a project's repository at a server.
+func gitURL(t *testing.T, r *ridgeline, project string) string {
+	t.Helper()
+	address, err := os.ReadFile(filepath.Join(r.dir, "url"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(strings.TrimSpace(string(address)), "://", "://me:"+os.Getenv("RIDGELINE_ADMIN_TOKEN")+"@", 1) + "/git/" + project + ".git"
+}
+
+func gitIn(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %s: %v\n%s", args[0], err, out)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // TestBucket: two servers have a database and a bucket in common, and no folder.
@@ -50,10 +72,10 @@ func TestBucket(t *testing.T) {
 		return strings.Contains(follower.must(".", "predictions", "taken", "--json"), `"environment"`)
 	})
 
-	// A push with git goes to one, and is fetched from the other.
+	// A push with git goes to one, and is fetched from the others. (A tag is not built.)
 	code := projectDir(t, "taken")
 	pushed := gitIn(t, code, "rev-parse", "HEAD")
-	gitIn(t, code, "push", gitURL(t, follower, "taken"), "HEAD:refs/heads/main")
+	gitIn(t, code, "push", "-q", gitURL(t, leader, "taken"), "HEAD:refs/tags/v1")
 
 	// Kill -9 in the middle of training; the machine never comes back.
 	dir := filepath.Join(t.TempDir(), "moved")
@@ -88,7 +110,7 @@ func TestBucket(t *testing.T) {
 		return call(t, http.MethodPost, e.URL, "Bearer "+b.Primary, `{"data": [[1.0]]}`).status == http.StatusUnauthorized &&
 			call(t, http.MethodPost, e.URL, "Bearer "+e.Primary, `{"data": [[1.0]]}`).status == http.StatusOK
 	})
-	if got := gitIn(t, t.TempDir(), "ls-remote", gitURL(t, third, "taken"), "refs/heads/main"); !strings.HasPrefix(got, pushed) {
+	if got := gitIn(t, t.TempDir(), "ls-remote", gitURL(t, third, "taken"), "refs/tags/v1"); !strings.HasPrefix(got, pushed) {
 		t.Errorf("git shows %s, pushed was %s", got, pushed)
 	}
 	if out := third.must(".", "gc", "--json"); !strings.Contains(out, `"missing": []`) {

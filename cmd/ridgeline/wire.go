@@ -283,7 +283,7 @@ func (n *node) wire(ctx context.Context) error {
 	n.garbage = n.collector(blobs)
 	n.predictions = &prediction.Log{Store: n.store, Files: logs, Waiting: n.path("journal"), Temp: n.path("tmp"), Keep: n.kept, Whose: access.LogDeployment, Log: log}
 	n.forges = forge.New(forge.Options{
-		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"),
+		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"), KnownStored: n.options.Blob != "",
 		Temp: n.path("tmp"), URL: public, Log: log,
 	})
 	webhooks := trigger.NewWebhooks(n.store, secrets, n.options.Networks, public)
