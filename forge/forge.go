@@ -13,8 +13,8 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
