@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"time"
 
@@ -90,15 +89,9 @@ func (a *API) tokens(api huma.API) {
 		OperationID: "create-token", Method: http.MethodPost, Path: "/tokens",
 		Summary: "Make a token; its secret is shown this once", Tags: tags, DefaultStatus: http.StatusCreated,
 	}, ridgeline.Admin, func(ctx context.Context, in *tokenInput) (Token, error) {
-		now := time.Now().UTC()
-		id, err := ridgeline.NewID("t", now, rand.Read)
+		t, secret, err := auth.NewToken(in.Body.Name, ridgeline.Role(in.Body.Role), in.Body.Days, time.Now().UTC())
 		if err != nil {
 			return Token{}, err
-		}
-		secret := auth.NewSecret()
-		t := ridgeline.Token{ID: ridgeline.TokenID(id), Name: in.Body.Name, Role: ridgeline.Role(in.Body.Role), Hash: auth.Hash(secret), Created: now}
-		if in.Body.Days > 0 {
-			t.Expires = now.Add(time.Duration(in.Body.Days * 24 * float64(time.Hour)))
 		}
 		if err := a.Store.CreateToken(ctx, t); err != nil {
 			return Token{}, err

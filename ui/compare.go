@@ -45,13 +45,18 @@ func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, er
 	if len(ids) > mostCompared {
 		return out, ridgeline.Errorf(ridgeline.Invalid, "%d runs are too many to compare: choose up to %d", len(ids), mostCompared)
 	}
-	var runs []ridgeline.Run
-	for _, id := range ids {
-		r, err := u.Store.Run(ctx, ridgeline.RunID(id))
-		if err != nil {
-			return out, err
+	wanted := make([]ridgeline.RunID, len(ids))
+	for i, id := range ids {
+		wanted[i] = ridgeline.RunID(id)
+	}
+	runs, err := u.Store.RunsOf(ctx, wanted)
+	if err != nil {
+		return out, err
+	}
+	for i, id := range wanted { // each is there, in this order, or else the first that is not is named
+		if i >= len(runs) || runs[i].ID != id {
+			return out, ridgeline.Errorf(ridgeline.NotFound, "no run %s", id)
 		}
-		runs = append(runs, r)
 	}
 	if out.Rows, err = u.runLines(ctx, runs); err != nil {
 		return out, err

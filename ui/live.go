@@ -58,7 +58,7 @@ func (u *UI) stream(w http.ResponseWriter, r *http.Request, view View) {
 				busy = now.Add(busyEvery)
 			}
 			if h := hash(main); err == nil && h != shown {
-				shown, l.Live = h, h
+				shown, l.Live, l.Content = h, h, content(main)
 				if main, err = u.render("main", l); err == nil {
 					s.send("main", main)
 				}
@@ -90,7 +90,8 @@ func (u *UI) stream(w http.ResponseWriter, r *http.Request, view View) {
 type events struct {
 	w   http.ResponseWriter
 	out *http.ResponseController
-	err error // the first that sending met: the reader has gone
+	id  string // of the next event, which a browser tells when it comes again; empty: none
+	err error  // the first that sending met: the reader has gone
 }
 
 func newStream(w http.ResponseWriter) *events {
@@ -107,6 +108,9 @@ func newStream(w http.ResponseWriter) *events {
 func (s *events) send(name string, data []byte) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "event: %s\n", name)
+	if s.id != "" {
+		fmt.Fprintf(&b, "id: %s\n", s.id)
+	}
 	for line := range bytes.Lines(data) {
 		b.WriteString("data: ")
 		b.Write(bytes.TrimRight(line, "\r\n"))

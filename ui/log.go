@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -20,6 +21,22 @@ const (
 	logBatch = 256 << 10
 	logEvery = 250 * time.Millisecond
 )
+
+// followed is the box of a log that goes on, for a page that is made again: its
+// stream begins with the end of the log, so that the box is the same each time.
+func followed(task, label string) components.Log {
+	return components.NewLog(label, components.Path("ui", "logs", task, "?end"), nil)
+}
+
+// logEnd is where the lines begin that a box shows at first.
+func (u *UI) logEnd(ctx context.Context, task string) (int64, error) {
+	size, err := u.Blob.Logs().Size(ctx, task)
+	if err != nil || size <= logShown {
+		return 0, err
+	}
+	text, err := u.Blob.Logs().Tail(ctx, task, logShown)
+	return size - int64(len(text)) + int64(bytes.IndexByte(text, '\n')) + 1, err
+}
 
 // logBox is the end of a task's log, and the stream that goes on from there.
 // live says that more may come.
@@ -69,9 +86,16 @@ func (u *UI) logs(mux *http.ServeMux) {
 		if !ok {
 			return
 		}
-		offset, err := strconv.ParseInt(r.URL.Query().Get("offset"), 10, 64)
+		// A browser that lost its connection says how far it has come.
+		offset, err := strconv.ParseInt(cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("offset")), 10, 64)
 		if err != nil || offset < 0 {
 			offset = 0
+			if r.URL.Query().Has("end") {
+				if offset, err = u.logEnd(r.Context(), r.PathValue("task")); err != nil {
+					u.fail(w, r, err)
+					return
+				}
+			}
 		}
 		u.followLog(r.Context(), newStream(w), r.PathValue("task"), offset)
 	})
@@ -130,6 +154,7 @@ func (u *UI) sendLines(ctx context.Context, s *events, task string, offset int64
 	if err != nil {
 		return 0, err
 	}
+	s.id = strconv.FormatInt(offset+int64(whole), 10)
 	s.send("lines", lines)
 	return int64(whole), nil
 }

@@ -39,7 +39,9 @@ var errEnough = errors.New("enough is found")
 // searched for.
 func (u *UI) viewLog(ctx context.Context, task, label string, live bool, query url.Values, line components.CLI) (out logView, err error) {
 	out = logView{Task: task, Query: query.Get("q"), Line: line}
-	if out.Box, err = u.logBox(ctx, task, label, live); err != nil {
+	if live && query.Has(liveParam) {
+		out.Box = followed(task, label)
+	} else if out.Box, err = u.logBox(ctx, task, label, live); err != nil {
 		return out, err
 	}
 	size, err := u.Blob.Logs().Size(ctx, task)

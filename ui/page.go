@@ -72,6 +72,12 @@ type layout struct {
 	Here       string // the address of the page
 	Live       string // hash of what is inside main; empty for a page that never changes
 	Dev        bool
+	Content    template.HTML // what is inside main
+}
+
+// content is a rendered part of a page, to be put into another.
+func content(main []byte) template.HTML {
+	return template.HTML(main) //nolint:gosec // a template has made it, and escaped what is in it
 }
 
 // With is the address of a navigation's entry, or of this page's list, for a
@@ -173,13 +179,14 @@ func here(address *url.URL) string {
 func (u *UI) write(w http.ResponseWriter, r *http.Request, status int, p Page) {
 	l, err := u.around(r, p)
 	var body []byte
-	if err == nil && !p.Still {
-		var main []byte
-		if main, err = u.render("content", l); err == nil {
-			l.Live = hash(main)
-		}
+	var main []byte
+	if err == nil {
+		main, err = u.render("content", l)
 	}
 	if err == nil {
+		if l.Content = content(main); !p.Still {
+			l.Live = hash(main)
+		}
 		body, err = u.render("page", l)
 	}
 	if err != nil {

@@ -138,6 +138,42 @@ func TestRun_logged(t *testing.T) {
 	s.shows("/compare?run="+string(id)+"&run="+string(other), http.StatusOK, "Compare 2 runs")
 }
 
+// What a notebook logs has pages, too, without any run of a pipeline.
+func TestLogged(t *testing.T) {
+	s := furnish(t)
+	ctx := t.Context()
+	e, err := s.ui.Track.CreateExperiment(ctx, "notebooks", "", nil)
+	ok(t, err)
+	add := func(name, parent string, loss float64) track.Run {
+		tags := []track.Pair{{Key: "team", Value: "<b>blue</b>"}}
+		if parent != "" {
+			tags = append(tags, track.Pair{Key: "mlflow.parentRunId", Value: parent})
+		}
+		r, err := s.ui.Track.CreateRun(ctx, track.NewRun{Experiment: e, Name: name, User: "ann", Started: begun.UnixMilli(), Tags: tags})
+		ok(t, err)
+		points := []track.Metric{{Key: "loss", Value: loss + 1, Step: 0}, {Key: "loss", Value: loss, Step: 1}}
+		ok(t, s.ui.Track.Log(ctx, r.ID, track.Batch{Metrics: points, Params: []track.Pair{{Key: "alpha", Value: "0.5"}}}))
+		return r
+	}
+	first := add("a <run>", "", 0.25)
+	second := add("its part", first.ID, 7)
+	digest, size, err := s.ui.Blob.Put(ctx, strings.NewReader("a text"))
+	ok(t, err)
+	ok(t, s.ui.Track.PutArtifact(ctx, track.Artifact{Path: artifactFolder(first) + "/notes.txt", Digest: digest, Size: size}))
+	at := fmt.Sprintf("/logged?experiment=%d", e)
+	s.shows(at, http.StatusOK, "notebooks", "a &lt;run&gt;", "its part", "0.25", "alpha")
+	if text := s.shows(at+"&filter=metrics.loss+%3C+1&sort=m.loss", http.StatusOK, `aria-sort="ascending"`); strings.Contains(text, "its part") {
+		t.Error("the filter leaves in what it should not")
+	}
+	s.shows(at+"&filter=nonsense", http.StatusOK, "Invalid")
+	s.shows("/logged/"+first.ID, http.StatusOK, "loss; a &lt;run&gt; from 1.25 to 0.25", "team", "&lt;b&gt;blue&lt;/b&gt;", "1 part", "/logged/"+second.ID, "notes.txt")
+	s.shows("/logged/"+second.ID, http.StatusOK, "Part of", "/logged/"+first.ID)
+	if _, text := s.get("/logged/" + first.ID + "/files/notes.txt"); text != "a text" {
+		t.Errorf("the file: %q", text)
+	}
+	s.shows("/logged/none", http.StatusNotFound, "none")
+}
+
 func TestRuns(t *testing.T) {
 	s := furnish(t)
 	var last ridgeline.RunID
@@ -198,7 +234,19 @@ func TestBuildsAndProjects(t *testing.T) {
 	s.shows("/projects", http.StatusOK, `href="/projects/iris"`)
 	s.shows("/projects/iris", http.StatusOK, "prepare", "train", "What starts it", "r-00000000000001")
 	s.shows("/projects/nobody", http.StatusNotFound, "no project nobody")
-	s.shows("/settings", http.StatusOK, "Schedules", "Tokens", "admin")
+	s.shows("/settings", http.StatusOK, "Schedules", "Tokens", "admin", "Make a token")
+	status, made := s.post("/settings/tokens", "name", "a <reader>", "role", "viewer", "days", "1")
+	if status != http.StatusCreated || !strings.Contains(made, "is shown this once") || !strings.Contains(made, "a &lt;reader&gt;") {
+		t.Errorf("make a token: %d %s", status, made)
+	}
+	if again := s.shows("/settings", http.StatusOK, "a &lt;reader&gt;"); strings.Contains(again, "is shown this once") {
+		t.Error("its secret is shown again")
+	}
+	for _, bad := range [][2]string{{"", "viewer"}, {"x", "king"}} {
+		if status, text := s.post("/settings/tokens", "name", bad[0], "role", bad[1]); status != http.StatusUnprocessableEntity {
+			t.Errorf("a token %q of role %q: %d %s", bad[0], bad[1], status, text)
+		}
+	}
 }
 
 func TestData(t *testing.T) {

@@ -120,10 +120,16 @@ func (u *UI) loggedArtifact(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !slices.ContainsFunc(run.Tags, func(t track.Pair) bool { return t.Key == "ridgeline.run" && t.Value == r.PathValue("id") }) {
 		err = ridgeline.Errorf(ridgeline.NotFound, "run %s logged nothing under that name", r.PathValue("id"))
 	}
-	var a track.Artifact
-	if err == nil {
-		a, err = u.Track.Artifact(r.Context(), artifactFolder(run)+"/"+r.PathValue("file"))
+	if err != nil {
+		u.fail(w, r, err)
+		return
 	}
+	u.sendLogged(w, r, run)
+}
+
+// sendLogged sends the file of a run's artifacts that the address names.
+func (u *UI) sendLogged(w http.ResponseWriter, r *http.Request, run track.Run) {
+	a, err := u.Track.Artifact(r.Context(), artifactFolder(run)+"/"+r.PathValue("file"))
 	var content io.ReadCloser
 	if err == nil {
 		content, err = u.Blob.Get(r.Context(), a.Digest)

@@ -1,10 +1,14 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
@@ -23,7 +27,11 @@ type settingsPage struct {
 	BaseURL   string
 	Registry  string
 	Now       time.Time
+	Made      madeToken // just now
 }
+
+// A madeToken is shown once.
+type madeToken struct{ Name, Secret string }
 
 // mostAudit is how many events of the audit trail the page lists, auditSince
 // how old they may be.
@@ -37,10 +45,57 @@ func (u *UI) settings(mux *http.ServeMux) {
 		body, err := u.loadSettings(ctx, ridgeline.ProjectName(r.URL.Query().Get("project")))
 		return Page{Title: "Settings", Nav: "settings", Template: "settings", Body: body}, err
 	}))
+	mux.HandleFunc("POST /settings/tokens", u.makeToken)
 	mux.Handle("POST /settings/tokens/{id}/revoke", u.act(ridgeline.Admin, func(ctx context.Context, r *http.Request) (string, error) {
 		return "/settings", u.Store.RevokeToken(ctx, ridgeline.TokenID(r.PathValue("id")), time.Now())
 	}))
 }
+
+// makeToken answers with the page on which the secret is to be seen, instead of
+// leading on to it: an address would keep it.
+func (u *UI) makeToken(w http.ResponseWriter, r *http.Request) {
+	r, ok := u.enter(w, r)
+	if !ok {
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	made, err := u.newToken(r)
+	var body settingsPage
+	if err == nil {
+		body, err = u.loadSettings(r.Context(), "")
+	}
+	if err != nil {
+		u.fail(w, r, err)
+		return
+	}
+	body.Made = made
+	u.write(w, r, http.StatusCreated, Page{Title: "Settings", Nav: "settings", Still: true, Template: "settings", Body: body})
+}
+
+func (u *UI) newToken(r *http.Request) (made madeToken, err error) {
+	ctx, name, role := r.Context(), strings.TrimSpace(r.PostFormValue("name")), ridgeline.Role(r.PostFormValue("role"))
+	if who := auth.From(ctx); !who.Role.Allows(ridgeline.Admin) {
+		return made, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; making a token needs an admin", who.Name, who.Role)
+	}
+	if n := utf8.RuneCountInString(name); n < 1 || n > 60 {
+		return made, ridgeline.Errorf(ridgeline.Invalid, "a token's name has 1 to 60 letters, this one %d: say what or who it is for", n)
+	}
+	if !slices.Contains(tokenRoles, role) {
+		return made, ridgeline.Errorf(ridgeline.Invalid, "role %q: expected viewer, writer or admin", role)
+	}
+	days, err := strconv.ParseFloat(cmp.Or(r.PostFormValue("days"), "0"), 64)
+	if err != nil || !(days >= 0 && days <= 36500) {
+		return made, ridgeline.Errorf(ridgeline.Invalid, "%q: expected a number of days, or nothing for a token that does not end", r.PostFormValue("days"))
+	}
+	t, secret, err := auth.NewToken(name, role, days, time.Now().UTC())
+	if err == nil {
+		err = u.Store.CreateToken(ctx, t)
+	}
+	return madeToken{name, secret}, err
+}
+
+// tokenRoles are what a token can be made for.
+var tokenRoles = []ridgeline.Role{ridgeline.Viewer, ridgeline.Writer, ridgeline.Admin}
 
 func (u *UI) loadSettings(ctx context.Context, name ridgeline.ProjectName) (out settingsPage, err error) {
 	out.BaseURL, out.Registry, out.Now = u.BaseURL, u.Registry, time.Now()

@@ -84,6 +84,7 @@ func (u *UI) Handler() http.Handler {
 	u.endpoints(mux)
 	u.run(mux)
 	u.runs(mux)
+	u.loggedRuns(mux)
 	u.compare(mux)
 	u.builds(mux)
 	u.projects(mux)

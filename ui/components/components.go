@@ -100,6 +100,9 @@ var tones = map[string]string{
 
 	string(ridgeline.DeploymentStarting): "busy", string(ridgeline.DeploymentLive): "ok", string(ridgeline.DeploymentRetired): "quiet",
 
+	// MLflow's
+	"RUNNING": "busy", "SCHEDULED": "quiet", "FINISHED": "ok", "FAILED": "bad", "KILLED": "quiet",
+
 	"ok": "ok", "broken": "bad", "worse": "bad", "not measured": "warn", "not enough rows": "quiet", "ready": "ok", "not ready": "bad", "champion": "ok",
 	string(ridgeline.Accepted): "ok", string(ridgeline.Quarantined): "warn", "warning": "warn", "overridden": "warn", "given up": "bad", "delivered": "ok", "pending": "busy",
 }

@@ -1,0 +1,222 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/track"
+	"github.com/ridgeline-mlops/ridgeline/ui/components"
+)
+
+// loggedPage is the runs that scripts have logged to an experiment: a notebook's,
+// which no pipeline started, and those of the steps.
+type loggedPage struct {
+	Experiments []track.Experiment
+	Experiment  int64
+	Filter      string // in MLflow's grammar
+	Rows        []loggedLine
+	Columns     []column
+	Problem     string // why nothing is shown
+	Sort        string // a column, as the address has it
+	Down        bool
+	More        string // address of the next ones; empty at the end
+}
+
+// A loggedLine is such a run with what the columns show.
+type loggedLine struct {
+	track.Run
+	Line    runLine
+	Cells   []cell
+	Started time.Time
+}
+
+// loggedRunPage is one such run.
+type loggedRunPage struct {
+	track.Run
+	Experiment     track.Experiment
+	Started, Ended time.Time
+	Parent         string // the run that it is a part of
+	Children       []track.Run
+	Of             ridgeline.RunID // the pipeline's run whose step logged it
+	Charts         []components.Chart
+	Drawing        drawing
+	Artifacts      []artifact
+	Notes          []track.Pair // tags that people set
+}
+
+// Most parts of a run that a page lists, and experiments to choose from.
+const (
+	mostChildren    = 200
+	mostExperiments = 500
+)
+
+func (u *UI) loggedRuns(mux *http.ServeMux) {
+	mux.Handle("GET /logged", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
+		body, err := u.loadLogged(ctx, r.URL.Query())
+		return Page{Title: "Logged runs", Nav: "runs", Template: "logged", Body: body, Busy: slices.ContainsFunc(body.Rows, loggedLine.busy), Crumbs: []components.Crumb{{Text: "Runs", URL: "/runs"}, {Text: "Logged"}}}, err
+	}))
+	mux.Handle("GET /logged/{id}", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
+		body, err := u.loadLoggedRun(ctx, r.PathValue("id"), r.URL.Query())
+		return Page{
+			Title: body.Name, Nav: "runs", Template: "logged-run", Body: body, Busy: body.Status == track.Running,
+			Crumbs: []components.Crumb{{Text: "Runs", URL: "/runs"}, {Text: "Logged", URL: "/logged"}, {Text: body.Experiment.Name, URL: loggedURL(body.Experiment.ID)}, {Text: body.Name}},
+		}, err
+	}))
+	mux.HandleFunc("GET /logged/{id}/files/{file...}", u.loggedFile)
+}
+
+func (l loggedLine) busy() bool { return l.Run.Status == track.Running }
+
+func loggedURL(experiment int64) string {
+	return components.Path("logged", query("experiment", strconv.FormatInt(experiment, 10)))
+}
+
+func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err error) {
+	if out.Experiments, _, err = u.Track.SearchExperiments(ctx, track.ExperimentSearch{Max: mostExperiments}); err != nil || len(out.Experiments) == 0 {
+		return out, err
+	}
+	out.Experiment, out.Filter, out.Sort, out.Down = out.Experiments[0].ID, q.Get("filter"), q.Get("sort"), q.Get("down") != ""
+	if id, err := strconv.ParseInt(q.Get("experiment"), 10, 64); err == nil {
+		out.Experiment = id
+	}
+	search := track.Search{Experiments: []int64{out.Experiment}, Filter: out.Filter, Max: windowUsual, Token: q.Get("token")}
+	if out.Sort != "" {
+		search.Orders = []string{orderOf(out.Sort, out.Down)}
+	}
+	rows, next, err := u.Track.SearchRuns(ctx, search)
+	if ridgeline.CodeOf(err) == ridgeline.Invalid {
+		out.Problem = err.Error()
+		return out, nil
+	}
+	if next != "" {
+		out.More = with(q, "/logged", "token", next)
+	}
+	lines := make([]runLine, len(rows))
+	for i, r := range rows {
+		lines[i] = loggedValues(r)
+	}
+	out.Columns = chosenColumns(columnsOf(lines, false), q)
+	for i, r := range rows {
+		l := loggedLine{Run: r, Line: lines[i], Started: time.UnixMilli(r.Started)}
+		for _, c := range out.Columns {
+			l.Cells = append(l.Cells, l.Line.value(c.Key))
+		}
+		out.Rows = append(out.Rows, l)
+	}
+	return out, err
+}
+
+// orderOf is a column's order in MLflow's grammar.
+func orderOf(key string, down bool) string {
+	kind, name, _ := strings.Cut(key, ".")
+	order := map[string]string{"m": "metrics", "p": "params"}[kind] + ".`" + strings.ReplaceAll(name, "`", "") + "`"
+	if down {
+		return order + " DESC"
+	}
+	return order + " ASC"
+}
+
+// chosenColumns are the first of each kind, with the addresses that sort by them.
+func chosenColumns(all []column, q url.Values) (out []column) {
+	own := map[byte]int{}
+	for _, c := range all {
+		if own[c.Key[0]]++; own[c.Key[0]] > columnsOwn {
+			continue
+		}
+		next := url.Values{"experiment": q["experiment"], "filter": q["filter"], "sort": {c.Key}}
+		if q.Get("sort") == c.Key {
+			if c.Now = "descending"; q.Get("down") == "" {
+				c.Now = "ascending"
+				next.Set("down", "1")
+			}
+		}
+		c.Sort = "/logged?" + next.Encode()
+		out = append(out, c)
+	}
+	return out
+}
+
+func loggedValues(r track.Run) runLine {
+	l := runLine{Run: ridgeline.Run{Params: map[string]string{}}, Metrics: ridgeline.Metrics{}}
+	for _, p := range r.Params {
+		l.Params[p.Key] = p.Value
+	}
+	for _, m := range r.Metrics {
+		l.Metrics[m.Key] = m.Value
+	}
+	return l
+}
+
+func (u *UI) loadLoggedRun(ctx context.Context, id string, q url.Values) (out loggedRunPage, err error) {
+	if out.Run, err = u.Track.Run(ctx, id); err != nil {
+		return out, err
+	}
+	if out.Experiment, err = u.Track.Experiment(ctx, out.Run.Experiment); err != nil {
+		return out, err
+	}
+	out.Started, out.Drawing = time.UnixMilli(out.Run.Started), drawingOf(q)
+	if e := out.Run.Ended; e != nil {
+		out.Ended = time.UnixMilli(*e)
+	}
+	for _, t := range out.Tags {
+		switch {
+		case t.Key == "mlflow.parentRunId":
+			out.Parent = t.Value
+		case t.Key == "ridgeline.run":
+			out.Of = ridgeline.RunID(t.Value)
+		case !strings.HasPrefix(t.Key, "mlflow.log-model") && t.Key != track.RunNameTag:
+			out.Notes = append(out.Notes, t)
+		}
+	}
+	for _, m := range out.Metrics[:min(len(out.Metrics), mostCharts)] {
+		points, err := u.Track.History(ctx, id, m.Key)
+		if err != nil {
+			return out, err
+		}
+		if len(points) > 1 {
+			out.Charts = append(out.Charts, curveChart(m.Key, []curve{{out.Name, points}}, out.Drawing))
+		}
+	}
+	out.Children, _, err = u.Track.SearchRuns(ctx, track.Search{
+		Experiments: []int64{out.Run.Experiment}, Filter: "tags.`mlflow.parentRunId` = '" + strings.ReplaceAll(id, "'", "") + "'", Max: mostChildren,
+	})
+	if err != nil {
+		return out, err
+	}
+	err = u.Track.EachArtifact(ctx, artifactFolder(out.Run), func(name string, a track.Artifact) error {
+		if len(out.Artifacts) == mostFiles {
+			return errEnough
+		}
+		address := components.Path("logged", id, "files")
+		for part := range strings.SplitSeq(name, "/") {
+			address += components.Path(part)
+		}
+		out.Artifacts = append(out.Artifacts, artifact{Path: name, Size: a.Size, Logged: true, Picture: picture(name), URL: address})
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return out, err
+}
+
+// loggedFile sends a file that a run has logged.
+func (u *UI) loggedFile(w http.ResponseWriter, r *http.Request) {
+	r, ok := u.enter(w, r)
+	if !ok {
+		return
+	}
+	run, err := u.Track.Run(r.Context(), r.PathValue("id"))
+	if err != nil {
+		u.fail(w, r, err)
+		return
+	}
+	u.sendLogged(w, r, run)
+}
