@@ -22,6 +22,8 @@ func runSamples() []sample {
 	all := []sample{
 		{"runs", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleRuns(12, nil)}},
 		{"runs-names", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: sampleRuns(4, map[string]string{awkward: strings.Repeat(long300, 8), "q": awkward})}},
+		{"logged", Page{Title: "Logged runs", Nav: "runs", Template: "logged", Body: sampleLogged()}},
+		{"logged-run", Page{Title: "a run", Nav: "runs", Template: "logged-run", Body: sampleLoggedRun()}},
 		{"runs-empty", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: runsPage{}}},
 		{"compare", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(6)}},
 		{"compare-100", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(mostCompared)}},

@@ -142,7 +142,7 @@ func TestRun_logged(t *testing.T) {
 func TestLogged(t *testing.T) {
 	s := furnish(t)
 	ctx := t.Context()
-	e, err := s.ui.Track.CreateExperiment(ctx, "notebooks", "", nil)
+	e, err := s.ui.Track.CreateExperiment(ctx, track.NewExperiment{Name: "notebooks"})
 	ok(t, err)
 	add := func(name, parent string, loss float64) track.Run {
 		tags := []track.Pair{{Key: "team", Value: "<b>blue</b>"}}
