@@ -118,6 +118,22 @@ func Export(ctx context.Context, setup []string, query, path string) (rows int64
 	return result.RowsAffected()
 }
 
+// Concatenate writes the rows of Parquet files, one file's after the other's,
+// to one, with one entry of metadata.
+func Concatenate(ctx context.Context, files []string, key, value, path string) error {
+	d, err := Open()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_, err = d.db.ExecContext(ctx, "COPY (SELECT * FROM "+ParquetTable(files)+") TO "+literal(path)+
+		" (FORMAT parquet, COMPRESSION snappy, KV_METADATA {"+literal(key)+": "+literal(value)+"})")
+	if err != nil {
+		return fmt.Errorf("concatenate %d Parquet files: %w", len(files), err)
+	}
+	return nil
+}
+
 // ParquetTable is the table function that reads files as one table: a column
 // that a file lacks is null there.
 func ParquetTable(files []string) string {

@@ -1,6 +1,7 @@
 // Package prediction keeps what endpoints have answered: it finds the files of
 // the inference log, takes in what scorers that never came back left behind,
-// joins labels that come later, and forgets what is old.
+// joins labels that come later, makes one of an hour's small files, and forgets
+// what is old.
 //
 // Writing the log is package score/journal's part, reading Parquet package
 // data's.
@@ -16,6 +17,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -43,6 +45,8 @@ type Log struct {
 	// Whose says which deployment's log a bearer secret lets in.
 	Whose func(secret string, now time.Time) (ridgeline.DeploymentID, error)
 	Log   *slog.Logger
+
+	manifests sync.Map // what joined files replace, by the name of their list
 }
 
 // Run takes in what dead scorers left, and forgets what is old, until ctx is

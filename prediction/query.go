@@ -111,7 +111,12 @@ func (l *Log) gather(ctx context.Context, q Query, v *view) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range list {
+	counted, err := l.counted(ctx, list)
+	if err != nil {
+		return err
+	}
+	waiting = slices.DeleteFunc(waiting, func(w string) bool { return counted.names[filepath.Base(w)] })
+	for _, f := range counted.files {
 		hour, ok := hourOf(f.Name)
 		waiting = slices.DeleteFunc(waiting, func(w string) bool { return filepath.Base(w) == path.Base(f.Name) })
 		if !ok || q.Version != "" && strings.Split(f.Name, "/")[2] != q.Version ||

@@ -410,6 +410,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
 	n.goLoop(func() { _ = n.due.Run(loops) })
 	n.goLoop(func() { n.git.Run(loops) })
+	n.goLoop(func() { n.predictions.Joining(loops) })
 	n.collectEvery(loops, n.options.Collect)
 	n.goLoop(func() { n.forges.Run(loops) })
 	n.goLoop(func() { n.keepGateways(loops) })

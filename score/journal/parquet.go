@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 )
@@ -200,11 +203,39 @@ const (
 	rowGroupBytes = 2 << 20 // of values; what is in memory grows with it
 )
 
+// SampleKey is the key of a file's metadata under which the share of requests
+// stands that was kept.
+const SampleKey = "ridgeline.sample"
+
+// Describe reads that share, as it stands there and empty when there is none,
+// and whether the file has times in nanoseconds, which many readers cut off.
+func Describe(path string) (sample string, fine bool, err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return "", false, err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return "", false, err
+	}
+	f, err := parquet.OpenFile(in, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return "", false, fmt.Errorf("read %s: %w", filepath.Base(path), err)
+	}
+	sample, _ = f.Lookup(SampleKey)
+	for _, column := range f.Metadata().Schema {
+		of, ok := column.LogicalType.Value.(*format.TimestampType)
+		fine = fine || ok && of.Unit.Value.Duration() == time.Nanosecond
+	}
+	return sample, fine, nil
+}
+
 func (t *table) write(s *segmentReader, out io.Writer) (int64, error) {
 	w := parquet.NewGenericWriter[any](out, t.schema(), parquet.Compression(&parquet.Snappy),
 		parquet.PageBufferSize(min(32<<10, max(1<<10, rowGroupBytes/len(t.columns)))),
 		parquet.CreatedBy("ridgeline", "1", ""),
-		parquet.KeyValueMetadata("ridgeline.sample", strconv.FormatFloat(s.head.Sample, 'g', -1, 64)),
+		parquet.KeyValueMetadata(SampleKey, strconv.FormatFloat(s.head.Sample, 'g', -1, 64)),
 		parquet.KeyValueMetadata("ridgeline.began", s.head.Began.UTC().Format(time.RFC3339Nano)))
 	t.origin(s.head)
 	for {
