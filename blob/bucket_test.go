@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -10,7 +11,9 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -341,4 +344,51 @@ func TestOpenBucket_refuses(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another-secret-altogether")
 	s = bucketStore(t, cloudtest.S3(t).Address("x"), 0)
 	refused(t, s.Claim(t.Context(), "us"), ridgeline.Denied, "have to allow listing, reading, writing and deleting")
+}
+
+// TestBucket_kill: of a writer that is killed again and again, in the middle of
+// uploads in parts as well, all that was acknowledged is there and whole.
+func TestBucket_kill(t *testing.T) {
+	cloudtest.Use(t)
+	address, dir := cloudtest.S3(t).Address("killed"), t.TempDir()
+	sample(t, filepath.Join(dir, "sample"), 0)
+	var puts []string
+	var logged int64
+	for round := range 4 {
+		child := exec.CommandContext(t.Context(), os.Args[0])
+		child.Env = append(os.Environ(), writerDir+"="+dir, writerBucket+"="+address)
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		ok(t, err)
+		ok(t, child.Start())
+		lines, n := bufio.NewScanner(out), 0
+		for lines.Scan() {
+			what, rest, _ := strings.Cut(lines.Text(), " ")
+			switch what {
+			case "error":
+				t.Fatal(rest)
+			case "put":
+				puts = append(puts, rest)
+			case "log":
+				logged, err = strconv.ParseInt(rest, 10, 64)
+				ok(t, err)
+			}
+			if n++; n == 4+round {
+				ok(t, child.Process.Kill())
+			}
+		}
+		_ = child.Wait() // killed: that is the point
+	}
+	s := bucketStore(t, address, 0)
+	for _, digest := range puts {
+		ok(t, s.Verify(t.Context(), digest))
+	}
+	seen := 0
+	ok(t, s.EachContent(t.Context(), func(c Content) error {
+		seen++
+		return s.Verify(t.Context(), c.Digest) // also what nobody was told of
+	}))
+	if size, err := s.Logs().Size(t.Context(), "log"); err != nil || size < logged || seen < len(puts) {
+		t.Errorf("%d bytes of log of %d, %d contents of %d, %v", size, logged, seen, len(puts), err)
+	}
 }

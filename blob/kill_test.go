@@ -18,6 +18,17 @@ import (
 // writerDir makes the test program a writer that never ends by itself.
 const writerDir = "RIDGELINE_TEST_WRITER"
 
+// writerBucket is the bucket that it writes to, if it is one.
+const writerBucket = "RIDGELINE_TEST_WRITER_BUCKET"
+
+// writerSize is that of what it puts: to a bucket in parts.
+func writerSize() int {
+	if os.Getenv(writerBucket) != "" {
+		return 11 << 20
+	}
+	return 1 << 20
+}
+
 const logLine = "the same line over and over\n"
 
 // writeForEver stores contents, trees and log chunks, and says so on stdout
@@ -31,12 +42,15 @@ func writeForEver(dir string) {
 		}
 	}
 	s, err := Open(ctx, filepath.Join(dir, "blobs"))
+	if address := os.Getenv(writerBucket); address != "" {
+		s, err = OpenBucket(ctx, address, filepath.Join(dir, "cache"), 1<<30)
+	}
 	check(err)
 	l := s.Logs()
 	offset, err := l.Size(ctx, "log")
 	check(err)
 	for seed := byte(0); ; seed++ {
-		digest, _, err := s.Put(ctx, bytes.NewReader(noise(1<<20+int(offset), seed)))
+		digest, _, err := s.Put(ctx, bytes.NewReader(noise(writerSize()+int(offset), seed)))
 		check(err)
 		fmt.Println("put", digest)
 		check(l.Append(ctx, "log", offset, []byte(logLine)))
