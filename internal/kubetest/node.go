@@ -14,9 +14,9 @@ const UpVariable = "RIDGELINE_KUBE_UP"
 // Mortal is a node that may be killed: the other one holds the control plane.
 const Mortal = "knode2"
 
-// KillNode ends a node as a power cut does: every process at once, and its
-// network. The function it returns brings it back and waits until it is ready;
-// it is called at the test's end at the latest.
+// KillNode ends a node as a power cut does: its network first, so that nobody
+// is told that its processes end. The function it returns brings it back and
+// waits until it is ready; it is called at the test's end at the latest.
 func (c *Cluster) KillNode(name string) (revive func()) {
 	c.t.Helper()
 	up := os.Getenv(UpVariable)
@@ -35,6 +35,7 @@ func (c *Cluster) KillNode(name string) (revive func()) {
 			c.t.Errorf("%s: %v\n%s", strings.Join(command, " "), err, out)
 		}
 	}
+	run(nil, "ip", "link", "set", name+"-h", "down")
 	run(nil, filepath.Join(filepath.Dir(up), "node", "sandbox.sh"), "down", name)
 	dead := true
 	revive = func() {
