@@ -68,7 +68,7 @@ func (u *UI) loadHome(ctx context.Context, project ridgeline.ProjectName) (out h
 			return out, false, err
 		}
 		out.Places = append(out.Places, p)
-		if p.Main.ID != "" && p.Main.Copies == 0 {
+		if p.Main.ID != "" && p.Readiness() == "not ready" {
 			out.Open = append(out.Open, attention{
 				"not ready", fmt.Sprintf("%s/%s does not answer: no copy of version %d is ready", e.Project, e.Environment, p.Main.Version),
 				components.Path("live", e.Project, e.Environment), p.Main.Created,

@@ -58,6 +58,7 @@ type versionPage struct {
 	Live      []ridgeline.Deployment
 	Releases  []ridgeline.Release
 	Cost      versionCost
+	Release   components.Action
 }
 
 type datasetLink struct {
@@ -225,6 +226,7 @@ func (u *UI) origin(ctx context.Context, p *versionPage) (err error) {
 	if p.Pipeline, err = u.Store.Pipeline(ctx, p.Project, p.ModelVersion.Pipeline); err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 		return err
 	}
+	p.Release = releaseAction(p.ModelVersion, u.environmentNames(ctx, p.Pipeline))
 	for name, digest := range p.Data {
 		link := datasetLink{Name: name, Digest: digest}
 		known, err := u.Store.DatasetVersions(ctx, p.Project, name)

@@ -76,7 +76,7 @@ func (u *UI) releases(mux *http.ServeMux) {
 			return "", err
 		}
 		row, err := u.Releases.Submit(ctx, release.Request{
-			Model: model, Version: version, Environment: r.PostFormValue("environment"), Cause: "pages", Caller: auth.From(ctx).Name,
+			Model: model, Version: version, Environment: r.PostFormValue("environment"), Beside: r.PostFormValue("beside") == "yes", Cause: "pages", Caller: auth.From(ctx).Name,
 		})
 		return components.Path("releases", row.ID), err
 	}))

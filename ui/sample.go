@@ -129,6 +129,7 @@ func releaseSamples() (all []sample) {
 func modelSamples() []sample {
 	v := sampleVersion(sampleReport(ridgeline.Promoted, 0.084, 0.041, 0.127, "The new model is better by 8.4 %."))
 	body := versionPage{ModelVersion: v, Why: why(v), Champ: 3, ChampRun: "r-3", Pull: "127.0.0.1:8470/" + v.Image, Datasets: []datasetLink{{"diabetes", "9d1e66b8", 2}}}
+	body.Release = releaseAction(v, []string{"qa", "production"})
 	body.describe()
 	d := ridgeline.Deployment{ID: "d-1", Project: "diabetes", Environment: "production", Model: "diabetes", Version: 4, Weight: 100, Replicas: 2, Release: "l-1", Created: sampleTime}
 	where := place{Project: "diabetes", Environment: "production", Live: []livePart{{d, 2}}, Main: livePart{d, 2}, Version: v, Why: why(v), Earlier: 3}

@@ -82,6 +82,7 @@ func (u *UI) Handler() http.Handler {
 	u.gate(mux)
 	u.releases(mux)
 	u.endpoints(mux)
+	u.traffic(mux)
 	u.run(mux)
 	u.runs(mux)
 	u.loggedRuns(mux)

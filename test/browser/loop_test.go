@@ -107,6 +107,9 @@ func TestLoop(t *testing.T) {
 	goOn(p, signals, "training")
 	p.reads(".log", "training was watched")
 	p.sees("promoted", "Gate report")
+	p.until("the verdict is told", func() bool {
+		return strings.Contains(asks[string](p, `document.querySelector("#said").textContent`), "promoted")
+	})
 	p.until("the graph is green", func() bool { return asks[int](p, `document.querySelectorAll(".graph a.box.ok").length`) == 6 })
 	still()
 	p.content()
@@ -121,6 +124,7 @@ func TestLoop(t *testing.T) {
 	compared(p, rejected(p), train(p, "params", "factor=1"))
 	releasedAndRolledBack(p)
 	asked(p)
+	shared(p)
 	p.content()
 }
 
@@ -215,6 +219,31 @@ func asked(p *person) {
 	p.goes("mean · production", "Test console")
 	p.clicks("#console button.primary", "Send")
 	p.reads("#console", "Answer", "200", "by v1", `"result"`, "The same with curl", "The same with Python")
+}
+
+// shared has a version stand beside what is live, gives it half of the
+// requests and takes them away again; and a key is replaced.
+func shared(p *person) {
+	p.Helper()
+	p.goes("Models", "Champion")
+	p.clicks("main td a", "v3")
+	p.sees("Reproduce", "Gate report")
+	p.acts("Release", "environment", "only production", "beside", "stays")
+	p.sees("mean v3 to production", "Waits for a person before production")
+	p.acts("Approve")
+	p.sees("version 3 stands beside what is live")
+	p.clicks(".lane-foot a", "Endpoint")
+	p.sees("Test console")
+	p.acts("Share the requests", "weight.v1", "50", "weight.v3", "50")
+	p.reads("#v3", "50 %")
+	p.acts("Share the requests", "weight.v1", "100", "weight.v3", "0")
+	p.reads("#v3", "0 %")
+	p.acts("Retire")
+	p.until("v3 is gone", func() bool { return asks[bool](p, `!document.querySelector("#v3") && !!document.querySelector("#v1")`) })
+
+	p.goes("Settings", "Endpoint keys")
+	p.acts("Replace the secondary")
+	p.sees("Endpoint keys")
 }
 
 // live waits until the release on the page is live in all these environments.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,12 +116,13 @@ func (p *person) reads(selector string, texts ...string) {
 	})
 }
 
-// clicks clicks on what matches the selector and has the text; of several, on
-// the first. Empty text: any.
+// clicks clicks on what matches the selector and has the text, once it stays
+// where it is; of several, on the first. Empty text: any.
 func (p *person) clicks(selector, text string) {
 	p.Helper()
 	var at []float64
 	p.until(fmt.Sprintf("%s %q can be clicked", selector, text), func() bool {
+		before := at
 		at = asks[[]float64](p, `(() => {
 			const shown = [...document.querySelectorAll(%s)].find((e) => e.checkVisibility() && (e.innerText || e.ariaLabel || "").includes(%s));
 			if (!shown) return null;
@@ -128,7 +130,7 @@ func (p *person) clicks(selector, text string) {
 			const box = shown.getClientRects()[0], x = box.x + box.width / 2, y = box.y + box.height / 2, hit = document.elementFromPoint(x, y);
 			return hit && (shown.contains(hit) || hit.contains(shown)) ? [x, y] : null;
 		})()`, selector, text)
-		return len(at) == 2
+		return len(at) == 2 && slices.Equal(at, before) // it stays where it is
 	})
 	if err := p.tab.Run(chromedp.MouseClickXY(at[0], at[1])); err != nil {
 		p.Fatalf("click on %s %q: %v", selector, text, err)
@@ -155,14 +157,23 @@ func (p *person) acts(label string, fields ...string) {
 	p.clicks("details.action[open] form button.button", label)
 }
 
-// fills clicks into a field and types.
-func (p *person) fills(selector, text string) {
+// types presses the keys of a text.
+func (p *person) types(keys string) {
 	p.Helper()
-	p.clicks(selector, "")
-	if err := p.tab.Run(chromedp.KeyEvent(text)); err != nil {
+	if err := p.tab.Run(chromedp.KeyEvent(keys)); err != nil {
 		p.Fatal(err)
 	}
-	p.until("the field holds "+text, func() bool { return asks[string](p, `document.querySelector(%s).value`, selector) == text })
+}
+
+// fills types into a field, or the beginning of what is chosen in a list.
+func (p *person) fills(selector, text string) {
+	p.Helper()
+	p.has(selector)
+	asks[bool](p, `(() => { const field = document.querySelector(%s); field.focus(); field.select?.(); return true; })()`, selector)
+	p.types(text)
+	p.until("the field holds "+text, func() bool {
+		return asks[bool](p, `(() => { const field = document.querySelector(%s); return (field.selectedOptions?.[0].text ?? field.value).startsWith(%s); })()`, selector, text)
+	})
 }
 
 // watches marks the document. What is called at the end says whether it is

@@ -27,19 +27,11 @@ func New() (*template.Template, error) {
 var funcs = template.FuncMap{
 	// text
 	"time": Time, "clock": Clock, "seconds": Seconds, "between": Between, "number": Number, "signed": Signed, "percent": Percent, "count": Count,
-	"bytes": Bytes, "short": Short, "plural": Plural, "path": Path, "join": strings.Join, "lower": strings.ToLower, "str": str, "list": list, "ready": ready,
+	"bytes": Bytes, "short": Short, "plural": Plural, "path": Path, "join": strings.Join, "lower": strings.ToLower, "str": str, "list": list,
 	// components
 	"cli": NewCLI, "status": NewStatus, "verdict": NewVerdict, "empty": NewEmpty, "stat": NewStat, "action": NewAction, "version": NewVersion,
 	"digest": NewDigest, "log": NewLog, "dot": dot, "checked": checked, "answered": answered, "meter": NewMeter,
 	"graph": NewGraph, "cut": Cut, "linked": Linked,
-}
-
-// ready is the word for so many copies that answer.
-func ready(copies int) string {
-	if copies > 0 {
-		return "ready"
-	}
-	return "not ready"
 }
 
 func list(words ...string) []string { return words }

@@ -1,6 +1,13 @@
 // A page with data-live stays up to date: the server renders it again when
 // something has changed, and sends what is inside <main>. A hidden tab lets go
 // of its stream, since a browser has only six connections to one server.
+// What is worth telling those who do not see the page: not each figure that
+// moves, but where the thing that the page is about stands.
+const told = () => {
+  const parts = document.querySelectorAll("main [data-say]");
+  return parts.length ? [document.querySelector("main h1").innerText, ...[...parts].map((e) => e.innerText)].join(", ") : "";
+};
+
 export function live(morph, settle) {
   let stream = null;
   const say = (state) => document.querySelector("[data-live-state]")?.setAttribute("data-live-state", state);
@@ -13,8 +20,10 @@ export function live(morph, settle) {
     stream.onopen = () => say("on");
     stream.onerror = () => say("lost"); // it tries again by itself
     stream.addEventListener("main", ({ data }) => {
+      const before = told();
       morph(document.querySelector("main"), data);
       settle();
+      if (told() !== before) document.getElementById("said").textContent = told();
     });
     stream.addEventListener("gone", () => location.reload()); // the session is over, or the page
   };
