@@ -95,7 +95,7 @@ var tones = map[string]string{
 	// MLflow's
 	"RUNNING": "busy", "SCHEDULED": "quiet", "FINISHED": "ok", "FAILED": "bad", "KILLED": "quiet",
 
-	"ok": "ok", "broken": "bad", "worse": "bad", "not measured": "warn", "not enough rows": "quiet", "ready": "ok", "not ready": "bad", "champion": "ok",
+	"ok": "ok", "broken": "bad", "worse": "bad", "not measured": "warn", "not enough rows": "quiet", "ready": "ok", "not ready": "bad", "asleep": "quiet", "champion": "ok",
 	string(ridgeline.Accepted): "ok", string(ridgeline.Quarantined): "warn", "warning": "warn", "overridden": "warn", "given up": "bad", "delivered": "ok", "pending": "busy",
 }
 

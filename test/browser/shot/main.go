@@ -63,6 +63,9 @@ func run(dir, link, themes, widths string, paths []string) error {
 				if err != nil {
 					return err
 				}
+				if png, err = browser.Small(png); err != nil {
+					return err
+				}
 				if px, err := b.Overflow(); err != nil || px > 0 {
 					fmt.Printf("%s at %s: %d px too wide %v\n", path, width, px, err)
 				}
