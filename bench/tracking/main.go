@@ -51,7 +51,7 @@ type row struct {
 type options struct {
 	storm, fill time.Duration
 	many        bool
-	only        string
+	only, skip  string
 }
 
 func main() {
@@ -60,6 +60,7 @@ func main() {
 	flag.DurationVar(&o.fill, "fill", 4*time.Minute, "how long a server may take to fill its store for the searches: one that is slow searches among fewer runs")
 	flag.BoolVar(&o.many, "many", false, "search among 100,000 runs, too (Ridgeline and FastTrackML)")
 	flag.StringVar(&o.only, "only", "", "measure only the servers whose names contain this")
+	flag.StringVar(&o.skip, "skip", "", "leave out the servers whose names contain this, and report the others")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -81,7 +82,7 @@ func measure(ctx context.Context, o options) error {
 	}
 	var rows []row
 	for _, s := range all {
-		if !strings.Contains(s.name, o.only) {
+		if !strings.Contains(s.name, o.only) || o.skip != "" && strings.Contains(s.name, o.skip) {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "measuring", s.name)
@@ -142,7 +143,7 @@ func (s server) measure(ctx context.Context, folder, python string, o options) (
 	for _, r := range got {
 		add(r)
 	}
-	h, err := c.history(ctx)
+	h, err := c.history(ctx, o.fill)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +185,9 @@ func table(rows []row) string {
 		if r.Runs > 0 {
 			what += fmt.Sprintf(", %d runs", r.Runs)
 		}
+		if r.Points > 0 {
+			what += fmt.Sprintf(", %d points", r.Points)
+		}
 		if !slices.Contains(names, r.Server+" "+r.Version) {
 			names = append(names, r.Server+" "+r.Version)
 		}
@@ -214,5 +218,5 @@ func table(rows []row) string {
 		}
 		b.WriteString("\n")
 	}
-	return b.String() + "\nTwenty clients; a search asks for 100 runs, a history for 10,000 points.\n"
+	return b.String() + "\nTwenty clients; a search asks for 100 runs, a history for all its points.\n"
 }
