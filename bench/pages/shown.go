@@ -37,8 +37,11 @@ func (s *site) served(ctx context.Context, p address) (row, error) {
 		}
 		text, err := io.ReadAll(res.Body)
 		res.Body.Close()
-		if err != nil || res.StatusCode != http.StatusOK {
-			return row{}, fmt.Errorf("%s: %s, %v: %.300s", p.path, res.Status, err, text)
+		if err != nil {
+			return row{}, fmt.Errorf("%s: %w", p.path, err)
+		}
+		if res.StatusCode != http.StatusOK {
+			return row{}, fmt.Errorf("%s: %s: %.300s", p.path, res.Status, text)
 		}
 		if i > 0 { // the first one fills caches
 			took = append(took, float64(time.Since(began))/1e6)

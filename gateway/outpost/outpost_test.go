@@ -262,9 +262,9 @@ func TestOutpost_answers_while_the_server_is_away(t *testing.T) {
 
 func TestOutpost_learns(t *testing.T) {
 	w := newWorld(t)
-	first := w.scorer(t, 1, 100, says("v1"))
+	w.scorer(t, 1, 100, says("v1"))
 	w.scorer(t, 2, 0, says("v2"))
-	first = &w.live[0]
+	first := &w.live[0]
 	o := w.start(t, t.TempDir())
 	until(t, "it is ready", o.ready)
 	if seen := o.answers(t, 10, w.key); !maps.Equal(seen, map[string]int{"v1": 10}) {
