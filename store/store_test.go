@@ -369,7 +369,7 @@ func TestOpen_SQLiteFile(t *testing.T) {
 			t.Errorf("%s has mode %v, want 0600", info.Name(), info.Mode())
 		}
 	}
-	for query, want := range map[string]string{"PRAGMA journal_mode": "wal", "PRAGMA synchronous": "2", "PRAGMA foreign_keys": "1", "PRAGMA busy_timeout": "5000"} {
+	for query, want := range map[string]string{"PRAGMA journal_mode": "wal", "PRAGMA synchronous": "2", "PRAGMA foreign_keys": "1", "PRAGMA busy_timeout": "30000"} {
 		var got string
 		ok(t, s.SQLite().QueryRowContext(ctx, query).Scan(&got))
 		same(t, got, want)

@@ -104,7 +104,7 @@ func (s *site) talk(ctx context.Context, dir string) (id string, err error) {
 	if _, err := s.ridgeline(ctx, dir, "push", "--detach"); err != nil {
 		return "", err
 	}
-	for range 600 {
+	for range 1500 {
 		text, err := s.ridgeline(ctx, dir, "runs", "--project", "talker", "--json")
 		if err != nil {
 			return "", err
@@ -118,5 +118,5 @@ func (s *site) talk(ctx context.Context, dir string) (id string, err error) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	return "", errors.New("the run did not begin within two minutes")
+	return "", errors.New("the run did not begin within five minutes")
 }
