@@ -57,7 +57,7 @@ func TestAway(t *testing.T) {
 	s.git(dir)
 	pushed := s.follow(dir, "push")
 	gate.wait(t, "training has begun")
-	gate.open(t)
+	gate.open()
 	pushed()
 	e := s.production("kube-away")
 
@@ -66,7 +66,7 @@ func TestAway(t *testing.T) {
 	l := s.load(e, 2, 10*time.Millisecond)
 	began := time.Now()
 	p.cut(true)
-	gate.open(t)
+	gate.open()
 	s.until(2*time.Minute, "the run has ended", func() bool { return s.run(run).Status == "succeeded" })
 	t.Logf("the run ended with the API server away, after %s", time.Since(began).Round(time.Second))
 	s.until(time.Minute, "the release says what it waits for", func() bool {

@@ -14,41 +14,36 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/internal/kubetest"
 )
 
-// A turnstile holds those who come by, one by one: a step asks for its URL, is
-// known to have begun, and goes on when the test wants it to.
+// A turnstile holds those who come by: a step asks for its URL, is known to have
+// begun, and goes on when the test wants it to.
 type turnstile struct {
 	url  string
-	came chan struct{} // one for each who comes
-	pass chan struct{} // one for each who may go on
+	came chan chan struct{} // one for each who comes, closed to let it go on
+	last chan struct{}      // of who was waited for
 }
 
-func (s *server) turnstile() turnstile {
-	t := turnstile{came: make(chan struct{}, 100), pass: make(chan struct{})}
+func (s *server) turnstile() *turnstile {
+	t := &turnstile{came: make(chan chan struct{}, 100)}
 	t.url = "http://" + s.w.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		t.came <- struct{}{}
+		way := make(chan struct{})
+		t.came <- way
 		select {
-		case <-t.pass:
+		case <-way:
 		case <-r.Context().Done(): // its pod was taken away
 		}
 	}))
 	return t
 }
 
-// open lets the one who waits go on.
-func (t turnstile) open(tb testing.TB) {
-	tb.Helper()
-	select {
-	case t.pass <- struct{}{}:
-	case <-time.After(time.Minute):
-		tb.Fatal("nobody waits at the turnstile")
-	}
-}
+// open lets the one who was waited for go on. One that came before may be on a
+// node that is dead, and still seem to wait.
+func (t *turnstile) open() { close(t.last) }
 
 // wait returns when somebody has come.
-func (t turnstile) wait(tb testing.TB, who string) {
+func (t *turnstile) wait(tb testing.TB, who string) {
 	tb.Helper()
 	select {
-	case <-t.came:
+	case t.last = <-t.came:
 	case <-time.After(4 * time.Minute):
 		tb.Fatalf("not within four minutes: %s", who)
 	}
@@ -56,7 +51,7 @@ func (t turnstile) wait(tb testing.TB, who string) {
 
 // diabetes makes the project of `ridgeline init`: its training computes in the
 // pool, behind the turnstile, and production is two copies on the cluster.
-func (s *server) diabetes(pool string, t turnstile) string {
+func (s *server) diabetes(pool string, t *turnstile) string {
 	s.t.Helper()
 	root := s.t.TempDir()
 	s.must(root, "init", "diabetes")
@@ -167,7 +162,7 @@ func TestDiabetes(t *testing.T) {
 		t.Errorf("after %s was drained, training runs on %v", nodes[0], again)
 	}
 	s.w.Kubectl("uncordon", nodes[0])
-	gate.open(t)
+	gate.open()
 	out := pushed()
 	t.Log(out)
 	if !strings.Contains(out, "promoted") {
@@ -198,7 +193,7 @@ func TestDiabetes(t *testing.T) {
 // nodeDies kills the node that training runs on, and one of the two copies of
 // production: the other one goes on answering, training begins again
 // elsewhere without using up a retry (it has none), and a second copy comes.
-func (s *server) nodeDies(t *testing.T, dir string, gate turnstile) {
+func (s *server) nodeDies(t *testing.T, dir string, gate *turnstile) {
 	const other = "knode1"
 	t.Cleanup(func() { s.w.Kubectl("uncordon", other) })
 	s.w.Kubectl("cordon", other)
@@ -220,7 +215,7 @@ func (s *server) nodeDies(t *testing.T, dir string, gate turnstile) {
 		return len(nodes) >= 2 && s.production("diabetes").Replicas == 2
 	})
 	t.Logf("two copies answered again after %s", time.Since(began).Round(time.Second))
-	gate.open(t)
+	gate.open()
 	s.until(2*time.Minute, "the run has ended", func() bool { return s.run(run).Status == "succeeded" })
 	l.end(t, "the death of a node")
 	revive()
