@@ -81,6 +81,7 @@ type Deployment struct {
 	Image       string
 	Host        string
 	Replicas    int
+	Scaled      int // copies that its requests ask for, where they are asked; 0: nobody has looked yet
 	Limit       Limit
 	State       DeploymentState
 	Weight      int // percent of the endpoint's requests that it answers

@@ -293,6 +293,7 @@ func TestParse_one_mistake(t *testing.T) {
 		{"effect", swap("metric: mse", "metric: mse, min_effect: -1%"), "pipeline.gate.min_effect: expected a share"},
 		{"NaN", swap("metric: mse", "metric: mse, min_effect: .nan"), "pipeline.gate.min_effect: expected a share"},
 		{"limit", swap("{score:", "{environments: {qa: {limit: {concurrent: 0}}}, score:"), "limit.concurrent: expected a whole number from 1 to"},
+		{"in_flight without room", swap("{score:", "{environments: {qa: {replicas: {min: 2, in_flight: 4}}}, score:"), "replicas.in_flight is at how many requests"},
 		{"replicas", swap("{score:", "{environments: {qa: {replicas: 0}}, score:"), "replicas: expected a whole number from 1 to 1000"},
 		{"approval", swap("{score:", "{environments: {qa: {approval: yes}}, score:"), `approval: expected none or required, got "yes"`},
 	} {

@@ -128,13 +128,17 @@ func (r *reader) environment(e entry) Environment {
 			env.MaxReplicas = env.MinReplicas
 			return env
 		}
-		rf := r.section(n, what+".replicas", "min", "max", "idle")
+		rf := r.section(n, what+".replicas", "min", "max", "idle", "in_flight")
 		env.MinReplicas = r.whole(rf.value("min"), what+".replicas.min", 1, 0, maxReplicas)
 		env.MaxReplicas = r.whole(rf.value("max"), what+".replicas.max", max(1, env.MinReplicas), 1, maxReplicas)
 		if env.MinReplicas == 0 {
 			env.Idle = r.duration(rf.value("idle"), what+".replicas.idle", defaultIdle)
 		} else if rf.has("idle") {
 			r.at(rf.value("idle"), "%s.replicas.idle is how long nobody asks before the last copy goes: write min: 0 beside it, or remove it", what)
+		}
+		env.InFlight = r.whole(rf.value("in_flight"), what+".replicas.in_flight", 0, 1, maxConcurrent)
+		if env.InFlight > 0 && env.MaxReplicas <= max(1, env.MinReplicas) {
+			r.at(rf.value("in_flight"), "%s.replicas.in_flight is at how many requests to a copy another one is added: write a max above min beside it, or remove it", what)
 		}
 		if env.MaxReplicas < env.MinReplicas {
 			r.at(rf.value("max"), "%s.replicas: max %d is below min %d", what, env.MaxReplicas, env.MinReplicas)

@@ -154,6 +154,7 @@ func definitions() m {
 			"cpu":   num("Cores of each copy; default no limit"), "memory": about("Of each copy; default no limit", ref("size")),
 			"replicas": either("Copies", whole(1, maxReplicas), object(m{
 				"min": whole(0, maxReplicas), "max": whole(1, maxReplicas), "idle": duration("With min 0: so long after the last request the last copy goes; default 15m"),
+				"in_flight": about("Requests that each copy should have under way or waiting: copies are added while there are more; default by CPU, on host kube", whole(1, maxConcurrent)),
 			})),
 		})),
 	}

@@ -33,6 +33,9 @@ type scorers struct {
 	running map[ridgeline.DeploymentID]*scorer
 	events  []string // what was asked of host and gateway, in order
 	away    bool     // the host cannot be reached
+
+	copies map[ridgeline.DeploymentID]int // asked for last
+	busy   int                            // requests that each copy says it has
 }
 
 type scorer struct {
@@ -50,6 +53,7 @@ func (s *scorers) Apply(_ context.Context, w host.Workload) error {
 	if s.away {
 		return errAway
 	}
+	s.copies[w.ID] = w.Replicas
 	if s.running[w.ID] != nil {
 		return nil
 	}
@@ -74,6 +78,12 @@ func (s *scorers) Apply(_ context.Context, w host.Workload) error {
 			case <-time.After(400 * time.Millisecond):
 			case <-r.Context().Done():
 			}
+		}
+		if r.URL.Path == "/metrics" {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			fmt.Fprintf(rw, "# TYPE ridgeline_scorer_requests_in_flight gauge\nridgeline_scorer_requests_in_flight %d\n", s.busy)
+			return
 		}
 		if w.Image == "wrong" {
 			fmt.Fprint(rw, `{"result": [9]}`)
@@ -167,7 +177,7 @@ release:
   score: score.py
   environments:
     qa: {host: process, checks: [smoke.json]}
-    production: {host: process, checks: [smoke.json], approval: %s}
+    production: {host: process, checks: [smoke.json], approval: %s, replicas: {max: 3, in_flight: 2}}
 `
 
 type fixture struct {
@@ -189,7 +199,7 @@ func open(t *testing.T, approval string) *fixture {
 	check(t, err)
 	sockets, err := os.MkdirTemp("", "rel") // a socket's path may have 107 bytes
 	check(t, err)
-	f := &fixture{project: "iris", scorers: &scorers{dir: sockets, running: map[ridgeline.DeploymentID]*scorer{}}}
+	f := &fixture{project: "iris", scorers: &scorers{dir: sockets, running: map[ridgeline.DeploymentID]*scorer{}, copies: map[ridgeline.DeploymentID]int{}}}
 	f.Releaser = &release.Releaser{Store: s, Blob: blobs, Start: engine.Start, Services: f.scorers, Traffic: f.scorers, Env: []string{"OTEL_SDK_DISABLED=true"}, Trees: t.TempDir(), Log: log}
 	engine.Handle(release.Kind, f.Run)
 	check(t, engine.Launch(ctx))

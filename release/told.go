@@ -17,6 +17,8 @@ import (
 
 // told is what a copy's scorer says of itself, since it began.
 type told struct {
+	inFlight float64 // requests that it has now, waiting ones too
+
 	model ridgeline.Histogram // seconds in the model
 	batch ridgeline.Histogram // rows answered together
 }
@@ -74,6 +76,8 @@ func figures(ctx context.Context, address string) (t told, err error) {
 		return t, err
 	}
 	return told{
+		inFlight: gauge(families["ridgeline_scorer_requests_in_flight"]) + gauge(families["ridgeline_scorer_requests_waiting"]),
+
 		model: buckets(families["ridgeline_scorer_model_seconds"], ridgeline.LatencyBuckets),
 		batch: buckets(families["ridgeline_scorer_batch_rows"], ridgeline.BatchBuckets),
 	}, nil
@@ -96,4 +100,11 @@ func buckets(family *dto.MetricFamily, want int) ridgeline.Histogram {
 		below = b.GetCumulativeCount()
 	}
 	return out
+}
+
+func gauge(f *dto.MetricFamily) (sum float64) {
+	for _, m := range f.GetMetric() {
+		sum += m.GetGauge().GetValue()
+	}
+	return sum
 }

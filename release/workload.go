@@ -16,24 +16,34 @@ import (
 // what its environment says of copies, and what release.serve says of it as
 // the scorer's variables (score/serve lists them).
 func (r *Releaser) workload(ctx context.Context, d ridgeline.Deployment) (host.Workload, error) {
-	w, err := r.awake(ctx, d)
-	if d.Asleep {
-		w.Replicas, w.MaxReplicas = 0, 0
+	k, err := r.known(ctx, d)
+	if k.inFlight > 0 { // the number is found here, and not by the host
+		k.Replicas = k.copies(d)
+		k.MaxReplicas = k.Replicas
 	}
-	return w, err
+	if d.Asleep {
+		k.Replicas, k.MaxReplicas = 0, 0
+	}
+	return k.Workload, err
 }
 
-func (r *Releaser) awake(ctx context.Context, d ridgeline.Deployment) (host.Workload, error) {
-	if known, ok := r.workloads.Load(d.ID); ok {
-		return known.(host.Workload), nil
+// known is what the commit of a deployment says of its copies.
+type known struct {
+	host.Workload
+	inFlight int // requests that each copy should have; 0: their number does not count
+}
+
+func (r *Releaser) known(ctx context.Context, d ridgeline.Deployment) (known, error) {
+	if k, ok := r.workloads.Load(d.ID); ok {
+		return k.(known), nil
 	}
 	v, err := r.Store.ModelVersion(ctx, d.Model, d.Version)
 	if err != nil {
-		return host.Workload{}, err
+		return known{}, err
 	}
 	cfg, err := r.config(ctx, v)
 	if err != nil {
-		return host.Workload{}, err
+		return known{}, err
 	}
 	set := settings(cfg, d.Environment)
 	w := host.Workload{
@@ -41,8 +51,9 @@ func (r *Releaser) awake(ctx context.Context, d ridgeline.Deployment) (host.Work
 		Resources: host.Resources{CPU: set.CPU, Memory: set.Memory},
 		Env:       slices.Concat(r.Env, identity(d), r.logging(d, cfg.Release.Serve.Log)),
 	}
-	r.workloads.Store(d.ID, w)
-	return w, nil
+	k := known{w, set.InFlight}
+	r.workloads.Store(d.ID, k)
+	return k, nil
 }
 
 // identity tells a scorer who it is, for what it says of its requests.

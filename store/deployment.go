@@ -46,12 +46,12 @@ func (s *Store) CreateDeployment(ctx context.Context, d ridgeline.Deployment) er
 	})
 }
 
-const selectDeployments = `SELECT id, project, environment, release_id, model, version, image, host, replicas, concurrent, timeout, state, weight, mirror, created, ended, idle, asked, asleep FROM deployments`
+const selectDeployments = `SELECT id, project, environment, release_id, model, version, image, host, replicas, concurrent, timeout, state, weight, mirror, created, ended, idle, asked, asleep, scaled FROM deployments`
 
 func scanDeployment(row sqlq.Row) (d ridgeline.Deployment, err error) {
 	var timeout, idle int64
 	err = row.Scan(&d.ID, &d.Project, &d.Environment, &d.Release, &d.Model, &d.Version, &d.Image, &d.Host, &d.Replicas, &d.Limit.Concurrent, &timeout,
-		&d.State, &d.Weight, &d.Mirror, asTime(&d.Created), asTime(&d.Ended), &idle, asTime(&d.Asked), asBool(&d.Asleep))
+		&d.State, &d.Weight, &d.Mirror, asTime(&d.Created), asTime(&d.Ended), &idle, asTime(&d.Asked), asBool(&d.Asleep), &d.Scaled)
 	d.Limit.Timeout, d.Idle = time.Duration(timeout)*time.Microsecond, time.Duration(idle)*time.Microsecond
 	return d, err
 }

@@ -335,6 +335,8 @@ func testRest(t *testing.T, s *Store) {
 	same(t, read().Asleep, true)
 	ok(t, s.Asked(ctx, d.ID, at(15))) // a late note of another server
 	same(t, read().Asleep, false)
+	ok(t, s.ScaleDeployment(ctx, read().ID, 3))
+	same(t, read().Scaled, 3)
 	same(t, read().Asked, at(20))
 	same(t, must(s.Rest(ctx, must(s.Deployment(ctx, "d-1"))(t)))(t), false) // has no idle time
 }

@@ -28,3 +28,12 @@ func (s *Store) Rest(ctx context.Context, d ridgeline.Deployment) (slept bool, e
 	})
 	return slept, err
 }
+
+// ScaleDeployment notes how many copies a deployment's requests ask for.
+func (s *Store) ScaleDeployment(ctx context.Context, id ridgeline.DeploymentID, copies int) error {
+	const update = `UPDATE deployments SET scaled = $1 WHERE id = $2`
+	return s.doing(ctx, fmt.Sprintf("scale deployment %s", id), func(tx *Store) error {
+		_, err := tx.tx.Exec(ctx, update, copies, id)
+		return err
+	})
+}

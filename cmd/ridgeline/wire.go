@@ -414,6 +414,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 	n.collectEvery(loops, n.options.Collect)
 	n.goLoop(func() { n.forges.Run(loops) })
 	n.goLoop(func() { n.keepGateways(loops) })
+	n.goLoop(func() { n.releases.Scaling(loops) })
 	n.goLoop(func() {
 		if err := n.intake.Tidy(loops); err != nil && loops.Err() == nil {
 			n.options.Log.Error("remove what ended arrivals left", "error", err)
