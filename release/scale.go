@@ -37,11 +37,8 @@ func (r *Releaser) Scale(ctx context.Context, seen map[ridgeline.DeploymentID]*r
 	there := map[ridgeline.DeploymentID]bool{}
 	for _, d := range live {
 		k, err := r.known(ctx, d)
-		if err != nil {
-			return err
-		}
-		if k.inFlight == 0 || d.Asleep {
-			continue
+		if err != nil || k.inFlight == 0 || d.Asleep {
+			continue // what is wrong with a commit is said by those who start its copies
 		}
 		there[d.ID] = true
 		if seen[d.ID] == nil {
