@@ -318,10 +318,7 @@ func (a *API) viewRelease(r ridgeline.Release) Release {
 // image makes the stored name of an image one that a registry client on this
 // machine can pull.
 func (a *API) image(stored string) string {
-	if stored == "" {
-		return ""
-	}
-	return a.RegistryHost + "/" + stored
+	return ridgeline.ImageReference(a.RegistryHost, stored)
 }
 
 func viewToken(t ridgeline.Token) Token {

@@ -34,6 +34,31 @@ type Connection struct {
 	Docker    bool              // without Auth, sign in by docker's configuration and its credential helpers
 }
 
+// acrUser is the user name that goes with a token of Azure's registries, see
+// https://learn.microsoft.com/azure/container-registry/container-registry-authentication
+const acrUser = "00000000-0000-0000-0000-000000000000"
+
+// SignIn asks Docker's configuration, and the credential helper that it names
+// for the host, how to sign in there. An empty Auth is as nobody.
+func SignIn(ctx context.Context, host string) (Auth, error) {
+	r, err := name.NewRegistry(host)
+	if err != nil {
+		return Auth{}, ridgeline.Errorf(ridgeline.Invalid, "registry %q: host[:port] was expected: %w", host, err)
+	}
+	signer, err := authn.Resolve(ctx, authn.DefaultKeychain, r)
+	if err != nil {
+		return Auth{}, ridgeline.Errorf(ridgeline.Unavailable, "sign in at registry %s: %w", host, err)
+	}
+	c, err := authn.Authorization(ctx, signer)
+	if err != nil {
+		return Auth{}, ridgeline.Errorf(ridgeline.Unavailable, "sign in at registry %s: %w", host, err)
+	}
+	if c.IdentityToken != "" {
+		return Auth{acrUser, c.IdentityToken}, nil
+	}
+	return Auth{c.Username, c.Password}, nil
+}
+
 func architecture() string { return runtime.GOARCH }
 
 func (c Connection) parse(ref string) (name.Reference, error) {

@@ -141,14 +141,13 @@ func (r *Runner) pack(ctx context.Context, p *passage, plan plan, cand challenge
 	}
 	// The digest names the image from here on; the version becomes a tag once
 	// it is registered.
-	ref := fmt.Sprintf("%s/%s:candidate-%d", r.Registry.Address, cand.Model, cand.Version)
-	pushed, err := r.Images.Push(ctx, img, ref, r.Registry.Connection)
+	name, pushed, err := r.Registry.Push(ctx, r.Images, img, string(cand.Model), "candidate-"+strconv.Itoa(cand.Version))
 	if err != nil {
 		return "", fmt.Errorf("push the image: %w", err)
 	}
 	message := fmt.Sprintf("%s: %s pushed (%d of %d blobs), %.2f s",
 		short(pushed.Digest), bytesText(pushed.Bytes), pushed.Blobs, len(img.Layers())+1, time.Since(started).Seconds())
-	return string(cand.Model) + "@" + pushed.Digest, r.mark(ctx, p.stepRow(pack, ridgeline.Succeeded, message))
+	return name, r.mark(ctx, p.stepRow(pack, ridgeline.Succeeded, message))
 }
 
 // register records the version with its verdict and, when it is promoted and
@@ -248,8 +247,8 @@ func (r *Runner) register(c *flow.Context, p *passage, plan plan, cand challenge
 		return ending{}, err
 	}
 	_, err = flow.Step(c, "tag", func(ctx context.Context) (struct{}, error) {
-		ref := r.Registry.Address + "/" + cand.Image
-		return struct{}{}, r.Images.Tag(ctx, ref, strconv.Itoa(cand.Version), r.Registry.Connection)
+		ref, c := r.Registry.Find(cand.Image)
+		return struct{}{}, r.Images.Tag(ctx, ref, strconv.Itoa(cand.Version), c)
 	})
 	return ending{ridgeline.Succeeded, reason}, err
 }

@@ -76,10 +76,42 @@ type Runner struct {
 	ended bell // rings when a run has ended here
 }
 
-// Registry is where packed images are pushed to.
+// Registry is where packed images are pushed to: the embedded registry or,
+// where Elsewhere is one, another.
 type Registry struct {
-	Address    string // host:port
+	Address    string // host:port of the embedded one
 	Connection image.Connection
+	Elsewhere  *Elsewhere // nil: the embedded one
+}
+
+// Elsewhere is a registry that is not ours.
+type Elsewhere struct {
+	Address    string // host[/prefix]
+	Connection image.Connection
+}
+
+// Push uploads an image to a repository, under a tag, and tells by which name
+// it is stored from here on: repository@digest, with the registry before it
+// when that is another one.
+func (r Registry) Push(ctx context.Context, b *image.Builder, img *image.Image, repository, tag string) (string, image.Pushed, error) {
+	if r.Elsewhere != nil {
+		repository = r.Elsewhere.Address + "/" + repository
+	}
+	ref, c := r.Find(repository)
+	pushed, err := b.Push(ctx, img, ref+":"+tag, c)
+	return repository + "@" + pushed.Digest, pushed, err
+}
+
+// Find is where an image of a stored name is, and how it is reached. What was
+// pushed before there was another registry stays in the embedded one.
+func (r Registry) Find(stored string) (string, image.Connection) {
+	if !ridgeline.HostedImage(stored) {
+		return r.Address + "/" + stored, r.Connection
+	}
+	if r.Elsewhere != nil && strings.HasPrefix(stored, r.Elsewhere.Address+"/") {
+		return stored, r.Elsewhere.Connection
+	}
+	return stored, image.Connection{Docker: true} // one that images went to before
 }
 
 // Runtime is what an image needs beside the project: the scorer binary and

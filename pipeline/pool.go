@@ -187,12 +187,11 @@ func (r *Runner) taskImage(ctx context.Context, p *passage, j job, env pyenv.Env
 	if err != nil {
 		return "", fmt.Errorf("build the image of %s: %w", j.Work.Step.Name, err)
 	}
-	repository := "tasks/" + string(p.Run.Project)
-	pushed, err := r.Images.Push(ctx, img, r.Registry.Address+"/"+repository+":latest", r.Registry.Connection)
+	name, _, err := r.Registry.Push(ctx, r.Images, img, "tasks/"+string(p.Run.Project), "latest")
 	if err != nil {
 		return "", fmt.Errorf("push the image of %s: %w", j.Work.Step.Name, err)
 	}
-	return repository + "@" + pushed.Digest, nil
+	return name, nil
 }
 
 // bring puts what a task left elsewhere where one of this machine leaves it.

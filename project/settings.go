@@ -1,12 +1,14 @@
 package project
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -22,6 +24,7 @@ type Settings struct {
 	Kubernetes *Kubernetes // nil: there is no host kube
 	Pools      []Pool      // of the cluster, beside the one called kube that takes any node
 	Prices     Prices
+	Images     Images
 }
 
 // Kubernetes is the cluster behind `host: kube` and what computes there.
@@ -32,6 +35,18 @@ type Kubernetes struct {
 	Registry   string          // host[:port] from which nodes pull what is in the embedded registry; empty: that of URL
 	URL        string          // where pods reach this server; empty: its public address
 	Gateway    *ClusterGateway // nil: none
+}
+
+// Images says where the images of models and steps are pushed to.
+type Images struct {
+	Push     string // host[/prefix] of a registry; empty: the embedded one
+	Insecure bool   // it speaks plain HTTP
+}
+
+// Host is the registry's own address.
+func (i Images) Host() string {
+	host, _, _ := strings.Cut(i.Push, "/")
+	return host
 }
 
 // LoadSettings reads the server's settings. A file that is not there says
@@ -59,10 +74,11 @@ func (r *reader) settings(text []byte, dir string) Settings {
 		r.at(root, "expected a map, such as kubernetes: {namespace: ridgeline}, got %s", found(root))
 		return s
 	}
-	f := r.section(root, SettingsName, "kubernetes", "pools", "prices")
+	f := r.section(root, SettingsName, "kubernetes", "images", "pools", "prices")
 	if n := f.value("kubernetes"); n != nil {
 		s.Kubernetes = r.kubernetes(n, dir)
 	}
+	s.Images = r.images(f.value("images"))
 	s.Pools = r.pools(f.value("pools"), s.Kubernetes != nil)
 	s.Prices = r.prices(f.value("prices"))
 	return s
@@ -89,6 +105,22 @@ func (r *reader) kubernetes(n *yaml.Node, dir string) *Kubernetes {
 		k.Gateway = r.clusterGateway(f.value("gateway"))
 	}
 	return k
+}
+
+var registryPath = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+
+func (r *reader) images(n *yaml.Node) Images {
+	var i Images
+	if n == nil || isNull(n) {
+		return i
+	}
+	f := r.section(n, "images", "push", "insecure")
+	i.Push = r.text(f.value("push"), "images.push", "registry.example.com/ml")
+	if !registryPath.MatchString(i.Push) || !ridgeline.HostedImage(i.Push+"/x") {
+		r.at(cmp.Or(f.value("push"), n), "images.push: expected HOST/PREFIX of a registry, such as registry.example.com/ml, got %q", clip(i.Push, 80))
+	}
+	i.Insecure = r.truth(f.value("insecure"), "images.insecure", false)
+	return i
 }
 
 // path reads a file's path on the server's machine, seen from the settings'

@@ -81,4 +81,13 @@ prices:
 			t.Errorf("got %v, want %q", err, says)
 		}
 	}
+	s, err = load("images: {push: 'ml.azurecr.io/team'}\n")
+	if err != nil || s.Images != (project.Images{Push: "ml.azurecr.io/team"}) || s.Images.Host() != "ml.azurecr.io" {
+		t.Errorf("got %+v, %v", s.Images, err)
+	}
+	for _, push := range []string{"team", "https://ml.azurecr.io", "ml.azurecr.io/Team", "ml.azurecr.io/team:1", "''"} {
+		if _, err = load("images: {push: " + push + "}\n"); err == nil || !strings.Contains(err.Error(), "images.push: expected HOST/PREFIX") {
+			t.Errorf("%s: got %v", push, err)
+		}
+	}
 }

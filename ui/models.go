@@ -190,9 +190,7 @@ func (u *UI) versionPage(ctx context.Context, name ridgeline.ModelName, version 
 			{Text: "Models", URL: components.Path("models", "?project="+string(v.Project))}, {Text: string(v.Model), URL: components.Path("models", v.Model)}, {Text: fmt.Sprintf("v%d", v.Version)},
 		},
 	}
-	if v.Image != "" {
-		body.Pull = u.Registry + "/" + v.Image
-	}
+	body.Pull = ridgeline.ImageReference(u.Registry, v.Image)
 	body.describe()
 	if err := u.origin(ctx, &body); err != nil {
 		return p, err

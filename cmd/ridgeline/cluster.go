@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/host/courier"
 	"github.com/ridgeline-mlops/ridgeline/host/kube"
+	"github.com/ridgeline-mlops/ridgeline/image"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/server"
@@ -18,7 +21,8 @@ import (
 
 // openCluster is the cluster of the server's settings, or nil. public is the
 // server's own address, for what the settings leave out.
-func openCluster(k *project.Kubernetes, public string, access *auth.Authenticator, log *slog.Logger) (*kube.Cluster, error) {
+func openCluster(s project.Settings, public string, access *auth.Authenticator, log *slog.Logger) (*kube.Cluster, error) {
+	k := s.Kubernetes
 	if k == nil {
 		return nil, nil
 	}
@@ -26,10 +30,17 @@ func openCluster(k *project.Kubernetes, public string, access *auth.Authenticato
 	if u, err := url.Parse(public); err == nil && registry == "" {
 		registry = u.Host
 	}
-	return kube.Open(kube.Options{
+	o := kube.Options{
 		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespace: k.Namespace, Server: access.ServerID(), Log: log,
 		Registry: registry, Username: "ridgeline", Password: access.PullToken(),
-	})
+	}
+	if host := s.Images.Host(); host != "" {
+		o.Elsewhere = func(ctx context.Context) (string, kube.Login, error) {
+			login, err := image.SignIn(ctx, host)
+			return host, kube.Login(login), err
+		}
+	}
+	return kube.Open(o)
 }
 
 // logTime is how long a deployment may bring its inference log by one token:
@@ -71,6 +82,16 @@ func (n *node) pools(public string) map[string]pipeline.Pool {
 		}
 	}
 	return all
+}
+
+// registry is where images go: to the embedded one, which is asked in process,
+// or where the settings say.
+func (n *node) registry(embedded http.RoundTripper) pipeline.Registry {
+	r := pipeline.Registry{Address: n.listener.Addr().String(), Connection: image.Connection{Insecure: true, Transport: embedded}}
+	if i := n.options.Settings.Images; i.Push != "" {
+		r.Elsewhere = &pipeline.Elsewhere{Address: i.Push, Connection: image.Connection{Insecure: i.Insecure, Docker: true}}
+	}
+	return r
 }
 
 // registryHost is where people and nodes pull images from.

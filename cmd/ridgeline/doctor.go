@@ -48,7 +48,7 @@ do; then the exit code is 1.`,
 				list = append(list, kube.Finding{Check: "settings", Message: err.Error(), Fix: "mend these lines of the settings"})
 			}
 			if cluster && err == nil {
-				list = append(list, c.examineCluster(cmd.Context(), dir, s.Kubernetes)...)
+				list = append(list, c.examineCluster(cmd.Context(), dir, s)...)
 			}
 			return c.findings(list)
 		},
@@ -248,7 +248,8 @@ func beginning(file string) (size int64, head string, err error) {
 }
 
 // examineCluster looks at the cluster as the server of the state folder would.
-func (c *cli) examineCluster(ctx context.Context, dir string, k *project.Kubernetes) []kube.Finding {
+func (c *cli) examineCluster(ctx context.Context, dir string, s project.Settings) []kube.Finding {
+	k := s.Kubernetes
 	if k == nil {
 		return []kube.Finding{{Check: "cluster", Message: "the settings name none", Fix: "add kubernetes: to " + filepath.Join(dir, project.SettingsName)}}
 	}
@@ -263,7 +264,7 @@ func (c *cli) examineCluster(ctx context.Context, dir string, k *project.Kuberne
 	if text, err := os.ReadFile(filepath.Join(dir, "url")); err == nil {
 		public = strings.TrimSpace(string(text))
 	}
-	cluster, err := openCluster(k, public, access, nil)
+	cluster, err := openCluster(s, public, access, nil)
 	if err != nil {
 		return unusable(err)
 	}

@@ -27,7 +27,8 @@ type localImages struct {
 
 func (l *localImages) prepare(ctx context.Context, name string) (process.Local, error) {
 	kinds := []string{image.KindScorer, image.KindApplication, image.KindModel}
-	u, err := l.images.Unpack(ctx, l.target.Address+"/"+name, l.target.Connection, l.dir, kinds)
+	ref, c := l.target.Find(name)
+	u, err := l.images.Unpack(ctx, ref, c, l.dir, kinds)
 	if err != nil {
 		return process.Local{}, err
 	}

@@ -224,7 +224,7 @@ func (n *node) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	target := pipeline.Registry{Address: n.listener.Addr().String(), Connection: image.Connection{Insecure: true, Transport: inProcess{oci}}}
+	target := n.registry(inProcess{oci})
 	local := &localImages{images: n.images, target: target, envs: envs, store: n.store, dir: n.path("unpacked")}
 	n.host, err = process.New(process.Options{
 		Dir: n.path("host"), Supervisor: []string{supervisor}, Slots: n.options.Slots, Prepare: local.prepare, Log: log,
@@ -236,7 +236,7 @@ func (n *node) wire(ctx context.Context) error {
 	library := &data.Library{Dir: n.path("data")}
 	public := cmp.Or(strings.TrimSuffix(n.options.PublicURL, "/"), n.url)
 	services := host.Together{"process": n.host.Services()}
-	if n.cluster, err = openCluster(n.options.Settings.Kubernetes, public, access, log); err != nil {
+	if n.cluster, err = openCluster(n.options.Settings, public, access, log); err != nil {
 		return err
 	}
 	if n.cluster != nil {

@@ -43,8 +43,17 @@ type Options struct {
 	Registry   string // host[:port] from which nodes pull the images of tasks and services
 	Username   string // with which they do; empty: as nobody
 	Password   string
-	Server     string // tells this Ridgeline's objects from another one's; see ServerLabel
-	Log        *slog.Logger
+	// Elsewhere tells how nodes sign in at another registry that images are in;
+	// an empty Login is as nobody. Nil: there is none.
+	Elsewhere func(context.Context) (host string, login Login, err error)
+	Server    string // tells this Ridgeline's objects from another one's; see ServerLabel
+	Log       *slog.Logger
+}
+
+// A Login is a sign-in at a registry, as Docker's configuration has it.
+type Login struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
 }
 
 // The labels of everything that is made here. Nothing without ManagerLabel and

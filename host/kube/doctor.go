@@ -226,7 +226,7 @@ func (c *Cluster) doctorPull(ctx context.Context, node string) Finding {
 	labels := c.labels("doctor", "ridgeline.io/doctor", name)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace, Labels: labels}, Spec: hardened()}
 	pod.Spec.NodeName, pod.Spec.RestartPolicy, pod.Spec.ActiveDeadlineSeconds = node, corev1.RestartPolicyNever, new(int64(120))
-	if c.opt.Password != "" {
+	if c.signsIn() {
 		pod.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: c.pullSecretName()}}
 	}
 	image := c.image("doctor/none@sha256:" + strings.Repeat("0", 64))

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -68,6 +69,9 @@ func (c *Cluster) CopiesAddress(id ridgeline.DeploymentID) string {
 	return fmt.Sprintf("%s%s:%d", c.nameOf(id), copiesEnding, scorerPort)
 }
 
+// signsIn says whether pods pull by the pull secret.
+func (c *Cluster) signsIn() bool { return c.opt.Password != "" || c.opt.Elsewhere != nil }
+
 func (c *Cluster) pullSecretName() string { return "ridgeline-pull-" + c.opt.Server }
 
 // manifests describes a workload.
@@ -133,7 +137,7 @@ func (c *Cluster) pod(w host.Workload, name string, selector map[string]string) 
 	spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
 		MaxSkew: 1, TopologyKey: "kubernetes.io/hostname", WhenUnsatisfiable: corev1.ScheduleAnyway, LabelSelector: &metav1.LabelSelector{MatchLabels: selector},
 	}}
-	if c.opt.Password != "" {
+	if c.signsIn() {
 		spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: c.pullSecretName()}}
 	}
 	spec.Volumes = []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
@@ -189,13 +193,8 @@ func probe(path string, every, failures int32) *corev1.Probe {
 	}
 }
 
-// image is where nodes pull an image of the embedded registry from.
-func (c *Cluster) image(name string) string {
-	if c.opt.Registry == "" {
-		return name
-	}
-	return c.opt.Registry + "/" + name
-}
+// image is where nodes pull an image from.
+func (c *Cluster) image(name string) string { return ridgeline.ImageReference(c.opt.Registry, name) }
 
 // requirements asks nodes for what a container may use: memory cannot be given
 // back, and CPU that was promised is there.
@@ -230,9 +229,23 @@ func (c *Cluster) scaler(w host.Workload, name string, labels map[string]string)
 	}
 }
 
-// pullSecret is the nodes' sign-in at the registry.
-func (c *Cluster) pullSecret() (*corev1.Secret, error) {
-	config, err := json.Marshal(map[string]any{"auths": map[string]any{c.opt.Registry: map[string]string{"username": c.opt.Username, "password": c.opt.Password}}})
+// pullSecret is the nodes' sign-in at the embedded registry and at the one that
+// images go to instead.
+func (c *Cluster) pullSecret(ctx context.Context) (*corev1.Secret, error) {
+	auths := map[string]Login{}
+	if c.opt.Password != "" {
+		auths[c.opt.Registry] = Login{c.opt.Username, c.opt.Password}
+	}
+	if c.opt.Elsewhere != nil {
+		host, login, err := c.opt.Elsewhere(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if login.Password != "" {
+			auths[host] = login
+		}
+	}
+	config, err := json.Marshal(map[string]any{"auths": auths})
 	if err != nil {
 		return nil, err
 	}

@@ -109,10 +109,12 @@ func (c *Cluster) applyAll(ctx context.Context, m manifests) (*appsv1.Deployment
 	return now, nil
 }
 
-// applyPullSecret makes the namespace's sign-in at the registry. It says the
-// same for as long as the server lives, so once a minute is enough.
+// applyPullSecret makes the namespace's sign-in at the registries. At the
+// embedded one it is the same for as long as the server lives; the tokens of
+// the clouds last for an hour and more, and are new long before. Once a minute
+// is enough.
 func (c *Cluster) applyPullSecret(ctx context.Context) error {
-	if c.opt.Password == "" {
+	if !c.signsIn() {
 		return nil
 	}
 	c.mu.Lock()
@@ -121,7 +123,7 @@ func (c *Cluster) applyPullSecret(ctx context.Context) error {
 	if fresh {
 		return nil
 	}
-	secret, err := c.pullSecret()
+	secret, err := c.pullSecret(ctx)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (t Tasks) pod(task host.Task, name string) corev1.PodSpec {
 		}
 		spec.Tolerations = append(spec.Tolerations, one)
 	}
-	if t.c.opt.Password != "" {
+	if t.c.signsIn() {
 		spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: t.c.pullSecretName()}}
 	}
 	empty := corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}

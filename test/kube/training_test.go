@@ -31,8 +31,9 @@ func (s *server) settings(more string) {
 }
 
 // trains writes the small project, with its train step in a pool and slow
-// enough to be watched, and pushes it without its run.
-func (s *server) trains(name, pool string) string {
+// enough to be watched, and pushes it without its run. Changes are made to its
+// ridgeline.yaml before.
+func (s *server) trains(name, pool string, changes ...string) string {
 	s.t.Helper()
 	dir := filepath.Join(s.t.TempDir(), name)
 	if err := os.CopyFS(dir, os.DirFS("../testdata/mean")); err != nil {
@@ -48,6 +49,7 @@ func (s *server) trains(name, pool string) string {
 			s.t.Fatal(err)
 		}
 	}
+	change("ridgeline.yaml", changes...)
 	change("ridgeline.yaml", "NAME", name, "pipeline:", "pipeline:\n  on: {push: false}", "timeout: 30s}", "timeout: 10m, compute: "+pool+"}")
 	change("train.py", "    model = fit(rows)\n", `    import time
     print("training began", flush=True)
