@@ -101,11 +101,11 @@ func (n *node) gatewayImage(ctx context.Context, known string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build the gateways' image: %w", err)
 	}
-	pushed, err := n.images.Push(ctx, img, n.outposts.registry.Address+"/"+gatewayRepository+":latest", n.outposts.registry.Connection)
+	name, _, err := n.outposts.registry.Push(ctx, n.images, img, gatewayRepository, "latest")
 	if err != nil {
 		return "", fmt.Errorf("push the gateways' image: %w", err)
 	}
-	return gatewayRepository + "@" + pushed.Digest, nil
+	return name, nil
 }
 
 func (n *node) applyGateways(ctx context.Context, image string) error {

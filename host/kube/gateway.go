@@ -183,7 +183,7 @@ func (c *Cluster) gatewayDeployment(want Gateway) *appsv1.Deployment {
 	spec := hardened()
 	spec.TerminationGracePeriodSeconds = new(int64(gatewayGrace))
 	spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: "kubernetes.io/hostname", WhenUnsatisfiable: corev1.ScheduleAnyway, LabelSelector: selector}}
-	if c.opt.Password != "" {
+	if c.signsIn() {
 		spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: c.pullSecretName()}}
 	}
 	spec.Volumes = []corev1.Volume{
