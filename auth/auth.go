@@ -86,12 +86,18 @@ func keep(path, given string) (string, error) {
 			put = os.Link
 		}
 	}
-	tmp := fmt.Sprintf("%s.%d.new", path, os.Getpid())
-	defer os.Remove(tmp)
-	if err := os.WriteFile(tmp, []byte(given+"\n"), 0o600); err != nil {
+	// A name that nobody else has: servers in containers share the folder and
+	// have the same process id.
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new") // mode 0600
+	if err != nil {
 		return "", fmt.Errorf("write %s: %w", path, err)
 	}
-	err = put(tmp, path)
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(given + "\n")
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return "", fmt.Errorf("write %s: %w", path, err)
+	}
+	err = put(tmp.Name(), path)
 	if errors.Is(err, fs.ErrExist) { // another server made one at the same moment: that one it is
 		return keep(path, "")
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,5 +199,32 @@ func TestFrom(t *testing.T) {
 	want := auth.Principal{Name: "ci", Role: ridgeline.Writer}
 	if got := auth.From(auth.With(context.Background(), want)); got != want {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Servers that start at the same moment on a shared folder agree on its secret,
+// whoever made it: in containers they even have the same process id.
+func TestNew_at_once(t *testing.T) {
+	for range 20 {
+		shared := t.TempDir()
+		var ids [8]string
+		var all sync.WaitGroup
+		for i := range ids {
+			dir := t.TempDir()
+			all.Go(func() {
+				a, err := auth.New(dir, shared, "", tokens{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ids[i] = a.ServerID()
+			})
+		}
+		all.Wait()
+		for _, id := range ids {
+			if id != ids[0] {
+				t.Fatalf("the servers of one folder are %q", ids)
+			}
+		}
 	}
 }
