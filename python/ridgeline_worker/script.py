@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
+import logging.config
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +41,7 @@ def load(app: Path, entry: str) -> Script:
             sys.path.remove(folder)
         sys.path.insert(0, folder)
     sys.argv = [str(path)]
+    configure_logging(app, path.parent)
     spec = importlib.util.spec_from_file_location("entry_module", path)
     if spec is None or spec.loader is None:
         raise ContractError(f"{entry} is not a Python file: its name must end in .py.")
@@ -46,6 +49,23 @@ def load(app: Path, entry: str) -> Script:
     sys.modules[spec.name] = module  # dataclasses and pickle look their module up by name
     spec.loader.exec_module(module)
     return examine(module, entry)
+
+
+def configure_logging(*folders: Path) -> None:
+    """Does what the first logging.json says, before the script makes its loggers."""
+    for folder in folders:
+        file = folder / "logging.json"
+        if not file.is_file():
+            continue
+        try:
+            logging.config.dictConfig(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, AttributeError, ImportError, OSError) as e:
+            cause = f" ({e.__cause__})" if e.__cause__ else ""
+            raise ContractError(
+                f"{file} cannot be used: {e}{cause}. "
+                "It has to be a configuration for Python's logging.config.dictConfig, as JSON."
+            ) from e
+        return
 
 
 def examine(module: ModuleType, entry: str) -> Script:

@@ -185,6 +185,34 @@ def test_prints_go_out_line_by_line_even_before_a_hard_exit(worker):
     assert w.end() == (9, "last words\n")
 
 
+def test_logging_json(tmp_path, worker):
+    config = {
+        "version": 1,
+        "formatters": {"short": {"format": "%(levelname)s of %(name)s: %(message)s"}},
+        "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "short"}},
+        "root": {"level": "INFO", "handlers": ["out"]},
+    }
+    (tmp_path / "logging.json").write_text(json.dumps(config))
+    w = worker("import logging\ndef init(): logging.getLogger('mine').info('ready')\ndef run(x): return x\n")
+    assert w.first.type == frames.HELLO
+    assert w.end() == (0, "INFO of mine: ready\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "logging.json cannot be used"),
+        ('{"version": 1, "formatters": {"f": {"()": "nosuch.Formatter"}}}', "No module named 'nosuch'"),
+    ],
+)
+def test_logging_json_that_is_none(tmp_path, worker, text, message):
+    (tmp_path / "logging.json").write_text(text)
+    w = worker(ECHO)
+    assert w.first.type == frames.FAILED
+    assert "logging.json" in w.first.header["message"] and message in w.first.header["message"]
+
+
 def test_model_path_shim(tmp_path, worker):
     one, many = tmp_path / "one", tmp_path / "many"
     for folder in (one, many, many / "iris" / "2", many / "iris" / "10"):
