@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,23 +11,10 @@ import (
 
 func TestGateway_feedback(t *testing.T) {
 	f := newFixture(t)
-	send := func(method, key, body string) (int, string) {
+	tell := func(method, key, body string) (int, string) {
 		t.Helper()
-		req, err := http.NewRequest(method, f.url+"/feedback", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+key)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(text)
+		status, text, _ := send(t, method, f.url+"/feedback", key, strings.NewReader(body))
+		return status, text
 	}
 	for body, want := range map[string]string{
 		`{"request_id":"a","label":1.5}`:                                                             "[iris/qa a 0 1.5]",
@@ -36,7 +22,7 @@ func TestGateway_feedback(t *testing.T) {
 		"{\"request_id\":\"a\",\"label\":[1]}\n{\"request_id\":\"b\",\"row\":2,\"label\":{\"c\":1}}": `[iris/qa a 0 [1] iris/qa b 2 {"c":1}]`,
 	} {
 		f.labels = nil
-		status, text := send(http.MethodPost, f.key, body)
+		status, text := tell(http.MethodPost, f.key, body)
 		var got []string
 		for _, l := range f.labels {
 			got = append(got, fmt.Sprintf("%s/%s %s %d %s", l.Project, l.Environment, l.Request, l.Row, l.Label))
@@ -49,7 +35,7 @@ func TestGateway_feedback(t *testing.T) {
 		}
 	}
 	f.labels = nil
-	if status, _ := send(http.MethodPost, f.key, `{"request_id":"a","label":1,"at":"2026-03-01T12:00:00+01:00"}`); status != 200 || f.labels[0].At.Format("15:04") != "11:00" {
+	if status, _ := tell(http.MethodPost, f.key, `{"request_id":"a","label":1,"at":"2026-03-01T12:00:00+01:00"}`); status != 200 || f.labels[0].At.Format("15:04") != "11:00" {
 		t.Errorf("at: %d, %+v", status, f.labels)
 	}
 	f.labels = nil
@@ -65,24 +51,24 @@ func TestGateway_feedback(t *testing.T) {
 		`nonsense`:                              "label 1",
 		"[" + strings.Repeat(`{"request_id":"a","label":1},`, 10_000) + `{"request_id":"a","label":1}]`: "10001 labels",
 	} {
-		if status, text := send(http.MethodPost, f.key, body); status != 422 || !strings.Contains(text, says) {
+		if status, text := tell(http.MethodPost, f.key, body); status != 422 || !strings.Contains(text, says) {
 			t.Errorf("%.60s: %d %s, want 422 with %q", body, status, text, says)
 		}
 	}
-	if status, _ := send(http.MethodPost, "wrong", `{"request_id":"a","label":1}`); status != 401 {
+	if status, _ := tell(http.MethodPost, "wrong", `{"request_id":"a","label":1}`); status != 401 {
 		t.Errorf("with a wrong key: %d", status)
 	}
-	if status, _ := send(http.MethodGet, f.key, ""); status != 405 {
+	if status, _ := tell(http.MethodGet, f.key, ""); status != 405 {
 		t.Errorf("GET: %d", status)
 	}
-	if status, _ := send(http.MethodPost, f.key, strings.Repeat(" ", 11<<20)); status != 413 {
+	if status, _ := tell(http.MethodPost, f.key, strings.Repeat(" ", 11<<20)); status != 413 {
 		t.Errorf("too large: %d", status)
 	}
 	if len(f.labels) != 0 {
 		t.Errorf("kept of what was refused: %v", f.labels)
 	}
 	f.broken = ridgeline.Errorf(ridgeline.Unavailable, "away")
-	if status, _ := send(http.MethodPost, f.key, `{"request_id":"a","label":1}`); status != 503 {
+	if status, _ := tell(http.MethodPost, f.key, `{"request_id":"a","label":1}`); status != 503 {
 		t.Errorf("the store is away: %d", status)
 	}
 }

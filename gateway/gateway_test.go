@@ -157,12 +157,21 @@ func says(text string) http.HandlerFunc {
 
 func post(t *testing.T, url, key string, body io.Reader) (status int, answer string, header http.Header) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, body)
+	return send(t, http.MethodPost, url, key, body)
+}
+
+// send has pairs of a header's name and value after the body.
+func send(t *testing.T, method, url, key string, body io.Reader, header ...string) (status int, answer string, answered http.Header) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -43,24 +43,7 @@ func (f *fixture) beside(t *testing.T, one, two ridgeline.Deployment) {
 
 func (f *fixture) ask(t *testing.T, header ...string) (status int, answer string, h http.Header) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url+"/score", strings.NewReader(`{"data":[1]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+f.key)
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(text), res.Header
+	return send(t, http.MethodPost, f.url+"/score", f.key, strings.NewReader(`{"data":[1]}`), header...)
 }
 
 // asked counts who answered n requests.
