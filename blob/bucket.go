@@ -17,7 +17,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
-// Buckets are the schemes of the addresses of buckets.
+// buckets are the schemes of the addresses of buckets.
 var buckets = map[string]bool{"s3": true, "gs": true, "azblob": true}
 
 // OpenBucket opens the store that several servers with no folder in common

@@ -20,21 +20,9 @@ import (
 // sign-in by a credential helper of Docker's, and back: versions stay where
 // they were pushed, and each is found there.
 func TestElsewhere(t *testing.T) {
-	handler, err := registry.New(t.TempDir(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, ok := r.BasicAuth(); !ok || user != "robot" || password != "from the helper" {
-			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		handler.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	host := strings.TrimPrefix(server.URL, "http://")
-	helper(t, host)
+	host, docker, helpers := lockedRegistry(t)
+	t.Setenv("DOCKER_CONFIG", docker)
+	t.Setenv("PATH", helpers+":"+os.Getenv("PATH"))
 
 	settings := filepath.Join(t.TempDir(), "server.yaml")
 	set := func(text string) {
@@ -87,19 +75,34 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// helper makes a credential helper known to this process and to what it starts.
-func helper(t *testing.T, host string) {
+// lockedRegistry is a registry with a sign-in, which a credential helper of
+// Docker's knows: docker is the folder of its configuration, helpers that of the
+// program.
+func lockedRegistry(t *testing.T) (host, docker, helpers string) {
 	t.Helper()
-	docker, programs := t.TempDir(), t.TempDir()
+	handler, err := registry.New(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, ok := r.BasicAuth(); !ok || user != "robot" || password != "from the helper" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	host = strings.TrimPrefix(server.URL, "http://")
+	docker, helpers = t.TempDir(), t.TempDir()
 	script := "#!/bin/sh\nread host\n" + `test "$1" = get && printf '{"ServerURL": "%s", "Username": "robot", "Secret": "from the helper"}' "$host"` + "\n"
 	for path, text := range map[string]string{
-		filepath.Join(docker, "config.json"):              fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, host),
-		filepath.Join(programs, "docker-credential-test"): script,
+		filepath.Join(docker, "config.json"):             fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, host),
+		filepath.Join(helpers, "docker-credential-test"): script,
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("DOCKER_CONFIG", docker)
-	t.Setenv("PATH", programs+":"+os.Getenv("PATH"))
+	return host, docker, helpers
 }

@@ -3,7 +3,6 @@ package test
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -48,33 +47,7 @@ echo all is there
 // of it.
 func TestOwnImage(t *testing.T) {
 	runctest.Need(t)
-	handler, err := registry.New(t.TempDir(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, ok := r.BasicAuth(); !ok || user != "robot" || password != "from the helper" {
-			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		handler.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	host := strings.TrimPrefix(server.URL, "http://")
-
-	docker, programs := t.TempDir(), t.TempDir()
-	write := func(path, text string, mode os.FileMode) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(filepath.Join(docker, "config.json"), `{"credHelpers": {"`+host+`": "test"}}`, 0o600)
-	write(filepath.Join(programs, "docker-credential-test"), `#!/bin/sh
-read host
-test "$1" = get && printf '{"ServerURL": "%s", "Username": "robot", "Secret": "from the helper"}' "$host"
-`, 0o755)
+	host, docker, helpers := lockedRegistry(t)
 	bin, err := filepath.Abs("../bin/ridgeline")
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +55,7 @@ test "$1" = get && printf '{"ServerURL": "%s", "Username": "robot", "Secret": "f
 	dir := t.TempDir()
 	run := func(config string, args ...string) (string, error) {
 		cmd := exec.Command(bin, append([]string{"kube", "image", "--dir", dir, "--insecure", "--json"}, args...)...)
-		cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+config, "PATH="+programs+":"+os.Getenv("PATH"))
+		cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+config, "PATH="+helpers+":"+os.Getenv("PATH"))
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
@@ -134,6 +107,10 @@ test "$1" = get && printf '{"ServerURL": "%s", "Username": "robot", "Secret": "f
 	})
 
 	t.Run("a base that lacks what the server needs is refused", func(t *testing.T) {
+		handler, err := registry.New(t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		open := httptest.NewServer(handler)
 		t.Cleanup(open.Close)
 		base := strings.TrimPrefix(open.URL, "http://") + "/base:1"
