@@ -77,7 +77,8 @@ type Engine struct {
 	leader   *Leadership
 	log      *slog.Logger
 	patience time.Duration // with a transaction
-	launched atomic.Bool
+	handled  atomic.Bool   // Launch has begun: no kind may be added
+	launched atomic.Bool   // and ended: DBOS takes flows
 
 	mu       sync.RWMutex
 	handlers map[string]Handler
@@ -149,7 +150,7 @@ func (e *Engine) Handle(kind string, h Handler) {
 	if !kindRE.MatchString(kind) || h == nil {
 		panic(fmt.Sprintf("flow: Handle needs a kind of small letters and a handler, not %q", kind))
 	}
-	if e.launched.Load() {
+	if e.handled.Load() {
 		panic(fmt.Sprintf("flow: Handle(%q) after Launch", kind))
 	}
 	e.mu.Lock()
@@ -173,16 +174,18 @@ func (e *Engine) Launch(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e.launched.Store(true)
+	e.handled.Store(true)
 	if err := dbos.Launch(e.root); err != nil {
 		return fmt.Errorf("launch durable execution: %w", err)
 	}
+	e.launched.Store(true)
 	return nil
 }
 
 // Start sees to it that the flow of this kind and id runs, and returns once
 // that is on disk. It may be called at any time by anybody: of a flow that
-// runs, or has ended, there is nothing left to do.
+// runs, or has ended, there is nothing left to do. Until Launch has returned,
+// and during Shutdown, the error is Unavailable.
 //
 // Retain makes the engine forget ended flows; started again after that, they
 // run again. So a handler's first step looks whether its noun has ended.
@@ -193,10 +196,14 @@ func (e *Engine) Start(ctx context.Context, kind, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	unavailable := ridgeline.Errorf(ridgeline.Unavailable, "flow %s cannot start: this server is starting or stopping; try again in a moment", flowID(kind, id))
 	if !e.launched.Load() || e.root.Err() != nil {
-		return ridgeline.Errorf(ridgeline.Unavailable, "flow %s cannot start: this server is starting or stopping; try again in a moment", flowID(kind, id))
+		return unavailable
 	}
 	if _, err := dbos.RunWorkflow(e.root, e.run, input{kind, id}, dbos.WithWorkflowID(flowID(kind, id))); err != nil {
+		if e.root.Err() != nil { // Shutdown came between
+			return unavailable
+		}
 		return fmt.Errorf("start flow %s: %w", flowID(kind, id), err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -332,4 +333,35 @@ func TestFlow_ManyOnOneConnection(t *testing.T) {
 	if n := len(rows(t, database, steps)); n != flows*each {
 		t.Errorf("%d rows, want %d", n, flows*each)
 	}
+}
+
+// TestEngine_Start_duringLaunch: whoever asks while the server starts or stops
+// is told to ask again, and never that something is broken.
+func TestEngine_Start_duringLaunch(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		e := prepare(t, database)
+		e.Handle("work", func(*Context, string) error { return nil })
+		ctx, end := context.WithCancel(context.Background())
+		asked := make(chan struct{})
+		var asker sync.WaitGroup
+		asker.Go(func() {
+			var once sync.Once
+			for i := 0; ctx.Err() == nil; i++ {
+				err := e.Start(context.Background(), "work", strconv.Itoa(i))
+				if err != nil && ridgeline.CodeOf(err) != ridgeline.Unavailable {
+					t.Errorf("flow %d: %v, want Unavailable", i, err)
+				}
+				if err == nil {
+					once.Do(func() { close(asked) })
+				}
+			}
+		})
+		if err := e.Launch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-asked
+		shutdown(t, e)
+		end()
+		asker.Wait()
+	})
 }
