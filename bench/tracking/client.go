@@ -190,7 +190,7 @@ func (c *client) runs(ctx context.Context, experiment string, n int) ([]string, 
 }
 
 func (c *client) run(ctx context.Context, experiment string, i int) (string, error) {
-	text, err := c.ask(ctx, "POST", "runs/create", fmt.Sprintf(`{"experiment_id": %q, "start_time": %d, "tags": [{"key": "team", "value": "%d"}]}`, experiment, 1_700_000_000_000+i, i%7))
+	text, err := c.insist(ctx, "runs/create", fmt.Sprintf(`{"experiment_id": %q, "start_time": %d, "tags": [{"key": "team", "value": "%d"}]}`, experiment, 1_700_000_000_000+i, i%7))
 	if err != nil {
 		return "", err
 	}
@@ -202,6 +202,18 @@ func (c *client) run(ctx context.Context, experiment string, i int) (string, err
 		} `json:"run"`
 	}
 	return answer.Run.Info.ID, errors.Join(json.Unmarshal(text, &answer))
+}
+
+// insist sends what fills a store again when the server fails under it, as
+// MLflow's server with SQLite does when twenty clients write at once.
+func (c *client) insist(ctx context.Context, path, body string) (text []byte, err error) {
+	for range 10 {
+		if text, err = c.ask(ctx, "POST", path, body); err == nil || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	return text, err
 }
 
 // storm has all clients send requests for so long.
@@ -258,10 +270,10 @@ func (c *client) searches(ctx context.Context, n int, within time.Duration) ([]r
 					return
 				}
 				filled.Add(1)
-				_, errs[client] = c.ask(ctx, "POST", "runs/log-batch", fmt.Sprintf(`{"run_id": %q, "metrics": [{"key": "accuracy", "value": %g, "timestamp": 1}, {"key": "loss", "value": %g, "timestamp": 1}],
+				_, errs[client] = c.insist(ctx, "runs/log-batch", fmt.Sprintf(`{"run_id": %q, "metrics": [{"key": "accuracy", "value": %g, "timestamp": 1}, {"key": "loss", "value": %g, "timestamp": 1}],
 					"params": [{"key": "depth", "value": "%d"}, {"key": "rate", "value": "%g"}]}`, id, random.Float64(), random.Float64(), random.IntN(20), random.Float64()))
 				if errs[client] == nil {
-					_, errs[client] = c.ask(ctx, "POST", "runs/update", fmt.Sprintf(`{"run_id": %q, "status": "FINISHED", "end_time": 1800000000000}`, id))
+					_, errs[client] = c.insist(ctx, "runs/update", fmt.Sprintf(`{"run_id": %q, "status": "FINISHED", "end_time": 1800000000000}`, id))
 				}
 			}
 		})

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -81,6 +82,7 @@ func measure(ctx context.Context, o options) error {
 		return err
 	}
 	var rows []row
+	var failed error
 	for _, s := range all {
 		if !strings.Contains(s.name, o.only) || o.skip != "" && strings.Contains(s.name, o.skip) {
 			continue
@@ -91,21 +93,19 @@ func measure(ctx context.Context, o options) error {
 			return err
 		}
 		got, err := s.measure(ctx, folder, python, o)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if err != nil { // what was measured until then counts, and so do the other servers
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.name, err))
 		}
 		rows = append(rows, got...)
 	}
-	if o.only != "" {
-		for _, r := range rows {
-			fmt.Printf("%+v\n", r)
-		}
-		return nil
+	if o.only == "" {
+		return errors.Join(bench.Report("tracking", rows, table(rows)), failed)
 	}
-	return bench.Report("tracking", rows, table(rows))
+	return failed
 }
 
-// measure starts the server, asks it, and ends it.
+// measure starts the server, asks it, and ends it. With an error come the rows
+// until then.
 func (s server) measure(ctx context.Context, folder, python string, o options) ([]row, error) {
 	c, err := s.start(ctx, folder)
 	if err != nil {
@@ -116,11 +116,12 @@ func (s server) measure(ctx context.Context, folder, python string, o options) (
 	add := func(r row) {
 		r.Server, r.Version = s.name, s.version
 		rows = append(rows, r)
+		fmt.Fprintf(os.Stderr, "%+v\n", r)
 	}
 	add(c.idle(10 * time.Second))
 	ids, err := c.runs(ctx, "0", clients)
 	if err != nil {
-		return nil, err
+		return rows, err
 	}
 	add(c.storm(ctx, "create a run", o.storm, func(int, int) (string, string) {
 		return "runs/create", fmt.Sprintf(`{"experiment_id": "0", "user_id": "u", "start_time": %d, "tags": [{"key": "mlflow.user", "value": "u"}, {"key": "mlflow.source.name", "value": "train.py"}, {"key": "mlflow.source.type", "value": "LOCAL"}]}`, time.Now().UnixMilli())
@@ -133,25 +134,25 @@ func (s server) measure(ctx context.Context, folder, python string, o options) (
 	}))
 	script, err := c.fromPython(ctx, python)
 	if err != nil {
-		return nil, err
+		return rows, err
 	}
 	add(script)
 	got, err := c.searches(ctx, searchedRuns, o.fill)
 	if err != nil {
-		return nil, err
+		return rows, err
 	}
 	for _, r := range got {
 		add(r)
 	}
 	h, err := c.history(ctx, o.fill)
 	if err != nil {
-		return nil, err
+		return rows, err
 	}
 	add(h)
 	if o.many && s.many {
 		got, err := c.searches(ctx, searchedMany, 10*o.fill)
 		if err != nil {
-			return nil, err
+			return rows, err
 		}
 		for _, r := range got {
 			add(r)
