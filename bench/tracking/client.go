@@ -347,14 +347,14 @@ func (c *client) fromPython(ctx context.Context, python string) (row, error) {
 
 // history logs a long one and reads it. One that is slow reads what it took
 // within the time given.
-func (c *client) history(ctx context.Context, within time.Duration) (row, error) {
+func (c *client) history(ctx context.Context, points int, within time.Duration) (row, error) {
 	began := time.Now()
 	id, err := c.run(ctx, "0", 0)
 	if err != nil {
 		return row{}, err
 	}
 	step := 0
-	for step < historyPoints && time.Since(began) < within {
+	for step < points && time.Since(began) < within {
 		var b strings.Builder
 		fmt.Fprintf(&b, `{"run_id": %q, "metrics": [`, id)
 		for i := range 500 {

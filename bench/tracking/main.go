@@ -29,6 +29,7 @@ const (
 	searchedRuns   = 10_000
 	searchedMany   = 100_000
 	historyPoints  = 10_000
+	historyMany    = 100_000
 	metricsInBatch = 100
 )
 
@@ -59,7 +60,7 @@ func main() {
 	var o options
 	flag.DurationVar(&o.storm, "storm", 5*time.Second, "how long each storm lasts")
 	flag.DurationVar(&o.fill, "fill", 4*time.Minute, "how long a server may take to fill its store for the searches: one that is slow searches among fewer runs")
-	flag.BoolVar(&o.many, "many", false, "search among 100,000 runs, too (Ridgeline and FastTrackML)")
+	flag.BoolVar(&o.many, "many", false, "search among 100,000 runs and read 100,000 points, too (Ridgeline and FastTrackML)")
 	flag.StringVar(&o.only, "only", "", "measure only the servers whose names contain this")
 	flag.StringVar(&o.skip, "skip", "", "leave out the servers whose names contain this, and report the others")
 	flag.Parse()
@@ -144,7 +145,7 @@ func (s server) measure(ctx context.Context, folder, python string, o options) (
 	for _, r := range got {
 		add(r)
 	}
-	h, err := c.history(ctx, o.fill)
+	h, err := c.history(ctx, historyPoints, o.fill)
 	if err != nil {
 		return rows, err
 	}
@@ -157,6 +158,11 @@ func (s server) measure(ctx context.Context, folder, python string, o options) (
 		for _, r := range got {
 			add(r)
 		}
+		h, err := c.history(ctx, historyMany, o.fill)
+		if err != nil {
+			return rows, err
+		}
+		add(h)
 	}
 	memory, _ := c.holds()
 	add(row{What: "after all this", MemoryMB: memory})
