@@ -1,6 +1,9 @@
 package ridgeline
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // A Release carries one model version through its project's environments, one
 // after the other.
@@ -90,8 +93,10 @@ type Deployment struct {
 	Ended       time.Time
 
 	// A deployment that nobody asked for Idle gives up its copies until somebody
-	// asks; 0: it keeps them.
+	// asks; 0: it keeps them. Within its Hours it keeps them, too, and has them
+	// back when those begin.
 	Idle   time.Duration
+	Hours  Hours
 	Asked  time.Time // last, give or take a quarter of Idle
 	Asleep bool
 }
@@ -102,7 +107,24 @@ func (d Deployment) Rests(now time.Time) bool {
 	if d.Asked.After(since) {
 		since = d.Asked
 	}
-	return d.Idle > 0 && !d.Asleep && d.State == DeploymentLive && now.Sub(since) > d.Idle
+	return d.Idle > 0 && !d.Asleep && d.State == DeploymentLive && now.Sub(since) > d.Idle && !d.Hours.Open(now)
+}
+
+// Resting says why a deployment has no copies now, in words, and when they come
+// back by themselves: zero when only for a request. Why is empty when it does
+// not rest.
+func (d Deployment) Resting(now time.Time) (why string, until time.Time) {
+	if !d.Asleep {
+		return "", until
+	}
+	why = "nobody asked for " + d.Idle.String()
+	if whole, ok := strings.CutSuffix(why, "m0s"); ok {
+		why = whole + "m"
+	}
+	if d.Hours != "" {
+		why += ", outside its hours (" + string(d.Hours) + ")"
+	}
+	return why, d.Hours.Next(now)
 }
 
 // A Limit bounds what an endpoint takes; zero values mean no bound.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -144,6 +145,11 @@ func (a *API) endpoint(ctx context.Context, row ridgeline.Endpoint) (Endpoint, e
 		e.Deployments = append(e.Deployments, view)
 		if d.ID == row.Live {
 			e.Model, e.Version, e.Image, e.Ready, e.Replicas, e.Asleep = view.Model, view.Version, view.Image, view.Ready, view.Replicas, d.Asleep
+			var until time.Time
+			if e.Resting, until = d.Resting(time.Now()); !until.IsZero() {
+				e.Until = &until
+			}
+			e.Hours = string(d.Hours)
 			version, err := a.Store.ModelVersion(ctx, d.Model, d.Version)
 			if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 				return Endpoint{}, err

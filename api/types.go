@@ -187,6 +187,9 @@ type Endpoint struct {
 	Ready        bool         `json:"ready"`
 	Replicas     int          `json:"replicas"`
 	Asleep       bool         `json:"asleep,omitempty" doc:"its copies went because nobody asked; the next request brings them back"`
+	Resting      string       `json:"resting,omitempty" doc:"why it is asleep"`
+	Until        *time.Time   `json:"until,omitempty" doc:"when its copies come back by themselves, because its hours begin"`
+	Hours        string       `json:"hours,omitempty" doc:"when its copies stay though nobody asks"`
 	Deployments  []Deployment `json:"deployments" doc:"all that may answer, newest first"`
 	PrimaryKey   string       `json:"primary_key,omitempty" doc:"only for those who may write"`
 	SecondaryKey string       `json:"secondary_key,omitempty" doc:"only for those who may write"`

@@ -297,10 +297,11 @@ type Environment struct {
 	Approval    string   // none or required
 	MinReplicas int      // default 1; 0: none while nobody asked for Idle
 	Idle        time.Duration
-	InFlight    int     // of requests that each copy should have: more copies while there are more; 0: the host decides, by CPU
-	MaxReplicas int     // default MinReplicas; above it the host adds copies while they are busy, if it can
-	CPU         float64 // cores of each copy; 0: no limit
-	Memory      int64   // bytes of each copy; 0: no limit
+	Hours       ridgeline.Hours // outside of which there are none either, while nobody asked for Idle
+	InFlight    int             // of requests that each copy should have: more copies while there are more; 0: the host decides, by CPU
+	MaxReplicas int             // default MinReplicas; above it the host adds copies while they are busy, if it can
+	CPU         float64         // cores of each copy; 0: no limit
+	Memory      int64           // bytes of each copy; 0: no limit
 	Limit       ridgeline.Limit
 }
 

@@ -294,6 +294,10 @@ func TestParse_one_mistake(t *testing.T) {
 		{"NaN", swap("metric: mse", "metric: mse, min_effect: .nan"), "pipeline.gate.min_effect: expected a share"},
 		{"limit", swap("{score:", "{environments: {qa: {limit: {concurrent: 0}}}, score:"), "limit.concurrent: expected a whole number from 1 to"},
 		{"in_flight without room", swap("{score:", "{environments: {qa: {replicas: {min: 2, in_flight: 4}}}, score:"), "replicas.in_flight is at how many requests"},
+		{"idle without a rest", swap("{score:", "{environments: {qa: {replicas: {min: 2, idle: 5m}}}, score:"), "write min: 0 or hours beside it"},
+		{"hours at any hour", swap("{score:", "{environments: {qa: {replicas: {min: 0, hours: '07:00-19:00'}}}, score:"), "release.environments.qa.replicas.hours is when min copies stay"},
+		{"hours that are none", swap("{score:", "{environments: {qa: {replicas: {hours: mon-fri 7-19 Europe/Berlin}}}, score:"), `release.environments.qa.replicas.hours: "7-19" is from no time to no other: expected days, from, to and a time zone`},
+		{"hours as a number", swap("{score:", "{environments: {qa: {replicas: {hours: 7}}}, score:"), "replicas.hours: expected text, got the value 7"},
 		{"replicas", swap("{score:", "{environments: {qa: {replicas: 0}}, score:"), "replicas: expected a whole number from 1 to 1000"},
 		{"approval", swap("{score:", "{environments: {qa: {approval: yes}}, score:"), `approval: expected none or required, got "yes"`},
 	} {

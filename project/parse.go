@@ -128,13 +128,14 @@ func (r *reader) environment(e entry) Environment {
 			env.MaxReplicas = env.MinReplicas
 			return env
 		}
-		rf := r.section(n, what+".replicas", "min", "max", "idle", "in_flight")
+		rf := r.section(n, what+".replicas", "min", "max", "idle", "hours", "in_flight")
 		env.MinReplicas = r.whole(rf.value("min"), what+".replicas.min", 1, 0, maxReplicas)
 		env.MaxReplicas = r.whole(rf.value("max"), what+".replicas.max", max(1, env.MinReplicas), 1, maxReplicas)
-		if env.MinReplicas == 0 {
+		env.Hours = r.hours(rf, what+".replicas", env.MinReplicas)
+		if env.MinReplicas == 0 || rf.has("hours") {
 			env.Idle = r.duration(rf.value("idle"), what+".replicas.idle", defaultIdle)
 		} else if rf.has("idle") {
-			r.at(rf.value("idle"), "%s.replicas.idle is how long nobody asks before the last copy goes: write min: 0 beside it, or remove it", what)
+			r.at(rf.value("idle"), "%s.replicas.idle is how long nobody asks before the last copy goes: write min: 0 or hours beside it, or remove it", what)
 		}
 		env.InFlight = r.whole(rf.value("in_flight"), what+".replicas.in_flight", 0, 1, maxConcurrent)
 		if env.InFlight > 0 && env.MaxReplicas <= max(1, env.MinReplicas) {
@@ -145,6 +146,24 @@ func (r *reader) environment(e entry) Environment {
 		}
 	}
 	return env
+}
+
+// hours are those of the week in which an environment keeps its copies.
+func (r *reader) hours(f fields, what string, least int) ridgeline.Hours {
+	n := f.value("hours")
+	text := r.text(n, what+".hours", "mon-fri 07:00-19:00 Europe/Berlin")
+	switch {
+	case text == "": // nothing is there, or it is said already what is wrong with it
+		return ""
+	case least == 0:
+		r.at(n, "%s.hours is when min copies stay though nobody asks: write a min of 1 or more beside it, or remove it (with min: 0 they rest at any hour)", what)
+		return ""
+	}
+	h, err := ridgeline.ParseHours(text)
+	if err != nil {
+		r.at(n, "%s.hours: %s", what, err)
+	}
+	return h
 }
 
 const (

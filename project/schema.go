@@ -153,7 +153,8 @@ func definitions() m {
 			"limit": about("Bounds of the endpoint's requests", object(m{"concurrent": whole(1, maxConcurrent), "timeout_ms": whole(1, maxTimeout)})),
 			"cpu":   num("Cores of each copy; default no limit"), "memory": about("Of each copy; default no limit", ref("size")),
 			"replicas": either("Copies", whole(1, maxReplicas), object(m{
-				"min": whole(0, maxReplicas), "max": whole(1, maxReplicas), "idle": duration("With min 0: so long after the last request the last copy goes; default 15m"),
+				"min": whole(0, maxReplicas), "max": whole(1, maxReplicas), "idle": duration("With min 0, or outside the hours: so long after the last request the last copy goes; default 15m"),
+				"hours":     text("When min copies stay, such as mon-fri 07:00-19:00 Europe/Berlin; otherwise they go after idle. Default always"),
 				"in_flight": about("Requests that each copy should have under way or waiting: copies are added while there are more; default by CPU, on host kube", whole(1, maxConcurrent)),
 			})),
 		})),

@@ -137,7 +137,7 @@ func (r *Releaser) deploy(ctx context.Context, q sqlq.Querier, p passage, e ridg
 	}
 	d := ridgeline.Deployment{
 		ID: ridgeline.DeploymentID(id), Project: p.Release.Project, Environment: e.Name, Release: p.Release.ID,
-		Model: p.Release.Model, Version: p.Release.Version, Image: p.Version.Image, Host: set.Host, Replicas: max(1, set.MinReplicas), Idle: set.Idle,
+		Model: p.Release.Model, Version: p.Release.Version, Image: p.Version.Image, Host: set.Host, Replicas: max(1, set.MinReplicas), Idle: set.Idle, Hours: set.Hours,
 		Limit: set.Limit, State: ridgeline.DeploymentStarting, Created: now,
 	}
 	if err := s.CreateDeployment(ctx, d); err != nil {

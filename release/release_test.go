@@ -158,7 +158,7 @@ pipeline:
 release:
   score: score.py
   environments:
-    qa: {host: process, checks: [smoke.json]}
+    qa: {host: process, checks: [smoke.json], replicas: {idle: 5m, hours: "mon-fri 07:00-19:00"}}
     production: {host: process, checks: [smoke.json], approval: %s, replicas: {max: 3, in_flight: 2}}
 `
 

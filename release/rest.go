@@ -2,6 +2,8 @@ package release
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -9,25 +11,46 @@ import (
 )
 
 // Rest takes the copies of live deployments away that nobody has asked for as
-// long as their environment says. They stay live: Wake brings them back.
-func (r *Releaser) Rest(ctx context.Context) error {
+// long as their environment says, and brings back those whose hours have begun.
+// What rests stays live: Wake brings it back, too. What goes wrong with one
+// deployment holds up no other.
+func (r *Releaser) Rest(ctx context.Context, now time.Time) error {
 	live, err := r.Store.Deployments(ctx, store.DeploymentFilter{States: []ridgeline.DeploymentState{ridgeline.DeploymentLive}})
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, d := range live {
-		if !d.Rests(time.Now()) {
-			continue
+		var err error
+		switch {
+		case d.Rests(now):
+			err = r.rest(ctx, d)
+		case d.Asleep && d.Hours.Open(now):
+			err = r.begin(ctx, d)
 		}
-		if slept, err := r.Store.Rest(ctx, d); err != nil || !slept {
-			return err
+		if err != nil {
+			failed = append(failed, fmt.Errorf("deployment %s: %w", d.ID, err))
 		}
-		if err := r.applyNow(ctx, d.ID); err != nil {
-			return err
-		}
-		r.Log.Info("nobody asks: the copies rest until somebody does", "deployment", d.ID, "project", d.Project, "environment", d.Environment, "idle", d.Idle)
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+func (r *Releaser) rest(ctx context.Context, d ridgeline.Deployment) error {
+	if slept, err := r.Store.Rest(ctx, d); err != nil || !slept {
+		return err
+	}
+	r.Log.Info("nobody asks: the copies rest until somebody does", "deployment", d.ID, "project", d.Project, "environment", d.Environment, "idle", d.Idle, "hours", d.Hours)
+	return r.applyNow(ctx, d.ID)
+}
+
+// begin wakes a deployment though nobody has asked for it, and notes no
+// request: it rests again when its hours end.
+func (r *Releaser) begin(ctx context.Context, d ridgeline.Deployment) error {
+	if err := r.Store.Asked(ctx, d.ID, d.Asked); err != nil {
+		return err
+	}
+	r.Log.Info("the hours have begun: the copies come back", "deployment", d.ID, "project", d.Project, "environment", d.Environment, "hours", d.Hours)
+	return r.applyNow(ctx, d.ID)
 }
 
 // Wake brings the copies of a deployment back because somebody asks for it. It

@@ -21,8 +21,8 @@ type DeploymentFilter struct {
 // endpoint. The same one again is harmless; another under its id is Conflict.
 // It becomes live by SwitchDeployment or StandBeside only.
 func (s *Store) CreateDeployment(ctx context.Context, d ridgeline.Deployment) error {
-	const insert = `INSERT INTO deployments (id, project, environment, release_id, model, version, image, host, replicas, concurrent, timeout, state, created, idle)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING`
+	const insert = `INSERT INTO deployments (id, project, environment, release_id, model, version, image, host, replicas, concurrent, timeout, state, created, idle, hours)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING`
 	if d.State != "" && d.State != ridgeline.DeploymentStarting {
 		return ridgeline.Errorf(ridgeline.Invalid, "a new deployment is %s, not %s", ridgeline.DeploymentStarting, d.State)
 	}
@@ -31,7 +31,7 @@ func (s *Store) CreateDeployment(ctx context.Context, d ridgeline.Deployment) er
 			return err
 		}
 		n, err := tx.tx.Exec(ctx, insert, d.ID, d.Project, d.Environment, d.Release, d.Model, d.Version, d.Image, d.Host, d.Replicas,
-			d.Limit.Concurrent, d.Limit.Timeout.Microseconds(), ridgeline.DeploymentStarting, d.Created, d.Idle.Microseconds())
+			d.Limit.Concurrent, d.Limit.Timeout.Microseconds(), ridgeline.DeploymentStarting, d.Created, d.Idle.Microseconds(), d.Hours)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -46,12 +46,12 @@ func (s *Store) CreateDeployment(ctx context.Context, d ridgeline.Deployment) er
 	})
 }
 
-const selectDeployments = `SELECT id, project, environment, release_id, model, version, image, host, replicas, concurrent, timeout, state, weight, mirror, created, ended, idle, asked, asleep, scaled FROM deployments`
+const selectDeployments = `SELECT id, project, environment, release_id, model, version, image, host, replicas, concurrent, timeout, state, weight, mirror, created, ended, idle, asked, asleep, scaled, hours FROM deployments`
 
 func scanDeployment(row sqlq.Row) (d ridgeline.Deployment, err error) {
 	var timeout, idle int64
 	err = row.Scan(&d.ID, &d.Project, &d.Environment, &d.Release, &d.Model, &d.Version, &d.Image, &d.Host, &d.Replicas, &d.Limit.Concurrent, &timeout,
-		&d.State, &d.Weight, &d.Mirror, asTime(&d.Created), asTime(&d.Ended), &idle, asTime(&d.Asked), asBool(&d.Asleep), &d.Scaled)
+		&d.State, &d.Weight, &d.Mirror, asTime(&d.Created), asTime(&d.Ended), &idle, asTime(&d.Asked), asBool(&d.Asleep), &d.Scaled, &d.Hours)
 	d.Limit.Timeout, d.Idle = time.Duration(timeout)*time.Microsecond, time.Duration(idle)*time.Microsecond
 	return d, err
 }

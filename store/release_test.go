@@ -319,12 +319,13 @@ func testTokens(t *testing.T, s *Store) {
 func testRest(t *testing.T, s *Store) {
 	ctx := t.Context()
 	d := deploy(t, s, "d-1", 1)
-	d.ID, d.Idle = "d-rests", time.Minute
+	d.ID, d.Idle, d.Hours = "d-rests", time.Minute, "sat 10:00-11:00 Europe/Berlin"
 	ok(t, s.CreateDeployment(ctx, d))
 	read := func() ridgeline.Deployment { return must(s.Deployment(ctx, d.ID))(t) }
 	same(t, must(s.Rest(ctx, read()))(t), false) // not live yet
 	ok(t, s.SwitchDeployment(ctx, d.ID, at(10)))
 	live := read()
+	same(t, live.Hours, d.Hours)
 	same(t, live.Rests(d.Created.Add(30*time.Second)), false)
 	same(t, live.Rests(d.Created.Add(2*time.Minute)), true)
 	ok(t, s.Asked(ctx, d.ID, at(20)))

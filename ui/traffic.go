@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
@@ -109,6 +110,19 @@ func (p place) Readiness() string {
 		return "ready"
 	}
 	return "not ready"
+}
+
+// Resting says why there are no copies, and when they come back; empty while
+// there should be some.
+func (p place) Resting() string {
+	why, until := p.Main.Resting(time.Now())
+	switch {
+	case why == "":
+		return ""
+	case until.IsZero():
+		return "Its copies rest: " + why + ". The next request brings them back."
+	}
+	return "Its copies rest: " + why + ". They come back on " + until.Format("Monday at 15:04 (-07:00)") + ", or with the next request."
 }
 
 // releaseAction takes a version through the environments, or to stand beside

@@ -31,6 +31,9 @@ func (c *cli) endpoints() *cobra.Command {
 						ready = fmt.Sprintf("ready (%d)", e.Replicas)
 					case e.Asleep:
 						ready = "asleep"
+						if e.Until != nil {
+							ready += " until " + e.Until.Format("Mon 15:04 -07:00")
+						}
 					}
 					rows = append(rows, []string{e.Project, e.Environment, version0(e.Version), ready, traffic(e.Deployments), e.URL})
 				}

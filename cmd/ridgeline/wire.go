@@ -442,7 +442,7 @@ func (n *node) reconcile(ctx context.Context) {
 		}
 		pause := 10 * time.Second
 		if n.engine.Load() != nil {
-			if err := n.releases.Rest(ctx); err != nil && ctx.Err() == nil {
+			if err := n.releases.Rest(ctx, time.Now()); err != nil && ctx.Err() == nil {
 				n.options.Log.Error("let what nobody asks rest", "error", err)
 			}
 			if err := n.tidyPools(ctx); err != nil && ctx.Err() == nil {
