@@ -21,24 +21,26 @@ func sampleReport(v ridgeline.Verdict, effect, low, high float64, reasons ...str
 		Verdict: v, Metric: "mse", Better: "lower", Champion: &champion, Challenger: &challenger, Effect: &effect, Interval: &[2]float64{low, high}, P: &p, Power: &power,
 		Rows: 412, MinEffect: 0.01, Relative: true, Alpha: 0.05, Threshold: 0.0025, Spent: 0.0025, Reasons: reasons, Method: "paired studentised bootstrap and sign-flip test, 3999 resamples",
 		Budget: &gate.Allowance{Alpha: 0.0025, Life: 1, Decision: 3, Limit: 20, Total: 0.05, Spent: 0.005, NewRows: 206},
-		Limits: []gate.LimitResult{{Name: "p95 latency", Limit: "≤ 20ms", Measured: "754µs", Verdict: gate.LimitOK}, {Name: "model size", Limit: "≤ 50 MB", Measured: "61 MB", Verdict: gate.LimitBroken}},
+		Limits: []gate.LimitResult{{Name: "p95 latency", Limit: "≤ 20ms", Measured: "754µs", Verdict: gate.LimitOK}, {Name: "model size", Limit: "≤ 50 MB", Measured: "43 MB", Verdict: gate.LimitOK}},
 	}
 	type slice struct {
-		value string
-		rows  int
-		at    float64
-		v     gate.SliceVerdict
+		value    string
+		rows     int
+		champion float64
+		at       float64
+		v        gate.SliceVerdict
 	}
-	second := gate.SliceOK
-	if v == ridgeline.Rejected {
-		second = gate.SliceWorse
-	}
-	slices := []slice{{"1", 220, effect, gate.SliceOK}, {"2", 180, effect - 0.03, second}}
-	if v == ridgeline.Inconclusive {
-		slices = append(slices, slice{awkward, 12, 0.01, gate.SliceSmall}, slice{strings.Repeat(long300, 8), 40, effect, gate.SliceOK})
+	slices := []slice{{"1", 220, 3094.1, effect + 0.02, gate.SliceOK}, {"2", 180, 2996.4, effect - 0.02, gate.SliceOK}}
+	switch v {
+	case ridgeline.Rejected:
+		slices[1].at, slices[1].v = -0.108, gate.SliceWorse
+		r.Limits[1].Measured, r.Limits[1].Verdict = "61 MB", gate.LimitBroken
+	case ridgeline.Inconclusive:
+		slices = append(slices, slice{awkward, 12, 2801, 0.01, gate.SliceSmall}, slice{strings.Repeat(long300, 8), 40, 2913, effect, gate.SliceOK})
 	}
 	for _, s := range slices {
-		one := gate.SliceResult{Column: "sex", Value: s.value, Rows: s.rows, Champion: &champion, Challenger: &challenger, Effect: &s.at, P: &p, Verdict: s.v}
+		after := s.champion * (1 - s.at)
+		one := gate.SliceResult{Column: "sex", Value: s.value, Rows: s.rows, Champion: &s.champion, Challenger: &after, Effect: &s.at, P: &p, Verdict: s.v}
 		if s.v != gate.SliceSmall {
 			one.Interval = &[2]float64{s.at - 0.05, s.at + 0.05}
 		}
@@ -68,7 +70,7 @@ func gateSamples() (all []sample) {
 	}
 	for name, r := range map[string]gate.Report{
 		"promoted":     sampleReport(ridgeline.Promoted, 0.084, 0.041, 0.127, "The new model is better: mse went from 2,995 to 2,744, 8.4 % better (95 % interval +4.1 % to +12.7 %, 412 rows)."),
-		"rejected":     sampleReport(ridgeline.Rejected, -0.06, -0.11, -0.02, "It got significantly worse where sex is 2 (mse 2,995 → 3,320, −10.8 % on 180 rows), so it is rejected whatever the whole says.", "The size of 61 MB is over the limit of 50 MB."),
+		"rejected":     sampleReport(ridgeline.Rejected, -0.06, -0.11, -0.02, "It got significantly worse where sex is 2 (mse 2,996 → 3,320, −10.8 % on 180 rows), so it is rejected whatever the whole says.", "The size of 61 MB is over the limit of 50 MB."),
 		"inconclusive": sampleReport(ridgeline.Inconclusive, 0.012, -0.02, 0.044, "The new model looks better by 1.2 %, but so small a difference may be chance (95 % interval −2 % to +4.4 %)."),
 	} {
 		v := sampleVersion(r)
