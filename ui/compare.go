@@ -72,8 +72,8 @@ func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, er
 		return out, nil
 	}
 	out.Numeric = numericColumns(out.Rows)
-	out.Parallel = parallelChart(out.Rows, out.Numeric)
 	out.addScatter(q.Get("x"), q.Get("y"))
+	out.Parallel = parallelChart(out.Rows, out.Numeric, out.Y)
 	if len(runs) == 2 {
 		out.Pair = true
 		if out.Changes, err = u.pairChanges(ctx, runs[0], runs[1]); err != nil {
@@ -117,11 +117,14 @@ func numericColumns(rows []runLine) (out []column) {
 // mostAxes is how many axes side by side can be read.
 const mostAxes = 14
 
-func parallelChart(rows []runLine, columns []column) *components.Chart {
+// parallelChart has a line for each run, coloured by one of the columns.
+func parallelChart(rows []runLine, columns []column, colour string) *components.Chart {
 	if len(columns) < 2 {
 		return nil
 	}
 	columns = columns[:min(len(columns), mostAxes)]
+	by := max(slices.IndexFunc(columns, func(c column) bool { return c.Key == colour }), 0)
+	low, high := math.Inf(1), math.Inf(-1)
 	axes := make([]any, len(columns))
 	for i, c := range columns {
 		axes[i] = map[string]any{"dim": i, "name": components.Cut(c.Name, 16), "scale": true}
@@ -132,6 +135,9 @@ func parallelChart(rows []runLine, columns []column) *components.Chart {
 		for j, c := range columns {
 			if v := r.value(c.Key); v.IsNum {
 				values[j] = v.Number
+				if j == by {
+					low, high = min(low, v.Number), max(high, v.Number)
+				}
 			} else {
 				values[j] = "-" // ECharts' sign for nothing
 			}
@@ -140,8 +146,12 @@ func parallelChart(rows []runLine, columns []column) *components.Chart {
 	}
 	return &components.Chart{Title: "Parallel coordinates", Size: "tall", Label: "each run as a line over its parameters and metrics; the table below has the same figures", Option: map[string]any{
 		"tooltip": map[string]any{"trigger": "item"}, "parallelAxis": axes,
-		"parallel": map[string]any{"left": 50, "right": 60, "top": 40, "bottom": 20},
-		"series":   []any{map[string]any{"type": "parallel", "smooth": false, "lineStyle": map[string]any{"width": 1.8, "opacity": 0.75, "color": "$series-1"}, "data": lines}},
+		"parallel": map[string]any{"left": 50, "right": 60, "top": 40, "bottom": 60},
+		"series":   []any{map[string]any{"type": "parallel", "smooth": false, "lineStyle": map[string]any{"width": 1.8, "opacity": 0.75}, "data": lines}},
+		"visualMap": map[string]any{
+			"type": "continuous", "dimension": by, "min": low, "max": high, "calculable": false, "orient": "horizontal", "left": "center", "bottom": 0, "itemHeight": 160, "itemWidth": 10,
+			"text": []string{components.Number(high), columns[by].Name + "  " + components.Number(low)}, "textStyle": map[string]any{"color": "$muted"}, "inRange": map[string]any{"color": []string{"$series-2", "$series-1"}},
+		},
 	}}
 }
 

@@ -270,8 +270,8 @@ func sampleComparison(n int) (out comparePage) {
 		}
 	}
 	out.Numeric = numericColumns(out.Rows)
-	out.Parallel = parallelChart(out.Rows, out.Numeric)
-	out.addScatter("", "")
+	out.addScatter("", "m.mse")
+	out.Parallel = parallelChart(out.Rows, out.Numeric, out.Y)
 	var curves []curve
 	for i, r := range out.Rows {
 		curves = append(curves, curve{string(r.ID) + " train", sampleCurve(float64(i))})
