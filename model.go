@@ -76,12 +76,3 @@ type Decision struct {
 	Verdict  Verdict
 	Override *Override
 }
-
-// An AuditEvent is something a person did that must not be forgotten.
-type AuditEvent struct {
-	At      time.Time
-	Who     string
-	Action  string // "override"
-	Subject string // "model diabetes:2"
-	Reason  string
-}

@@ -70,6 +70,7 @@ func (a *API) Handler() http.Handler {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
 	api := humago.New(mux, config)
+	api.UseMiddleware(placed)
 	a.builds(api)
 	a.runs(api)
 	a.gates(api)
@@ -87,6 +88,7 @@ func (a *API) Handler() http.Handler {
 	a.costs(api)
 	a.logTokens(api)
 	a.garbage(api)
+	a.audit(api)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
 }
@@ -111,8 +113,8 @@ type body[T any] struct {
 	Body T
 }
 
-// route adds an operation that a caller with the role may use. Errors are
-// spelled in RFC 9457's form; the cause of an internal one goes to the log.
+// route adds an operation that a caller with the role may use; if it changes
+// something, the audit trail has who did so. Errors are spelled in RFC 9457's form; the cause of an internal one goes to the log.
 func route[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Role, handle func(ctx context.Context, in *I) (O, error)) {
 	answer(a, api, op, need, func(ctx context.Context, in *I) (*body[O], error) {
 		out, err := handle(ctx, in)
@@ -125,12 +127,14 @@ func route[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Rol
 func answer[I, O any](a *API, api huma.API, op huma.Operation, need ridgeline.Role, handle func(ctx context.Context, in *I) (*O, error)) {
 	op.Path = "/api/v1" + op.Path
 	op.Description = "Needs the role " + string(need) + "."
-	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
-		who := auth.From(ctx)
-		if !who.Role.Allows(need) {
-			return nil, huma.Error403Forbidden(who.Name + " is a " + string(who.Role) + "; this needs a " + string(need))
+	do := audited(a, op, func(ctx context.Context, in *I) (*O, error) {
+		if who := auth.From(ctx); !who.Role.Allows(need) {
+			return nil, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", who.Name, who.Role, need)
 		}
-		out, err := handle(ctx, in)
+		return handle(ctx, in)
+	})
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := do(ctx, in)
 		if err != nil {
 			return nil, a.problem(op, err)
 		}

@@ -16,6 +16,10 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
+// UserAgent is what the Client calls itself, so that the audit trail tells the
+// command line from other programs.
+const UserAgent = "ridgeline-cli"
+
 // A Client speaks to a server's API. It is safe for concurrent use.
 type Client struct {
 	URL   string // such as http://127.0.0.1:8470
@@ -58,6 +62,7 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, in 
 		req.Header.Set("Content-Type", contentType)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.Token)
+	req.Header.Set("User-Agent", UserAgent)
 	res, err := c.HTTP.Do(req)
 	if err != nil {
 		var op *net.OpError

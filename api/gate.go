@@ -64,7 +64,7 @@ func (a *API) gates(api huma.API) {
 		})
 	route(a, api, huma.Operation{
 		OperationID: "gate-again", Method: http.MethodPost, Path: "/runs/{id}/gate/again",
-		Summary: "Make the report once more from the kept rows, and compare", Tags: tags,
+		Summary: "Make the report once more from the kept rows, and compare", Tags: tags, Metadata: map[string]any{asks: true},
 	}, ridgeline.Viewer, func(ctx context.Context, in *byID) (Again, error) {
 		v, err := a.judged(ctx, in.ID)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/gc"
+	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
 func (a *API) garbage(api huma.API) {
@@ -20,6 +21,9 @@ func (a *API) garbage(api huma.API) {
 	}
 	op := huma.Operation{OperationID: "collect-garbage", Method: http.MethodPost, Path: "/gc", Summary: "Reclaim what nobody needs, or say what that would be", Tags: []string{"server"}}
 	route(a, api, op, ridgeline.Admin, func(ctx context.Context, in *in) (gc.Report, error) {
+		if !in.Body.Delete {
+			store.ActOf(ctx).Nothing()
+		}
 		o := gc.Options{Delete: in.Body.Delete, Grace: gc.Grace}
 		if in.Body.Grace != "" {
 			d, err := time.ParseDuration(in.Body.Grace)

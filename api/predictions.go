@@ -67,7 +67,7 @@ type LogState struct {
 
 func (a *API) predictions(api huma.API, mux *http.ServeMux) {
 	route(a, api, huma.Operation{
-		OperationID: "ask-predictions", Method: http.MethodPost, Path: "/projects/{project}/predictions",
+		OperationID: "ask-predictions", Method: http.MethodPost, Path: "/projects/{project}/predictions", Metadata: map[string]any{asks: true},
 		Summary: "What a project's endpoints were asked and answered, with the labels that came later", Tags: []string{"predictions"},
 	}, ridgeline.Writer, func(ctx context.Context, in *predictionsInput) (Answer, error) {
 		q := in.Body.query(in.Project)

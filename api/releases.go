@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -39,6 +40,9 @@ func (a *API) releases(api huma.API) {
 			request.Version, request.Environment, request.Beside = in.Body.Version, in.Body.Environment, in.Body.Beside
 		}
 		row, err := a.Releases.Submit(ctx, request)
+		if err == nil {
+			store.ActOf(ctx).On(fmt.Sprintf("models/%s/versions/%d", row.Model, row.Version))
+		}
 		return a.viewRelease(row), err
 	})
 	route(a, api, huma.Operation{OperationID: "list-releases", Method: http.MethodGet, Path: "/releases", Summary: "Releases, newest first", Tags: tags},
@@ -70,6 +74,7 @@ func (a *API) releases(api huma.API) {
 		OperationID: "rollback", Method: http.MethodPost, Path: "/projects/{project}/environments/{environment}/rollback",
 		Summary: "Release the version that was live before", Tags: tags, DefaultStatus: http.StatusAccepted,
 	}, ridgeline.Writer, func(ctx context.Context, in *EnvironmentInput) (Release, error) {
+		store.ActOf(ctx).On("endpoints/" + in.Project + "/" + in.Environment)
 		row, err := a.Releases.Rollback(ctx, ridgeline.ProjectName(in.Project), in.Environment, auth.From(ctx).Name)
 		return a.viewRelease(row), err
 	})

@@ -38,6 +38,7 @@ func (a *API) runs(api huma.API) {
 		if in.Body != nil {
 			request.Params, request.Data, request.Pipeline, request.NoCache = in.Body.Params, in.Body.Data, in.Body.Pipeline, in.Body.NoCache
 			request.Cause = cmp.Or(in.Body.Cause, request.Cause)
+			store.ActOf(ctx).Because(in.Body.Reason)
 			request.GateOff, request.Reason = in.Body.Gate == "off", in.Body.Reason
 		}
 		row, err := a.submit(ctx, in.Key, request)

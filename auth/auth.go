@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,9 @@ type Principal struct {
 	// everybody else.
 	Run     ridgeline.RunID
 	Project ridgeline.ProjectName
+	// Via and Address are the way in and where from, as the audit trail has them:
+	// whoever lets the caller in says so.
+	Via, Address string
 
 	credential string // hash of the token that it came with; empty for a step
 }
@@ -188,6 +192,15 @@ func Bearer(header string) (string, bool) {
 		return "", false
 	}
 	return strings.TrimSpace(secret), true
+}
+
+// Address is the host of a connection's HOST:PORT.
+func Address(connection string) string {
+	host, _, err := net.SplitHostPort(connection)
+	if err != nil {
+		return connection
+	}
+	return host
 }
 
 type principalKey struct{}

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
@@ -120,7 +122,15 @@ func (h *Hub) take(w http.ResponseWriter, r *http.Request, remote ridgeline.Remo
 		return
 	}
 	d := ridgeline.HookDelivery{Project: remote.Project, Remote: remote.Name, Digest: v.digest, ID: v.id, At: time.Now().UTC()}
-	earlier, known, err := h.Store.TakeDelivery(r.Context(), d, notices)
+	var earlier ridgeline.HookDelivery
+	var known bool
+	e := ridgeline.AuditEvent{
+		Who: string(remote.Forge), Via: "webhook", Address: auth.Address(r.RemoteAddr), Action: "take-delivery", Subject: fmt.Sprintf("projects/%s/remotes/%s", remote.Project, remote.Name),
+	}
+	err = h.Store.Audited(r.Context(), e, func(ctx context.Context) (err error) {
+		earlier, known, err = h.Store.TakeDelivery(ctx, d, notices)
+		return err
+	})
 	if err != nil {
 		h.fail(w, "take a webhook", err)
 		return

@@ -72,7 +72,8 @@ func (s *Server) open(r *http.Request, service string) (ridgeline.ProjectName, s
 	who := auth.From(r.Context())
 	if service == receivePack {
 		if !who.Role.Allows(ridgeline.Writer) {
-			return "", "", ridgeline.Errorf(ridgeline.Denied, "%s is a %s; pushing needs a %s", who.Name, who.Role, ridgeline.Writer)
+			err := ridgeline.Errorf(ridgeline.Denied, "%s is a %s; pushing needs a %s", who.Name, who.Role, ridgeline.Writer)
+			return "", "", s.audited(r.Context(), project, func(context.Context) error { return err })
 		}
 		if err := Ensure(r.Context(), s.repository(project)); err != nil || !s.Kept {
 			return project, s.repository(project), err
@@ -130,6 +131,12 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.Log.Error("git over HTTP", "path", r.URL.Path, "error", err)
 	}
 	refuse(w, err)
+}
+
+// audited does what a push asks for, and keeps who asked.
+func (s *Server) audited(ctx context.Context, project ridgeline.ProjectName, do func(ctx context.Context) error) error {
+	who := auth.From(ctx)
+	return s.Store.Audited(ctx, ridgeline.AuditEvent{Who: who.Name, Via: who.Via, Address: who.Address, Action: "push", Subject: "projects/" + string(project)}, do)
 }
 
 // packet is a line of git's protocol: four hex digits of length in front.
@@ -227,7 +234,11 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, cmd *exec.Cmd, 
 			return
 		}
 	}
-	words := s.received(ctx, project, auth.From(r.Context()).Name)
+	var words []string
+	_ = s.audited(ctx, project, func(ctx context.Context) error { // received fails no push: its words say what could not be built
+		words = s.received(ctx, project, auth.From(ctx).Name)
+		return nil
+	})
 	if in.n > s.MaxPush {
 		words = append([]string{fmt.Sprintf("this server takes pushes of up to %d MiB: keep data out of git and name it by a path, or push in parts", s.MaxPush>>20)}, words...)
 	}

@@ -171,7 +171,7 @@ const maxBody = 40 << 20
 // answers, or answers with the error.
 func (a *API) adapt(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := mayUse(r.Context(), route.read); err != nil {
+		if err := mayUse(r.Context(), route.read); err != nil && !route.audits() {
 			Fail(w, err)
 			return
 		}
@@ -182,7 +182,7 @@ func (a *API) adapt(route route) http.Handler {
 			Fail(w, err)
 			return
 		}
-		b, err := route.handle(r.Context(), req, nil)
+		b, err := a.audited(route, req)
 		if err != nil {
 			a.logged(r, err)
 			Fail(w, err)

@@ -198,6 +198,7 @@ func (s *Server) letIn(need ridgeline.Role, runs bool, refuse func(w http.Respon
 		case !p.Role.Allows(need):
 			err = ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need)
 		default:
+			p.Via, p.Address = s.via(r), auth.Address(r.RemoteAddr)
 			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
 			return
 		}
@@ -206,6 +207,15 @@ func (s *Server) letIn(need ridgeline.Role, runs bool, refuse func(w http.Respon
 		}
 		refuse(w, status, err)
 	})
+}
+
+// via is the way in, for the audit trail: our own command line, or the surface.
+func (s *Server) via(r *http.Request) string {
+	surface := s.surface(r.URL.Path)
+	if surface == "api" && strings.HasPrefix(r.UserAgent(), api.UserAgent) {
+		return "cli"
+	}
+	return surface
 }
 
 func refuse(w http.ResponseWriter, status int, err error) {

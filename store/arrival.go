@@ -142,7 +142,6 @@ func (s *Store) FinishArrival(ctx context.Context, a ridgeline.Arrival) (_ ridge
 // ReleaseArrival takes a quarantined version into use because a person says
 // so; the audit trail keeps who and why.
 func (s *Store) ReleaseArrival(ctx context.Context, project ridgeline.ProjectName, name string, version int, o ridgeline.Override) (a ridgeline.Arrival, fresh bool, err error) {
-	const audit = `INSERT INTO audit_events (at, who, action, subject, reason) VALUES ($1, $2, $3, $4, $5)`
 	err = s.doing(ctx, fmt.Sprintf("release version %d of dataset %s", version, name), func(tx *Store) error {
 		if err := tx.lockDataset(ctx, project, name); err != nil {
 			return err
@@ -165,7 +164,8 @@ func (s *Store) ReleaseArrival(ctx context.Context, project ridgeline.ProjectNam
 		if fresh, err = tx.number(ctx, &a); err != nil {
 			return err
 		}
-		if _, err := tx.tx.Exec(ctx, audit, o.At, o.Who, "release from quarantine", fmt.Sprintf("dataset %s/%s:%d", project, name, version), o.Reason); err != nil {
+		subject := fmt.Sprintf("projects/%s/datasets/%s/versions/%d", project, name, version)
+		if err := tx.audit(ctx, "accept-data", subject, o.Who, o.Reason, o.At); err != nil {
 			return err
 		}
 		return tx.saveArrival(ctx, a)

@@ -81,8 +81,9 @@ func testArrivals(t *testing.T, s *Store) {
 	same(t, *got.Released, o)
 	same(t, must(s.Arrival(ctx, "a-2"))(t), got)
 	same(t, must(s.Dataset(ctx, p, "sales"))(t).Current, 2)
-	same(t, must(s.AuditEvents(ctx, at(0)))(t), []ridgeline.AuditEvent{
-		{At: at(8), Who: "ann", Action: "release from quarantine", Subject: "dataset diabetes/sales:2", Reason: "the new price list"},
+	trail := must(s.AuditEvents(ctx, AuditFilter{Subject: "projects/diabetes/datasets/sales"}))(t)
+	same(t, trail, []ridgeline.AuditEvent{
+		{ID: trail[0].ID, At: at(8), Who: "ann", Action: "accept-data", Subject: "projects/diabetes/datasets/sales/versions/2", Reason: "the new price list", Outcome: ridgeline.AuditDone},
 	})
 
 	// Of what only looked different, one is enough.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
@@ -39,7 +38,7 @@ func (s *Store) OverrideVersion(ctx context.Context, model ridgeline.ModelName, 
 		if _, err := tx.tx.Exec(ctx, crown, jsonText(v.Overrides), model, version); err != nil {
 			return err
 		}
-		if err := tx.auditOverride(ctx, model, version, o); err != nil {
+		if err := tx.audit(ctx, "promote", versionPath(model, version), o.Who, o.Reason, o.At); err != nil {
 			return err
 		}
 		if err := tx.emitVersion(ctx, ridgeline.EventModelPromoted, v); err != nil {
@@ -48,24 +47,6 @@ func (s *Store) OverrideVersion(ctx context.Context, model ridgeline.ModelName, 
 		return tx.AddDecision(ctx, ridgeline.Decision{Model: model, Version: version, Run: v.Run, At: o.At, Verdict: v.Verdict, Override: &o})
 	})
 	return v, err
-}
-
-func (s *Store) auditOverride(ctx context.Context, model ridgeline.ModelName, version int, o ridgeline.Override) error {
-	const insert = `INSERT INTO audit_events (at, who, action, subject, reason) VALUES ($1, $2, $3, $4, $5)`
-	_, err := s.tx.Exec(ctx, insert, o.At, o.Who, "override ("+o.How+")", fmt.Sprintf("model %s:%d", model, version), o.Reason)
-	return err
-}
-
-// AuditEvents returns what happened since, oldest first.
-func (s *Store) AuditEvents(ctx context.Context, since time.Time) ([]ridgeline.AuditEvent, error) {
-	const query = `SELECT at, who, action, subject, reason FROM audit_events WHERE at >= $1 ORDER BY at`
-	all, err := collect(ctx, s.q(), func(row sqlq.Row) (e ridgeline.AuditEvent, err error) {
-		return e, row.Scan(asTime(&e.At), &e.Who, &e.Action, &e.Subject, &e.Reason)
-	}, query, since)
-	if err != nil {
-		return nil, fmt.Errorf("read the audit trail: %w", err)
-	}
-	return all, nil
 }
 
 // AddDecision writes the next line of the model's ledger. The decision of a

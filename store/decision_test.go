@@ -36,8 +36,9 @@ func testDecisions(t *testing.T, s *Store) {
 	same(t, must(s.ModelVersion(ctx, "ridge", one.Version))(t).Champion, false)
 	second := ridgeline.Decision{Model: "ridge", Version: two.Version, Run: "r-2", At: at(3), Verdict: ridgeline.Rejected, Override: &o}
 	same(t, must(s.Decisions(ctx, "ridge"))(t), []ridgeline.Decision{first, second})
-	same(t, must(s.AuditEvents(ctx, at(2)))(t), []ridgeline.AuditEvent{
-		{At: at(3), Who: "ann", Action: "override (promote)", Subject: "model ridge:2", Reason: o.Reason},
+	trail := must(s.AuditEvents(ctx, AuditFilter{Since: at(2)}))(t)
+	same(t, trail, []ridgeline.AuditEvent{
+		{ID: trail[0].ID, At: at(3), Who: "ann", Action: "promote", Subject: "models/ridge/versions/2", Reason: o.Reason, Outcome: ridgeline.AuditDone},
 	})
 
 	// A run with the gate off makes its model champion, whatever the verdict.
@@ -56,5 +57,5 @@ func testDecisions(t *testing.T, s *Store) {
 	same(t, champion.Overrides, off.Overrides)
 	same(t, champion.Framework, off.Framework)
 	same(t, champion.Signature, off.Signature)
-	same(t, len(must(s.AuditEvents(ctx, at(4)))(t)), 1)
+	same(t, len(must(s.AuditEvents(ctx, AuditFilter{Since: at(4)}))(t)), 1)
 }

@@ -161,7 +161,7 @@ type versionData struct {
 // emitVersion tells of a model version that is registered, or promoted. Its
 // metrics are left out: they may be NaN, and the API has them.
 func (s *Store) emitVersion(ctx context.Context, kind string, v ridgeline.ModelVersion) error {
-	return s.emit(ctx, kind, v.Project, fmt.Sprintf("models/%s/versions/%d", v.Model, v.Version), versionData{
+	return s.emit(ctx, kind, v.Project, versionPath(v.Model, v.Version), versionData{
 		Name: v.Model, Version: v.Version, Champion: v.Champion, Verdict: v.Verdict, Run: v.Run, Commit: v.Commit, Created: moment(v.Created),
 		Project: v.Project, Pipeline: v.Pipeline, Environment: v.Environment, Data: v.Data, Params: v.Params,
 		Artifact: v.Artifact, Size: v.Size, Override: append([]ridgeline.Override{}, v.Overrides...),
@@ -197,4 +197,9 @@ func (s *Store) emitTraffic(ctx context.Context, e ridgeline.Endpoint, live []ri
 		Environment string                `json:"environment"`
 		Deployments []share               `json:"deployments"`
 	}{e.Project, e.Environment, shares})
+}
+
+// versionPath is a version as a path below /api/v1/.
+func versionPath(model ridgeline.ModelName, version int) string {
+	return fmt.Sprintf("models/%s/versions/%d", model, version)
 }

@@ -102,7 +102,7 @@ func (s *Store) RegisterVersion(ctx context.Context, v ridgeline.ModelVersion) e
 		}
 		v.Champion = v.Verdict == ridgeline.Promoted || len(v.Overrides) > 0
 		for _, o := range v.Overrides {
-			if err := tx.auditOverride(ctx, v.Model, v.Version, o); err != nil {
+			if err := tx.audit(ctx, "override ("+o.How+")", versionPath(v.Model, v.Version), o.Who, o.Reason, o.At); err != nil {
 				return err
 			}
 		}

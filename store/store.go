@@ -87,12 +87,25 @@ func (s *Store) With(q sqlq.Querier) *Store {
 // InTx runs fn in one transaction, which commits when fn returns nil. Inside
 // fn use tx only: on SQLite the outer store would wait for fn, and fn for it.
 // fn may be run again when PostgreSQL breaks a deadlock, so it must have no
-// effects but on tx. Within a transaction InTx just calls fn.
+// effects but on tx. Within a transaction InTx just calls fn. What is done for
+// somebody whose act the context carries (see Audited) is written into the
+// audit trail by the same commit.
 func (s *Store) InTx(ctx context.Context, fn func(tx *Store) error) error {
 	if s.tx != nil {
 		return fn(s)
 	}
-	return s.db.Write(ctx, func(q sqlq.Querier) error { return fn(s.With(q)) })
+	act := ActOf(ctx)
+	err := s.db.Write(ctx, func(q sqlq.Querier) error {
+		tx := s.With(q)
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return act.note(ctx, tx)
+	})
+	if err == nil {
+		act.noted()
+	}
+	return err
 }
 
 // q is where this store's statements go: the transaction, else the readers.

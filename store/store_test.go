@@ -58,6 +58,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("champions", with(testChampions))
 	t.Run("concurrent model versions", with(testConcurrentModelVersions))
 	t.Run("decisions", with(testDecisions))
+	t.Run("audit", with(testAudit))
 	t.Run("registry", with(testRegistry))
 	t.Run("gate aliases", with(testGateAliases))
 	t.Run("registry search", with(testRegistrySearch))

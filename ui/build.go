@@ -71,10 +71,10 @@ func (u *UI) builds(mux *http.ServeMux) {
 			Crumbs: []components.Crumb{{Text: "Builds", URL: components.Path("builds", query("project", string(body.Project)))}, {Text: string(body.ID)}},
 		}, err
 	}))
-	mux.Handle("POST /builds/{id}/cancel", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /builds/{id}/cancel", u.act("cancel-build", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		return components.Path("builds", r.PathValue("id")), u.Store.RequestBuildCancel(ctx, ridgeline.BuildID(r.PathValue("id")))
 	}))
-	mux.Handle("POST /builds/{id}/retry", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /builds/{id}/retry", u.act("retry-build", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		b, err := u.Builds.Retry(ctx, ridgeline.BuildID(r.PathValue("id")), auth.From(ctx).Name)
 		return components.Path("builds", b.ID), err
 	}))

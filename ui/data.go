@@ -85,12 +85,12 @@ func (u *UI) data(mux *http.ServeMux) {
 		body, err := u.loadDatasetVersion(ctx, name, set, r.PathValue("version"), r.URL.Query())
 		return Page{Title: fmt.Sprintf("%s version %d", set, body.Version), Nav: "data", Project: name, Template: "dataset-version", Body: body, Crumbs: dataCrumbs(name, set, r.PathValue("version"))}, err
 	}))
-	mux.Handle("POST /data/{project}/{dataset}/look", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /data/{project}/{dataset}/look", u.act("look-at-source", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		name, set := ridgeline.ProjectName(r.PathValue("project")), r.PathValue("dataset")
 		_, _, err := u.Intake.Look(ctx, name, set, "page", auth.From(ctx).Name)
 		return components.Path("data", name, set), err
 	}))
-	mux.Handle("POST /data/{project}/{dataset}/{version}/accept", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /data/{project}/{dataset}/{version}/accept", u.act("accept-data", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		name, set := ridgeline.ProjectName(r.PathValue("project")), r.PathValue("dataset")
 		version, err := strconv.Atoi(r.PathValue("version"))
 		if err != nil {

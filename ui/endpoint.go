@@ -29,6 +29,7 @@ type endpointPage struct {
 	History endpointHistory
 	Log     components.Log
 	Console console
+	Acts    actList
 }
 
 // An endpointRow is a deployment with its figures.
@@ -127,6 +128,9 @@ func (u *UI) endpointPage(ctx context.Context, project ridgeline.ProjectName, en
 		c.Body = u.example(ctx, body.Version)
 	}
 	body.Console = body.calls(c)
+	if body.Acts, err = u.actsOn(ctx, "endpoints/"+string(project)+"/"+environment); err != nil {
+		return Page{}, err
+	}
 	return Page{
 		Title: fmt.Sprintf("%s · %s", project, environment), Nav: "endpoints", Project: project, Busy: true, Template: "endpoint", Body: body,
 		Crumbs: []components.Crumb{{Text: "Endpoints", URL: components.Path("live", "?project="+string(project))}, {Text: string(project) + " · " + environment}},

@@ -10,6 +10,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/data"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
@@ -40,6 +41,8 @@ func workSamples() []sample {
 		{"dataset-empty", Page{Title: "diabetes", Nav: "data", Project: "diabetes", Template: "dataset", Body: datasetPage{State: intake.State{Dataset: ridgeline.Dataset{Project: "diabetes", Name: "diabetes"}}}}},
 		{"dataset-version", Page{Title: "diabetes version 3", Nav: "data", Project: "diabetes", Template: "dataset-version", Body: sampleDatasetVersion(set.Version)}},
 		{"settings", Page{Title: "Settings", Nav: "settings", Template: "settings", Body: sampleSettings()}},
+		{"audit", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: sampleAudit()}},
+		{"audit-none", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: auditPage{Filter: store.AuditFilter{Who: awkward}, Line: components.NewCLI("audit", "--who", awkward)}}},
 		{"settings-empty", Page{Title: "Settings", Nav: "settings", Template: "settings", Body: settingsPage{}}},
 	}
 }
@@ -178,8 +181,30 @@ func sampleSettings() settingsPage {
 		Tokens:    []ridgeline.Token{{ID: "t-1", Name: "ci", Role: ridgeline.Writer, Created: sampleTime}, {ID: "t-2", Name: awkward, Role: ridgeline.Viewer, Created: sampleTime, Revoked: sampleTime}},
 		Webhooks:  []ridgeline.Subscription{{ID: "h-1", URL: "https://chat.example.org/hooks/" + long300 + long300, Types: []string{"io.ridgeline.run.*"}, Created: sampleTime}},
 	}
-	for i, action := range []string{"override (promote)", "quarantine released"} {
-		out.Audit = append(out.Audit, ridgeline.AuditEvent{At: sampleTime.Add(-time.Duration(i) * time.Hour), Who: "ann", Action: action, Subject: fmt.Sprintf("model diabetes:%d", 4-i), Reason: "finance wants the simpler one " + awkward})
-	}
+	out.Audit = sampleActs()[:3]
 	return out
+}
+
+// sampleActs are events of each outcome, and with names as people give them.
+func sampleActs() []actRow {
+	long := strings.Repeat(long300, 8)
+	events := []ridgeline.AuditEvent{
+		{Who: "ann", Via: "page", Address: "10.1.4.7", Action: "promote", Subject: "models/diabetes/versions/4", Made: "releases/l-1kwvcyh8b9wh40", Reason: "finance wants the simpler one"},
+		{Who: "ci", Via: "cli", Address: "10.1.9.20", Action: "rollback", Subject: "endpoints/diabetes/production", Outcome: ridgeline.AuditFailed, Code: ridgeline.Conflict},
+		{Who: "guest", Via: "api", Address: "2001:db8::17", Action: "create-token", Subject: "tokens", Outcome: ridgeline.AuditRefused, Code: ridgeline.Denied},
+		{Who: "ann", Via: "git", Address: "10.1.4.7", Action: "push", Subject: "projects/diabetes"},
+		{Who: awkward, Via: "mlflow", Address: "10.1.4.8", Action: "accept-data", Subject: "projects/" + long + "/datasets/sales/versions/3", Reason: awkward + " " + long},
+		{Who: long, Action: "override (gate off)", Subject: "model " + awkward, Reason: long},
+	}
+	for i := range events {
+		events[i].ID, events[i].At = fmt.Sprintf("x-%d", i), sampleTime.Add(-time.Duration(i*i)*time.Hour)
+		if events[i].Outcome == "" {
+			events[i].Outcome = ridgeline.AuditDone
+		}
+	}
+	return actRows(events)
+}
+
+func sampleAudit() auditPage {
+	return auditPage{Events: sampleActs(), Older: "/audit?before=x-5", Line: components.NewCLI("audit")}
 }

@@ -57,7 +57,7 @@ func (u *UI) gate(mux *http.ServeMux) {
 		return u.gatePage(ctx, ridgeline.RunID(r.PathValue("id")), r.URL.Query().Has("again"))
 	}))
 	mux.HandleFunc("GET /runs/{id}/gate/rows.csv", u.gateRows)
-	mux.Handle("POST /models/{name}/{version}/promote", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /models/{name}/{version}/promote", u.act("promote", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		model, version, err := modelVersion(r)
 		if err != nil {
 			return "", err

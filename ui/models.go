@@ -59,6 +59,7 @@ type versionPage struct {
 	Releases  []ridgeline.Release
 	Cost      versionCost
 	Release   components.Action
+	Acts      actList
 }
 
 type datasetLink struct {
@@ -102,7 +103,7 @@ func (u *UI) models(mux *http.ServeMux) {
 		}
 		return u.versionPage(ctx, name, version)
 	}))
-	mux.Handle("POST /models/{name}/{version}/reproduce", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /models/{name}/{version}/reproduce", u.act("reproduce", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		name, version, err := modelVersion(r)
 		if err != nil {
 			return "", err
@@ -225,6 +226,9 @@ func (u *UI) origin(ctx context.Context, p *versionPage) (err error) {
 		return err
 	}
 	p.Release = releaseAction(p.ModelVersion, u.environmentNames(ctx, p.Pipeline))
+	if p.Acts, err = u.actsOn(ctx, fmt.Sprintf("models/%s/versions/%d", p.Model, p.ModelVersion.Version)); err != nil {
+		return err
+	}
 	for name, digest := range p.Data {
 		link := datasetLink{Name: name, Digest: digest}
 		known, err := u.Store.DatasetVersions(ctx, p.Project, name)

@@ -26,6 +26,7 @@ type releasePage struct {
 	Waiting string // the environment that waits for a person; empty: none
 	Why     string // why this version was to be released
 	Retry   bool   // it ended without success, and may be tried again
+	Acts    actList
 }
 
 // A lane is an environment of a release, with what was looked at there.
@@ -58,19 +59,19 @@ func (u *UI) releases(mux *http.ServeMux) {
 		id := ridgeline.ReleaseID(r.PathValue("id"))
 		return id, components.Path("releases", id)
 	}
-	mux.Handle("POST /releases/{id}/approve", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /releases/{id}/approve", u.act("approve-release", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		id, next := same(r)
 		return next, u.Releases.Approve(ctx, id, auth.From(ctx).Name)
 	}))
-	mux.Handle("POST /releases/{id}/reject", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /releases/{id}/reject", u.act("reject-release", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		id, next := same(r)
 		return next, u.Releases.Reject(ctx, id)
 	}))
-	mux.Handle("POST /live/{project}/{environment}/rollback", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /live/{project}/{environment}/rollback", u.act("rollback", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		row, err := u.Releases.Rollback(ctx, ridgeline.ProjectName(r.PathValue("project")), r.PathValue("environment"), auth.From(ctx).Name)
 		return components.Path("releases", row.ID), err
 	}))
-	mux.Handle("POST /models/{name}/{version}/release", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /models/{name}/{version}/release", u.act("release", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		model, version, err := modelVersion(r)
 		if err != nil {
 			return "", err
@@ -115,8 +116,9 @@ func (u *UI) releasePage(ctx context.Context, id ridgeline.ReleaseID) (Page, err
 		}
 		body.Lanes = append(body.Lanes, l)
 	}
+	body.Acts, err = u.actsOn(ctx, "releases/"+string(id))
 	p.Body = body
-	return p, nil
+	return p, err
 }
 
 // lookAround finds what answers in the lane's environment now.

@@ -72,19 +72,19 @@ func (u *UI) run(mux *http.ServeMux) {
 			Crumbs: []components.Crumb{{Text: "Runs", URL: components.Path("runs", "?project="+url.QueryEscape(string(body.Project)))}, {Text: string(body.ID)}},
 		}, err
 	}))
-	again := func(start func(ctx context.Context, r *http.Request, id ridgeline.RunID) (ridgeline.Run, error)) http.Handler {
-		return u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	again := func(action string, start func(ctx context.Context, r *http.Request, id ridgeline.RunID) (ridgeline.Run, error)) http.Handler {
+		return u.act(action, ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 			row, err := start(ctx, r, ridgeline.RunID(r.PathValue("id")))
 			return components.Path("runs", row.ID), err
 		})
 	}
-	mux.Handle("POST /runs/{id}/cancel", again(func(ctx context.Context, _ *http.Request, id ridgeline.RunID) (ridgeline.Run, error) {
+	mux.Handle("POST /runs/{id}/cancel", again("cancel-run", func(ctx context.Context, _ *http.Request, id ridgeline.RunID) (ridgeline.Run, error) {
 		return ridgeline.Run{ID: id}, u.Store.RequestCancel(ctx, id)
 	}))
-	mux.Handle("POST /runs/{id}/resume", again(func(ctx context.Context, _ *http.Request, id ridgeline.RunID) (ridgeline.Run, error) {
+	mux.Handle("POST /runs/{id}/resume", again("resume-run", func(ctx context.Context, _ *http.Request, id ridgeline.RunID) (ridgeline.Run, error) {
 		return u.Runs.Resume(ctx, id, auth.From(ctx).Name)
 	}))
-	mux.Handle("POST /runs/{id}/rerun", again(func(ctx context.Context, r *http.Request, id ridgeline.RunID) (ridgeline.Run, error) {
+	mux.Handle("POST /runs/{id}/rerun", again("rerun", func(ctx context.Context, r *http.Request, id ridgeline.RunID) (ridgeline.Run, error) {
 		return u.Runs.Rerun(ctx, id, r.PostFormValue("step"), auth.From(ctx).Name)
 	}))
 	mux.HandleFunc("GET /runs/{id}/artifacts/{step}", u.runArtifact)

@@ -114,7 +114,7 @@ func releaseSamples() (all []sample) {
 		for _, l := range body.Lanes {
 			body.Release.Environments = append(body.Release.Environments, l.ReleaseEnvironment)
 		}
-		body.Version, body.Why = v, why(v)
+		body.Version, body.Why, body.Acts = v, why(v), actList{"releases/l-1kwvcyh8b9wh40", sampleActs()[:2]}
 		all = append(all, sample{"release-" + name, Page{Title: "Release of diabetes v4", Nav: "releases", Project: "diabetes", Template: "release", Body: body}})
 	}
 	page("waiting", ridgeline.Running, releasePage{Waiting: "production", Lanes: []lane{qa, production(ridgeline.Waiting, check("approval", ridgeline.Running, ""))}})

@@ -23,7 +23,7 @@ type settingsPage struct {
 	Endpoints []ridgeline.Endpoint // whose keys there are
 	Tokens    []ridgeline.Token    // for admins, as what follows
 	Webhooks  []ridgeline.Subscription
-	Audit     []ridgeline.AuditEvent
+	Audit     []actRow // the last ones
 	BaseURL   string
 	Registry  string
 	Now       time.Time
@@ -33,20 +33,13 @@ type settingsPage struct {
 // A madeToken is shown once.
 type madeToken struct{ Name, Secret string }
 
-// mostAudit is how many events of the audit trail the page lists, auditSince
-// how old they may be.
-const (
-	mostAudit  = 50
-	auditSince = 90 * 24 * time.Hour
-)
-
 func (u *UI) settings(mux *http.ServeMux) {
 	mux.Handle("GET /settings", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
 		body, err := u.loadSettings(ctx, ridgeline.ProjectName(r.URL.Query().Get("project")))
 		return Page{Title: "Settings", Nav: "settings", Template: "settings", Body: body}, err
 	}))
 	mux.HandleFunc("POST /settings/tokens", u.makeToken)
-	mux.Handle("POST /settings/tokens/{id}/revoke", u.act(ridgeline.Admin, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /settings/tokens/{id}/revoke", u.act("revoke-token", ridgeline.Admin, func(ctx context.Context, r *http.Request) (string, error) {
 		return "/settings", u.Store.RevokeToken(ctx, ridgeline.TokenID(r.PathValue("id")), time.Now())
 	}))
 }
@@ -58,8 +51,11 @@ func (u *UI) makeToken(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	made, err := u.newToken(r)
+	var made madeToken
+	err := u.acts(w, r, "create-token", ridgeline.Admin, func(ctx context.Context) (err error) {
+		made, err = u.newToken(r.WithContext(ctx))
+		return err
+	})
 	var body settingsPage
 	if err == nil {
 		body, err = u.loadSettings(r.Context(), "")
@@ -74,9 +70,6 @@ func (u *UI) makeToken(w http.ResponseWriter, r *http.Request) {
 
 func (u *UI) newToken(r *http.Request) (made madeToken, err error) {
 	ctx, name, role := r.Context(), strings.TrimSpace(r.PostFormValue("name")), ridgeline.Role(r.PostFormValue("role"))
-	if who := auth.From(ctx); !who.Role.Allows(ridgeline.Admin) {
-		return made, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; making a token needs an admin", who.Name, who.Role)
-	}
 	if n := utf8.RuneCountInString(name); n < 1 || n > 60 {
 		return made, ridgeline.Errorf(ridgeline.Invalid, "a token's name has 1 to 60 letters, this one %d: say what or who it is for", n)
 	}
@@ -90,6 +83,7 @@ func (u *UI) newToken(r *http.Request) (made madeToken, err error) {
 	t, secret, err := auth.NewToken(name, role, days, time.Now().UTC())
 	if err == nil {
 		err = u.Store.CreateToken(ctx, t)
+		store.ActOf(ctx).Made("tokens/" + string(t.ID))
 	}
 	return madeToken{name, secret}, err
 }
@@ -117,8 +111,7 @@ func (u *UI) loadSettings(ctx context.Context, name ridgeline.ProjectName) (out 
 	if out.Webhooks, err = u.Store.Subscriptions(ctx); err != nil {
 		return out, err
 	}
-	out.Audit, err = u.Store.AuditEvents(ctx, time.Now().Add(-auditSince))
-	slices.Reverse(out.Audit)
-	out.Audit = out.Audit[:min(len(out.Audit), mostAudit)]
+	last, err := u.Store.AuditEvents(ctx, store.AuditFilter{Limit: mostActs})
+	out.Audit = actRows(last)
 	return out, err
 }

@@ -32,6 +32,7 @@ func (u *UI) again(r *http.Request) (auth.Principal, bool) {
 	if err != nil && ridgeline.CodeOf(err) != ridgeline.Denied {
 		u.Log.Error("sign-in", "error", err)
 	}
+	p.Via, p.Address = "page", auth.Address(r.RemoteAddr)
 	return p, err == nil
 }
 

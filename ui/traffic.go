@@ -27,7 +27,7 @@ func (u *UI) traffic(mux *http.ServeMux) {
 		p, e := ridgeline.ProjectName(r.PathValue("project")), r.PathValue("environment")
 		return p, e, components.Path("live", p, e)
 	}
-	mux.Handle("POST /live/{project}/{environment}/traffic", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /live/{project}/{environment}/traffic", u.act("set-traffic", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		p, e, next := at(r)
 		t, err := givenTraffic(r.PostForm)
 		if err != nil {
@@ -35,7 +35,7 @@ func (u *UI) traffic(mux *http.ServeMux) {
 		}
 		return next, u.Releases.SetTraffic(ctx, p, e, t)
 	}))
-	mux.Handle("POST /live/{project}/{environment}/retire", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /live/{project}/{environment}/retire", u.act("retire-deployment", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		p, e, next := at(r)
 		version, err := ridgeline.VersionNamed(r.PostFormValue("deployment"))
 		if err != nil {
@@ -43,7 +43,7 @@ func (u *UI) traffic(mux *http.ServeMux) {
 		}
 		return next, u.Releases.Retire(ctx, p, e, version)
 	}))
-	mux.Handle("POST /live/{project}/{environment}/wake", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /live/{project}/{environment}/wake", u.act("wake", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		p, e, next := at(r)
 		endpoint, err := u.Store.Endpoint(ctx, p, e)
 		if err == nil && endpoint.Live == "" {
@@ -54,7 +54,7 @@ func (u *UI) traffic(mux *http.ServeMux) {
 		}
 		return next, u.Releases.Wake(ctx, endpoint.Live)
 	}))
-	mux.Handle("POST /live/{project}/{environment}/rotate", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /live/{project}/{environment}/rotate", u.act("rotate-key", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		p, e, _ := at(r)
 		_, err := u.Store.RotateKey(ctx, p, e, r.PostFormValue("key"))
 		return "/settings", err

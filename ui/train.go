@@ -21,7 +21,7 @@ const (
 )
 
 func (u *UI) train(mux *http.ServeMux) {
-	mux.Handle("POST /projects/{project}/train", u.act(ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
+	mux.Handle("POST /projects/{project}/train", u.act("train", ridgeline.Writer, func(ctx context.Context, r *http.Request) (string, error) {
 		params, err := givenParams(r.PostForm)
 		if err != nil {
 			return "", err

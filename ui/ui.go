@@ -92,6 +92,7 @@ func (u *UI) Handler() http.Handler {
 	u.train(mux)
 	u.data(mux)
 	u.settings(mux)
+	u.audit(mux)
 	if u.Dev {
 		u.gallery(mux)
 	}
@@ -125,29 +126,43 @@ func (u *UI) page(view View) http.Handler {
 	})
 }
 
-// act adds what a form does. It answers with the page to go to next.
-func (u *UI) act(need ridgeline.Role, do func(ctx context.Context, r *http.Request) (next string, err error)) http.Handler {
+// act adds what a form does, under the name that the API has for it. It answers
+// with the page to go to next.
+func (u *UI) act(action string, need ridgeline.Role, do func(ctx context.Context, r *http.Request) (next string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, ok := u.enter(w, r)
 		if !ok {
 			return
 		}
-		who := auth.From(r.Context())
-		if !who.Role.Allows(need) {
-			u.fail(w, r, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", who.Name, who.Role, need))
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if err := r.ParseForm(); err != nil {
-			u.fail(w, r, formError(err))
-			return
-		}
-		next, err := do(r.Context(), r)
+		var next string
+		err := u.acts(w, r, action, need, func(ctx context.Context) (err error) {
+			if next, err = do(ctx, r.WithContext(ctx)); err == nil {
+				store.ActOf(ctx).Made(madeAt(next, subjectAt(r.URL.Path)))
+			}
+			return err
+		})
 		if err != nil {
 			u.fail(w, r, err)
 			return
 		}
 		http.Redirect(w, r, local(next), http.StatusSeeOther)
+	})
+}
+
+// acts reads the form and does what it asks for, if the caller may. The audit
+// trail has it in any case.
+func (u *UI) acts(w http.ResponseWriter, r *http.Request, action string, need ridgeline.Role, do func(ctx context.Context) error) error {
+	who := auth.From(r.Context())
+	e := ridgeline.AuditEvent{Who: who.Name, Via: who.Via, Address: who.Address, Action: action, Subject: subjectAt(r.URL.Path)}
+	return u.Store.Audited(r.Context(), e, func(ctx context.Context) error {
+		if !who.Role.Allows(need) {
+			return ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", who.Name, who.Role, need)
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			return formError(err)
+		}
+		return do(ctx)
 	})
 }
 

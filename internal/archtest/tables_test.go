@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"cmd/supervisor":    {"host/process"},
 	"data":              {},
 	"flow":              {},
-	"forge":             {"blob", "build", "git", "store", "trigger", "vault"},
+	"forge":             {"auth", "blob", "build", "git", "store", "trigger", "vault"},
 	"gate":              {},
 	"gateway":           {"auth", "host"},
 	"gateway/outpost":   {"auth", "gateway", "host"},

@@ -31,12 +31,17 @@ var funcs = template.FuncMap{
 	// components
 	"cli": NewCLI, "status": NewStatus, "verdict": NewVerdict, "empty": NewEmpty, "stat": NewStat, "action": NewAction, "version": NewVersion,
 	"digest": NewDigest, "log": NewLog, "dot": dot, "checked": checked, "answered": answered, "meter": NewMeter,
-	"graph": NewGraph, "cut": Cut, "linked": Linked,
+	"graph": NewGraph, "cut": Cut, "linked": Linked, "query": query,
 }
 
 func list(words ...string) []string { return words }
 
 func str(v any) string { return fmt.Sprint(v) }
+
+// query is one pair of an address, with its question mark.
+func query(name string, value any) string {
+	return "?" + url.Values{name: {fmt.Sprint(value)}}.Encode()
+}
 
 // Path joins parts to an address on this server, each escaped. A part that
 // starts with ? is the query.
