@@ -1,5 +1,10 @@
 package ridgeline
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Spent is what computing took away from others: what was set aside, for as
 // long as it was, or what was used where nothing was set aside.
 type Spent struct {
@@ -27,4 +32,65 @@ func (h Held) Over(seconds, cpu, memory float64) Spent {
 // Plus adds.
 func (s Spent) Plus(t Spent) Spent {
 	return Spent{s.CPU + t.CPU, s.Memory + t.Memory, s.GPU + t.GPU}
+}
+
+// Used is what was really used, as far as somebody saw it. What was seen for no
+// time is not known, which is something else than nothing.
+type Used struct {
+	Seconds float64 `json:"seconds"`           // of attempts, or of ready copies, that were seen
+	CPU     float64 `json:"cpu_seconds"`       // core seconds
+	Peak    int64   `json:"peak_memory_bytes"` // the most that one attempt, or one copy, had at a time
+}
+
+// Used is what an attempt has used.
+func (a Attempt) Used() Used {
+	if a.Usage.CPUSeconds == 0 && a.Usage.PeakMemory == 0 {
+		return Used{}
+	}
+	return Used{Seconds: a.Usage.WallSeconds, CPU: a.Usage.CPUSeconds, Peak: a.Usage.PeakMemory}
+}
+
+// Known says whether anybody has seen what was used.
+func (u Used) Known() bool { return u.Seconds > 0 }
+
+// Plus adds, of memory the larger one.
+func (u Used) Plus(v Used) Used {
+	return Used{u.Seconds + v.Seconds, u.CPU + v.CPU, max(u.Peak, v.Peak)}
+}
+
+// Cores is how many were busy on average.
+func (u Used) Cores() float64 {
+	if !u.Known() {
+		return 0
+	}
+	return u.CPU / u.Seconds
+}
+
+// Advice says what was asked for and hardly used, and what was nearly too
+// little; it is empty where what was used is not known, or nothing is to be
+// said. Less than half is hardly, more than nine tenths is nearly.
+func (h Held) Advice(u Used) string {
+	if !u.Known() {
+		return ""
+	}
+	var all []string
+	switch peak := float64(u.Peak); {
+	case h.Memory == 0:
+	case peak < float64(h.Memory)/2:
+		all = append(all, fmt.Sprintf("asked for %s of memory, used at most %s", gigabytes(h.Memory), gigabytes(u.Peak)))
+	case peak > float64(h.Memory)*0.9:
+		all = append(all, fmt.Sprintf("asked for %s of memory, and used up to %s: more would be safe", gigabytes(h.Memory), gigabytes(u.Peak)))
+	}
+	if u.Cores() < h.CPU/2 {
+		all = append(all, fmt.Sprintf("asked for %.3g cores, used %.2g on average", h.CPU, u.Cores()))
+	}
+	return strings.Join(all, "; ")
+}
+
+// gigabytes writes an amount of memory with two digits, in GB or MB.
+func gigabytes(n int64) string {
+	if n < 1e9 {
+		return fmt.Sprintf("%.3g MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.2g GB", float64(n)/1e9)
 }

@@ -15,7 +15,15 @@ import (
 // Spent is what computing took, and what that costs by the server's prices.
 type Spent struct {
 	ridgeline.Spent
-	Cost float64 `json:"cost" doc:"in the currency beside it; 0 without prices"`
+	Used *ridgeline.Used `json:"used,omitempty" doc:"what was really used, as far as it was seen; absent: not known"`
+	Cost float64         `json:"cost" doc:"in the currency beside it; 0 without prices"`
+}
+
+// Asked is what is set aside for an attempt, or for each copy.
+type Asked struct {
+	CPU    float64 `json:"cpu" doc:"cores"`
+	Memory int64   `json:"memory_bytes"`
+	GPU    int     `json:"gpu" doc:"devices"`
 }
 
 // AttemptCost is one attempt of a run in the bill.
@@ -27,6 +35,8 @@ type AttemptCost struct {
 	Status  string  `json:"status"`
 	Fate    string  `json:"fate,omitempty" doc:"how it ended, when not well: an exit code, timeout, memory, lost, displaced"`
 	Seconds float64 `json:"seconds"`
+	Asked   Asked   `json:"asked"`
+	Advice  string  `json:"advice,omitempty" doc:"what was asked for and hardly used, or was nearly too little"`
 	Spent
 }
 
@@ -54,6 +64,20 @@ type VersionCost struct {
 	Predictions int64   `json:"predictions" doc:"requests answered with success"`
 	PerThousand float64 `json:"cost_per_1000_predictions" doc:"of serving; 0 before the first"`
 	Cost        float64 `json:"cost" doc:"training and serving"`
+
+	Deployments []DeploymentCost `json:"deployments" doc:"what served it, newest first"`
+}
+
+// DeploymentCost is what one deployment of a version has cost.
+type DeploymentCost struct {
+	Deployment  string  `json:"deployment"`
+	Environment string  `json:"environment"`
+	Host        string  `json:"host"`
+	CopySeconds float64 `json:"copy_seconds" doc:"ready copies, times seconds"`
+	Predictions int64   `json:"predictions" doc:"requests answered with success"`
+	Asked       Asked   `json:"asked" doc:"for each copy, when it was looked at last"`
+	Advice      string  `json:"advice,omitempty" doc:"what was asked for and hardly used, or was nearly too little"`
+	Spent
 }
 
 type costsInput struct {
@@ -70,11 +94,21 @@ func (a *API) costs(api huma.API) {
 }
 
 // priced puts a price on it.
-func (a *API) priced(s ridgeline.Spent, pool string, spot bool) Spent {
-	return Spent{s, a.Prices.Of(pool, spot).Cost(s.CPU, s.Memory, s.GPU)}
+func (a *API) priced(s ridgeline.Spent, used ridgeline.Used, pool string, spot bool) Spent {
+	out := Spent{Spent: s, Cost: a.Prices.Of(pool, spot).Cost(s.CPU, s.Memory, s.GPU)}
+	if used.Known() {
+		out.Used = &used
+	}
+	return out
 }
 
-func (s Spent) plus(t Spent) Spent { return Spent{s.Spent.Plus(t.Spent), s.Cost + t.Cost} }
+func (s Spent) plus(t Spent) Spent {
+	sum := Spent{Spent: s.Spent.Plus(t.Spent), Used: cmp.Or(s.Used, t.Used), Cost: s.Cost + t.Cost}
+	if s.Used != nil && t.Used != nil {
+		sum.Used = new(s.Used.Plus(*t.Used))
+	}
+	return sum
+}
 
 func (a *API) runCosts(ctx context.Context, in *costsInput) ([]RunCost, error) {
 	attempts, err := a.Store.Spent(ctx, ridgeline.ProjectName(in.Project), time.Now().AddDate(0, 0, -in.Days))
@@ -88,7 +122,8 @@ func (a *API) runCosts(ctx context.Context, in *costsInput) ([]RunCost, error) {
 		}
 		t := s.Attempt
 		one := AttemptCost{
-			Step: s.Step, Attempt: t.Number, Pool: t.Pool, Spot: t.Spot, Status: string(t.Status), Fate: t.Fate, Seconds: wall(t), Spent: a.priced(t.Spent(), t.Pool, t.Spot),
+			Step: s.Step, Attempt: t.Number, Pool: t.Pool, Spot: t.Spot, Status: string(t.Status), Fate: t.Fate, Seconds: wall(t), Asked: Asked(t.Held), Advice: t.Held.Advice(t.Used()),
+			Spent: a.priced(t.Spent(), t.Used(), t.Pool, t.Spot),
 		}
 		run := &list[len(list)-1]
 		run.Attempts, run.Spent = append(run.Attempts, one), run.plus(one.Spent)
@@ -120,7 +155,7 @@ func (a *API) versionCosts(ctx context.Context, in *costsInput) ([]VersionCost, 
 		i := slices.IndexFunc(list, func(v VersionCost) bool { return v.Project == project && v.Model == model && v.Version == version })
 		if i < 0 {
 			i = len(list)
-			list = append(list, VersionCost{Project: project, Model: model, Version: version, Currency: a.Prices.Currency})
+			list = append(list, VersionCost{Project: project, Model: model, Version: version, Currency: a.Prices.Currency, Deployments: []DeploymentCost{}})
 		}
 		return &list[i]
 	}
@@ -132,7 +167,12 @@ func (a *API) versionCosts(ctx context.Context, in *costsInput) ([]VersionCost, 
 	}
 	for _, s := range served {
 		v := of(string(s.Project), string(s.Model), s.Version)
-		v.Serving = v.Serving.plus(a.priced(s.Spent, s.Pool(), false))
+		one := a.priced(s.Spent, s.Used, s.Pool(), false)
+		v.Serving = v.Serving.plus(one)
+		v.Deployments = append(v.Deployments, DeploymentCost{
+			Deployment: string(s.Deployment), Environment: s.Environment, Host: s.Host, CopySeconds: s.CopySeconds, Predictions: s.Requests,
+			Asked: Asked(s.Held), Advice: s.Held.Advice(s.Used), Spent: one,
+		})
 		v.CopySeconds, v.Predictions = v.CopySeconds+s.CopySeconds, v.Predictions+s.Requests
 	}
 	for i := range list {

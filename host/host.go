@@ -165,11 +165,3 @@ type Services interface {
 	// Workloads lists the ids of all that is known, in no order.
 	Workloads(ctx context.Context) ([]ridgeline.DeploymentID, error)
 }
-
-// Metered is a Services host that sees what copies really use, beside what is
-// set aside for them.
-type Metered interface {
-	// Used is the CPU time in seconds that the copies have taken since they were
-	// started, and the bytes of memory that they have now. Unknown is nothing.
-	Used(ctx context.Context, id ridgeline.DeploymentID) (cpu, memory float64, err error)
-}

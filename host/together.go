@@ -14,10 +14,7 @@ import (
 // asks for it. Which of them has a workload is not remembered: all are asked.
 type Together map[string]Services
 
-var (
-	_ Services = Together{}
-	_ Metered  = Together{}
-)
+var _ Services = Together{}
 
 // Apply implements Services on the host that the workload names.
 func (t Together) Apply(ctx context.Context, want Workload) error {
@@ -84,15 +81,4 @@ func (t Together) Workloads(ctx context.Context) (out []ridgeline.DeploymentID, 
 		out, err = append(out, ids...), errors.Join(err, failed)
 	}
 	return out, err
-}
-
-// Used implements Metered, of the hosts that do.
-func (t Together) Used(ctx context.Context, id ridgeline.DeploymentID) (cpu, memory float64, err error) {
-	for _, name := range t.names() {
-		if h, ok := t[name].(Metered); ok {
-			c, m, failed := h.Used(ctx, id)
-			cpu, memory, err = cpu+c, memory+m, errors.Join(err, failed)
-		}
-	}
-	return cpu, memory, err
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
@@ -23,9 +22,8 @@ type meter struct {
 
 type reading struct {
 	at       time.Time
-	cpu      float64
 	answered ridgeline.Answers
-	told     map[string]told // by the copies' addresses
+	told     map[string]told // by the copies' addresses; nil: another server asks them
 }
 
 // forgetting is how often slots are removed that are kept no longer.
@@ -105,14 +103,8 @@ func (r *Releaser) read(ctx context.Context, d ridgeline.Deployment, before read
 		return nil, slot, nil //nolint:nilerr // see Meter
 	}
 	next := &reading{at: now, answered: r.Traffic.Answered(d.ID)}
-	memory := 0.0
-	if h, ok := r.Services.(host.Metered); ok {
-		if next.cpu, memory, err = h.Used(ctx, d.ID); err != nil {
-			return nil, slot, err
-		}
-	}
 	if !known {
-		before = reading{at: now, cpu: next.cpu}
+		before = reading{at: now}
 	}
 	copies, seconds := float64(o.Ready()), now.Sub(before.at).Seconds()
 	if d.Host == "process" || leads {
@@ -120,17 +112,36 @@ func (r *Releaser) read(ctx context.Context, d ridgeline.Deployment, before read
 	} else {
 		copies = 0
 	}
-	if !known { // what they answered before this server was there is counted
+	if before.told == nil { // what they did before this server asked them is counted
 		before.told = next.told
 	}
+	slot.Held = ridgeline.Held{CPU: w.Resources.CPU, Memory: w.Resources.Memory, GPU: w.Resources.GPU}
 	held := ridgeline.Held{CPU: w.Resources.CPU * copies, Memory: int64(float64(w.Resources.Memory) * copies), GPU: w.Resources.GPU * int(copies)}
 	slot.CopySeconds = copies * seconds
-	// A copy that was started again counts from nothing.
-	slot.Spent = held.Over(seconds, max(next.cpu-before.cpu, 0), memory*seconds)
+	memory := 0.0
+	slot.Used, memory = used(next.told, before.told, seconds)
+	slot.Spent = held.Over(seconds, slot.Used.CPU, memory*seconds)
 	slot.Answers = next.answered.Since(before.answered)
 	for address, t := range next.told {
 		was := before.told[address]
 		slot.Model, slot.Batch = slot.Model.Plus(t.model.Since(was.model)), slot.Batch.Plus(t.batch.Since(was.batch))
 	}
 	return next, slot, nil
+}
+
+// used is what the copies have used since before, some seconds ago, and the
+// bytes of memory that they have now.
+func used(now, before map[string]told, seconds float64) (u ridgeline.Used, memory float64) {
+	for address, t := range now {
+		if !t.measured {
+			continue
+		}
+		cpu := t.cpu - before[address].cpu
+		if cpu < 0 { // it was started again, and counts from nothing
+			cpu = t.cpu
+		}
+		u = u.Plus(ridgeline.Used{Seconds: seconds, CPU: cpu, Peak: t.peak})
+		memory += t.memory
+	}
+	return u, memory
 }

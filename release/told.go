@@ -21,6 +21,11 @@ type told struct {
 
 	model ridgeline.Histogram // seconds in the model
 	batch ridgeline.Histogram // rows answered together
+
+	measured bool    // it says what it takes: scorers of older images do not
+	cpu      float64 // seconds
+	memory   float64 // bytes, now
+	peak     int64   // bytes
 }
 
 // listenTime bounds how long all copies are asked for their figures.
@@ -75,7 +80,10 @@ func figures(ctx context.Context, address string) (t told, err error) {
 	if err != nil {
 		return t, err
 	}
+	used := families["ridgeline_scorer_cpu_seconds_total"]
 	return told{
+		measured: used != nil, cpu: counter(used), memory: gauge(families["ridgeline_scorer_memory_bytes"]), peak: int64(gauge(families["ridgeline_scorer_memory_peak_bytes"])),
+
 		inFlight: gauge(families["ridgeline_scorer_requests_in_flight"]) + gauge(families["ridgeline_scorer_requests_waiting"]),
 
 		model: buckets(families["ridgeline_scorer_model_seconds"], ridgeline.LatencyBuckets),
@@ -105,6 +113,13 @@ func buckets(family *dto.MetricFamily, want int) ridgeline.Histogram {
 func gauge(f *dto.MetricFamily) (sum float64) {
 	for _, m := range f.GetMetric() {
 		sum += m.GetGauge().GetValue()
+	}
+	return sum
+}
+
+func counter(f *dto.MetricFamily) (sum float64) {
+	for _, m := range f.GetMetric() {
+		sum += m.GetCounter().GetValue()
 	}
 	return sum
 }

@@ -50,6 +50,8 @@ type Served struct {
 	Host        string
 	CopySeconds float64
 	Spent       ridgeline.Spent
+	Used        ridgeline.Used
+	Held        ridgeline.Held // what was asked for each copy
 	Requests    int64
 	Updated     time.Time
 }
@@ -68,12 +70,13 @@ func poolOf(host string) string {
 // Served lists what deployments have used and answered, newest first; of all
 // projects when none is named.
 func (s *Store) Served(ctx context.Context, project ridgeline.ProjectName) ([]Served, error) {
-	const query = `SELECT d.id, d.project, d.environment, d.model, d.version, d.host, u.copy_seconds, u.cpu_seconds, u.memory_seconds, u.gpu_seconds, u.requests, u.updated
+	const query = `SELECT d.id, d.project, d.environment, d.model, d.version, d.host, u.copy_seconds, u.cpu_seconds, u.memory_seconds, u.gpu_seconds, u.requests, u.updated,
+			u.used_seconds, u.used_cpu, u.used_peak, u.held_cpu, u.held_memory, u.held_gpu
 		FROM deployment_usage u JOIN deployments d ON d.id = u.deployment
 		WHERE d.project = $1 OR $1 = '' ORDER BY d.created DESC, d.id`
 	scan := func(row sqlq.Row) (s Served, err error) {
 		err = row.Scan(&s.Deployment, &s.Project, &s.Environment, &s.Model, &s.Version, &s.Host, &s.CopySeconds, &s.Spent.CPU, &s.Spent.Memory, &s.Spent.GPU,
-			&s.Requests, asTime(&s.Updated))
+			&s.Requests, asTime(&s.Updated), &s.Used.Seconds, &s.Used.CPU, &s.Used.Peak, &s.Held.CPU, &s.Held.Memory, &s.Held.GPU)
 		return s, err
 	}
 	list, err := collect(ctx, s.q(), scan, query, project)

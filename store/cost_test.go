@@ -45,22 +45,24 @@ func testSpent(t *testing.T, s *Store) {
 func testServed(t *testing.T, s *Store) {
 	ctx := t.Context()
 	d := deploy(t, s, "d-1", 2)
-	first := Slot{Deployment: "d-1", CopySeconds: 10, Spent: ridgeline.Spent{CPU: 1, Memory: 2, GPU: 3}, Answers: ridgeline.Answers{Succeeded: 5, Failed: 1, Latency: ridgeline.Histogram{0, 6, 0}}}
+	asked := ridgeline.Held{CPU: 2, Memory: 3, GPU: 1}
+	first := Slot{Deployment: "d-1", Used: ridgeline.Used{Seconds: 10, CPU: 0.5, Peak: 9}, Held: ridgeline.Held{CPU: 1}, CopySeconds: 10, Spent: ridgeline.Spent{CPU: 1, Memory: 2, GPU: 3}, Answers: ridgeline.Answers{Succeeded: 5, Failed: 1, Latency: ridgeline.Histogram{0, 6, 0}}}
 	second := Slot{
-		Deployment: "d-1", CopySeconds: 20, Spent: ridgeline.Spent{CPU: 10, Memory: 20, GPU: 30}, Answers: ridgeline.Answers{Succeeded: 50, Latency: ridgeline.Histogram{1, 0, 49}},
+		Deployment: "d-1", Used: ridgeline.Used{Seconds: 20, CPU: 2, Peak: 7}, Held: asked, CopySeconds: 20, Spent: ridgeline.Spent{CPU: 10, Memory: 20, GPU: 30}, Answers: ridgeline.Answers{Succeeded: 50, Latency: ridgeline.Histogram{1, 0, 49}},
 		Model: ridgeline.Histogram{50}, Batch: ridgeline.Histogram{25, 25},
 	}
 	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	ok(t, s.AddServed(ctx, first, day.Add(20*time.Second)))
 	ok(t, s.AddServed(ctx, second, day.Add(31*time.Second)))
-	ok(t, s.AddServed(ctx, Slot{Deployment: "d-1"}, day.Add(40*time.Second)))
+	ok(t, s.AddServed(ctx, Slot{Deployment: "d-1", Held: asked}, day.Add(40*time.Second)))
 	sum := ridgeline.Spent{CPU: 11, Memory: 22, GPU: 33}
 	same(t, must(s.Served(ctx, ""))(t), []Served{{
 		Deployment: "d-1", Project: d.Project, Environment: "production", Model: "ridge", Version: 2, Host: "process",
-		CopySeconds: 30, Spent: sum, Requests: 55, Updated: day.Add(40 * time.Second),
+		CopySeconds: 30, Spent: sum, Used: ridgeline.Used{Seconds: 30, CPU: 2.5, Peak: 9}, Held: asked, Requests: 55, Updated: day.Add(40 * time.Second),
 	}})
 	same(t, len(must(s.Served(ctx, "nobody"))(t)), 0)
 
+	first.Used, first.Held, second.Used, second.Held = ridgeline.Used{}, ridgeline.Held{}, ridgeline.Used{}, ridgeline.Held{}
 	first.Version, first.At, first.Latency, first.Model, first.Batch = 2, day.Add(15*time.Second), ridgeline.Histogram{0, 6}, ridgeline.Histogram{}, ridgeline.Histogram{}
 	second.Version, second.At = 2, day.Add(30*time.Second)
 	same(t, must(s.Slots(ctx, d.Project, "production", SlotShort, day))(t), []Slot{first, second})

@@ -28,6 +28,8 @@ type Slot struct {
 	At          time.Time // when it begins; days are UTC's
 	CopySeconds float64
 	Spent       ridgeline.Spent
+	Used        ridgeline.Used // kept in all only, not by slots; as is Held
+	Held        ridgeline.Held // what is asked for each copy now
 	ridgeline.Answers
 	Model ridgeline.Histogram // seconds in the model, by the latencies' bounds
 	Batch ridgeline.Histogram // rows answered together, for each request
@@ -39,13 +41,18 @@ func (s Slot) Requests() int64 { return s.Latency.Count() }
 // AddServed adds to what a deployment has used and answered: in all, and to the
 // slots that at is in. The slot's own Version and At do not matter.
 func (s *Store) AddServed(ctx context.Context, add Slot, at time.Time) error {
-	const total = `INSERT INTO deployment_usage (deployment, copy_seconds, cpu_seconds, memory_seconds, gpu_seconds, requests, updated)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (deployment) DO UPDATE SET
+	const total = `INSERT INTO deployment_usage (deployment, copy_seconds, cpu_seconds, memory_seconds, gpu_seconds, requests, updated,
+			used_seconds, used_cpu, used_peak, held_cpu, held_memory, held_gpu)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (deployment) DO UPDATE SET
 			copy_seconds = deployment_usage.copy_seconds + excluded.copy_seconds, cpu_seconds = deployment_usage.cpu_seconds + excluded.cpu_seconds,
 			memory_seconds = deployment_usage.memory_seconds + excluded.memory_seconds, gpu_seconds = deployment_usage.gpu_seconds + excluded.gpu_seconds,
-			requests = deployment_usage.requests + excluded.requests, updated = excluded.updated`
+			requests = deployment_usage.requests + excluded.requests, updated = excluded.updated,
+			used_seconds = deployment_usage.used_seconds + excluded.used_seconds, used_cpu = deployment_usage.used_cpu + excluded.used_cpu,
+			used_peak = CASE WHEN excluded.used_peak > deployment_usage.used_peak THEN excluded.used_peak ELSE deployment_usage.used_peak END,
+			held_cpu = excluded.held_cpu, held_memory = excluded.held_memory, held_gpu = excluded.held_gpu`
 	return s.doing(ctx, fmt.Sprintf("add to what deployment %s has used", add.Deployment), func(tx *Store) error {
-		_, err := tx.tx.Exec(ctx, total, add.Deployment, add.CopySeconds, add.Spent.CPU, add.Spent.Memory, add.Spent.GPU, add.Succeeded, at)
+		_, err := tx.tx.Exec(ctx, total, add.Deployment, add.CopySeconds, add.Spent.CPU, add.Spent.Memory, add.Spent.GPU, add.Succeeded, at,
+			add.Used.Seconds, add.Used.CPU, add.Used.Peak, add.Held.CPU, add.Held.Memory, add.Held.GPU)
 		for _, span := range []time.Duration{SlotShort, SlotLong, SlotDay} {
 			if err == nil {
 				err = tx.addSlot(ctx, add, span, at)

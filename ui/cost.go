@@ -15,12 +15,13 @@ import (
 // A cost is what was taken, and what that costs where the server has prices.
 type cost struct {
 	ridgeline.Spent
+	Used     ridgeline.Used
 	Money    float64
 	Currency string // empty: nobody said what computing costs
 }
 
 func (c cost) plus(o cost) cost {
-	return cost{c.Spent.Plus(o.Spent), c.Money + o.Money, cmp.Or(c.Currency, o.Currency)}
+	return cost{c.Spent.Plus(o.Spent), c.Used.Plus(o.Used), c.Money + o.Money, cmp.Or(c.Currency, o.Currency)}
 }
 
 // String is the money, or else the hours of cores.
@@ -40,8 +41,11 @@ func (c cost) Taken() string {
 	return text
 }
 
-func priced(p project.Prices, s ridgeline.Spent, pool string, spot bool) cost {
-	return cost{s, p.Of(pool, spot).Cost(s.CPU, s.Memory, s.GPU), p.Currency}
+// UsedCPU is what of it was really used, where that is known.
+func (c cost) UsedCPU() string { return components.Hours(c.Used.CPU, "core") }
+
+func priced(p project.Prices, s ridgeline.Spent, used ridgeline.Used, pool string, spot bool) cost {
+	return cost{s, used, p.Of(pool, spot).Cost(s.CPU, s.Memory, s.GPU), p.Currency}
 }
 
 // attemptsCost is what the attempts of a run have cost.
@@ -49,7 +53,7 @@ func (u *UI) attemptsCost(steps []ridgeline.Step) (all cost) {
 	all.Currency = u.Prices.Currency
 	for _, s := range steps {
 		for _, a := range s.Attempts {
-			all = all.plus(priced(u.Prices, a.Spent(), a.Pool, a.Spot))
+			all = all.plus(priced(u.Prices, a.Spent(), a.Used(), a.Pool, a.Spot))
 		}
 	}
 	return all
@@ -86,7 +90,7 @@ func sumOf(since time.Time, bills []store.Bill, prices project.Prices) monthCost
 			i = len(m.Projects)
 			m.Projects = append(m.Projects, projectCost{Project: b.Project, Runs: none, Serving: none})
 		}
-		c := priced(prices, b.Spent, b.Pool, b.Spot)
+		c := priced(prices, b.Spent, ridgeline.Used{}, b.Pool, b.Spot)
 		m.Projects[i].add(b, c)
 		m.All.add(b, c)
 	}
@@ -120,7 +124,7 @@ func (u *UI) versionCost(ctx context.Context, v ridgeline.ModelVersion) (out ver
 	served, err := u.Store.Served(ctx, v.Project)
 	for _, s := range served {
 		if s.Model == v.Model && s.Version == v.Version {
-			out.Serving = out.Serving.plus(priced(u.Prices, s.Spent, s.Pool(), false))
+			out.Serving = out.Serving.plus(priced(u.Prices, s.Spent, s.Used, s.Pool(), false))
 			out.Requests += s.Requests
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
@@ -36,7 +37,30 @@ type endpointPage struct {
 type endpointRow struct {
 	livePart
 	ridgeline.Figures
+	Used ridgeline.Used
+	Held ridgeline.Held // asked for each copy
 }
+
+// Memory is the most that one copy has had, of what was asked for.
+func (r endpointRow) Memory() string {
+	text := components.Bytes(r.Used.Peak)
+	if r.Held.Memory > 0 {
+		text += " of " + components.Bytes(r.Held.Memory)
+	}
+	return text
+}
+
+// Cores is how many one copy kept busy on average, of what was asked for.
+func (r endpointRow) Cores() string {
+	text := fmt.Sprintf("%.2g", r.Used.Cores())
+	if r.Held.CPU > 0 {
+		text += fmt.Sprintf(" of %.3g", r.Held.CPU)
+	}
+	return text
+}
+
+// Advice is what was asked for in vain, or was nearly too little.
+func (r endpointRow) Advice() string { return r.Held.Advice(r.Used) }
 
 // A console is a request by hand, and its answer.
 type console struct {
@@ -114,8 +138,16 @@ func (u *UI) endpointPage(ctx context.Context, project ridgeline.ProjectName, en
 		return Page{}, err
 	}
 	figures := u.Figures(project, environment)
+	served, err := u.Store.Served(ctx, project)
+	if err != nil {
+		return Page{}, err
+	}
 	for _, d := range body.Live {
-		body.Rows = append(body.Rows, endpointRow{d, figures[d.Name()]})
+		row := endpointRow{livePart: d, Figures: figures[d.Name()]}
+		if i := slices.IndexFunc(served, func(s store.Served) bool { return s.Deployment == d.ID }); i >= 0 {
+			row.Used, row.Held = served[i].Used, served[i].Held
+		}
+		body.Rows = append(body.Rows, row)
 	}
 	if body.Main.ID != "" {
 		text, err := u.ServiceLog(ctx, body.Main.ID, logTail)

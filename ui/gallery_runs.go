@@ -90,7 +90,7 @@ func sampleRun(status ridgeline.Status, verdict ridgeline.Verdict) runPage {
 	if status.Terminal() {
 		run.Ended = sampleTime.Add(50 * time.Second)
 	}
-	body := runPage{Run: run, Cost: cost{ridgeline.Spent{CPU: 51, Memory: 6e10}, 0.0021, "EUR"}, Commit: ridgeline.Commit{Hash: strings.Repeat("4f2c9e1a", 5), Message: "train on the new columns"}}
+	body := runPage{Run: run, Cost: cost{ridgeline.Spent{CPU: 51, Memory: 6e10}, ridgeline.Used{Seconds: 9, CPU: 7, Peak: 180e6}, 0.0021, "EUR"}, Commit: ridgeline.Commit{Hash: strings.Repeat("4f2c9e1a", 5), Message: "train on the new columns"}}
 	if status == ridgeline.Queued {
 		return body
 	}

@@ -44,7 +44,9 @@ type stepRow struct {
 	Now    bool
 	Tries  int
 	Memory int64
+	Asked  int64 // bytes of memory of the last attempt; 0: none, or any
 	CPU    float64
+	Advice string // what the last attempt asked for in vain
 	Bars   []components.Bar
 	Again  bool // it can be done anew, with all that depends on it
 }
@@ -195,6 +197,7 @@ func stepRows(run ridgeline.Run, steps []ridgeline.Step, chosen int, now time.Ti
 		for _, a := range s.Attempts {
 			row.CPU += a.Usage.CPUSeconds
 			row.Memory = max(row.Memory, a.Usage.PeakMemory)
+			row.Asked, row.Advice = a.Held.Memory, a.Held.Advice(a.Used())
 			if !a.Started.IsZero() {
 				row.Bars = append(row.Bars, components.NewBar(since(a.Started), since(cmp.Or(a.Ended, end)), whole, components.NewStatus(a.Status).Tone,
 					"attempt "+strconv.Itoa(a.Number)+": "+string(a.Status)))

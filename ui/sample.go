@@ -136,7 +136,10 @@ func modelSamples() []sample {
 	d := ridgeline.Deployment{ID: "d-1", Project: "diabetes", Environment: "production", Model: "diabetes", Version: 4, Weight: 100, Replicas: 2, Release: "l-1", Created: sampleTime}
 	where := place{Project: "diabetes", Environment: "production", Live: []livePart{{d, 2}}, Main: livePart{d, 2}, Version: v, Why: why(v), Earlier: 3}
 	end := endpointPage{
-		place: where, URL: "http://127.0.0.1:8470/endpoints/diabetes/production", Rows: []endpointRow{{livePart{d, 2}, ridgeline.Figures{Requests: 120400, Errors: 3, PerSecond: 1204, P50: 0.0011, P95: 0.0042, P99: 0.0081}}},
+		place: where, URL: "http://127.0.0.1:8470/endpoints/diabetes/production", Rows: []endpointRow{{
+			livePart{d, 2}, ridgeline.Figures{Requests: 120400, Errors: 3, PerSecond: 1204, P50: 0.0011, P95: 0.0042, P99: 0.0081},
+			ridgeline.Used{Seconds: 7200, CPU: 2900, Peak: 610e6}, ridgeline.Held{CPU: 0.5, Memory: 4e9},
+		}},
 		Log: components.NewLog("Log of version 4", "", []string{"init() took 0.8 s", awkward, strings.Repeat(long300, 8)}),
 	}
 	var slots []store.Slot
@@ -152,7 +155,7 @@ func modelSamples() []sample {
 	for _, w := range windows {
 		end.History.Windows = append(end.History.Windows, components.Tab{Text: w.title, URL: "#", Now: w.name == ""})
 	}
-	body.Cost = versionCost{Training: cost{ridgeline.Spent{CPU: 812, Memory: 3e12}, 0.0093, "EUR"}, Serving: cost{ridgeline.Spent{CPU: 51200}, 1.84, "EUR"}, Requests: 120397, PerThousand: "0.015 EUR"}
+	body.Cost = versionCost{Training: cost{ridgeline.Spent{CPU: 812, Memory: 3e12}, ridgeline.Used{}, 0.0093, "EUR"}, Serving: cost{ridgeline.Spent{CPU: 51200}, ridgeline.Used{}, 1.84, "EUR"}, Requests: 120397, PerThousand: "0.015 EUR"}
 	month := sumOf(sampleTime, []store.Bill{
 		{Project: "diabetes", Pool: "local", Spent: ridgeline.Spent{CPU: 32000, Memory: 3e13}}, {Project: "diabetes", Pool: "kube", Serving: true, Spent: ridgeline.Spent{CPU: 902000, Memory: 9e14}, Requests: 1204000},
 		{Project: awkward, Pool: "gpu", Spot: true, Spent: ridgeline.Spent{CPU: 1000, GPU: 1200}},

@@ -13,25 +13,32 @@ import (
 func (c *cli) cost() *cobra.Command {
 	var project string
 	var days int
-	var runs bool
+	var runs, deployments bool
 	cmd := &cobra.Command{
 		Use: "cost", Short: "What training and serving have used, and what that costs by the server's prices",
 		Long: `Cost lists what each model version has used: its run, the copies that served it, and what a
-thousand of its predictions cost. With --runs it lists every attempt of every run instead. What
-counts is what was set aside (cpu, memory, gpu), or what was used where that was more. Prices are
-in the server's settings (server.yaml, prices).`,
+thousand of its predictions cost. With --runs it lists every attempt of every run instead, with
+--deployments every deployment. What counts is what was set aside (cpu, memory, gpu), or what was
+used where that was more; what was used stands beside it, where somebody saw it, and below what
+was asked for in vain. Prices are in the server's settings (server.yaml, prices).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := "?days=" + strconv.Itoa(days) + "&project=" + url.QueryEscape(project)
 			if runs {
 				return get(cmd.Context(), c, "/api/v1/costs/runs"+query, c.runCosts)
 			}
-			return get(cmd.Context(), c, "/api/v1/costs/models"+query, c.versionCosts)
+			show := c.versionCosts
+			if deployments {
+				show = c.deploymentCosts
+			}
+			return get(cmd.Context(), c, "/api/v1/costs/models"+query, show)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&project, "project", "", "of this project only")
 	flags.IntVar(&days, "days", 90, "of runs that were created since so many days")
 	flags.BoolVar(&runs, "runs", false, "every attempt of every run")
+	flags.BoolVar(&deployments, "deployments", false, "every deployment of every version")
+	cmd.MarkFlagsMutuallyExclusive("runs", "deployments")
 	return cmd
 }
 
@@ -43,15 +50,46 @@ func (c *cli) versionCosts(list []api.VersionCost) error {
 			perThousand = money(v.PerThousand, v.Currency)
 		}
 		rows = append(rows, []string{
-			v.Project, v.Model + ":" + strconv.Itoa(v.Version), v.Run, inSeconds(v.Training.CPU), money(v.Training.Cost, v.Currency),
-			inSeconds(v.CopySeconds), inSeconds(v.Serving.CPU), money(v.Serving.Cost, v.Currency), strconv.FormatInt(v.Predictions, 10), perThousand,
+			v.Project, v.Model + ":" + strconv.Itoa(v.Version), v.Run, inSeconds(v.Training.CPU), usedCPU(v.Training), money(v.Training.Cost, v.Currency),
+			inSeconds(v.CopySeconds), inSeconds(v.Serving.CPU), usedCPU(v.Serving), money(v.Serving.Cost, v.Currency), strconv.FormatInt(v.Predictions, 10), perThousand,
 		})
 	}
-	return table(c.out, []string{"PROJECT", "MODEL", "RUN", "TRAIN CPU", "TRAINING", "COPIES", "SERVE CPU", "SERVING", "PREDICTIONS", "PER 1,000"}, rows)
+	return table(c.out, []string{"PROJECT", "MODEL", "RUN", "TRAIN CPU", "USED", "TRAINING", "COPIES", "SERVE CPU", "USED", "SERVING", "PREDICTIONS", "PER 1,000"}, rows)
+}
+
+func (c *cli) deploymentCosts(list []api.VersionCost) error {
+	var rows [][]string
+	var advice []string
+	for _, v := range list {
+		for _, d := range v.Deployments {
+			rows = append(rows, []string{
+				v.Project, d.Environment, v.Model + ":" + strconv.Itoa(v.Version), d.Deployment, d.Host, inSeconds(d.CopySeconds), inSeconds(d.CPU), usedCPU(d.Spent),
+				gib(d.Memory), peak(d.Spent, d.Asked), inSeconds(d.GPU), money(d.Cost, v.Currency),
+			})
+			if d.Advice != "" {
+				advice = append(advice, d.Deployment+" "+d.Advice)
+			}
+		}
+	}
+	return c.advised(rows, []string{"PROJECT", "ENVIRONMENT", "MODEL", "DEPLOYMENT", "HOST", "COPIES", "CPU", "USED", "GIB HOURS", "AT MOST", "GPU", "COST"}, advice)
+}
+
+// advised is a table and, below it, what was asked for in vain.
+func (c *cli) advised(rows [][]string, head, advice []string) error {
+	if err := table(c.out, head, rows); err != nil {
+		return err
+	}
+	for _, a := range advice {
+		if _, err := fmt.Fprintln(c.out, a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cli) runCosts(list []api.RunCost) error {
 	var rows [][]string
+	var advice []string
 	for _, r := range list {
 		for _, t := range r.Attempts {
 			pool := t.Pool
@@ -63,12 +101,36 @@ func (c *cli) runCosts(list []api.RunCost) error {
 				fate += ", " + t.Fate
 			}
 			rows = append(rows, []string{
-				r.Run, t.Step, strconv.Itoa(t.Attempt), pool, fate, inSeconds(t.Seconds), inSeconds(t.CPU), gib(t.Memory), inSeconds(t.GPU), money(t.Cost, r.Currency),
+				r.Run, t.Step, strconv.Itoa(t.Attempt), pool, fate, inSeconds(t.Seconds), inSeconds(t.CPU), usedCPU(t.Spent), gib(t.Memory), peak(t.Spent, t.Asked),
+				inSeconds(t.GPU), money(t.Cost, r.Currency),
 			})
+			if t.Advice != "" {
+				advice = append(advice, fmt.Sprintf("%s %s, attempt %d, %s", r.Run, t.Step, t.Attempt, t.Advice))
+			}
 		}
-		rows = append(rows, []string{r.Run, "all", "", "", "", "", inSeconds(r.CPU), gib(r.Memory), inSeconds(r.GPU), money(r.Cost, r.Currency)})
+		rows = append(rows, []string{r.Run, "all", "", "", "", "", inSeconds(r.CPU), usedCPU(r.Spent), gib(r.Memory), "", inSeconds(r.GPU), money(r.Cost, r.Currency)})
 	}
-	return table(c.out, []string{"RUN", "STEP", "ATTEMPT", "POOL", "STATUS", "TOOK", "CPU", "GIB HOURS", "GPU", "COST"}, rows)
+	return c.advised(rows, []string{"RUN", "STEP", "ATTEMPT", "POOL", "STATUS", "TOOK", "CPU", "USED", "GIB HOURS", "AT MOST", "GPU", "COST"}, advice)
+}
+
+// usedCPU is empty where nobody saw what was used.
+func usedCPU(s api.Spent) string {
+	if s.Used == nil {
+		return ""
+	}
+	return inSeconds(s.Used.CPU)
+}
+
+// peak is the most memory that was used at a time, of what was asked for.
+func peak(s api.Spent, asked api.Asked) string {
+	if s.Used == nil {
+		return ""
+	}
+	text := sizeText(s.Used.Peak)
+	if asked.Memory > 0 {
+		text += " of " + sizeText(asked.Memory)
+	}
+	return text
 }
 
 func inSeconds(s float64) string { return fmt.Sprintf("%.1f s", s) }

@@ -39,6 +39,7 @@ const (
 	partFetch = "content" // GET ?digest=: one of Task.Fetch
 	partLog   = "log"     // POST ?offset=: what the command has written from there on
 	partKept  = "kept"    // PUT: Task.Keep as a tar archive
+	partUsed  = "used"    // PUT: what it has used up to now, a ridgeline.Usage
 	partEnd   = "end"     // PUT: how it ended, an End
 )
 

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/host"
@@ -310,5 +311,40 @@ func TestDesk_refuses(t *testing.T) {
 	resp.Body.Close()
 	if st, there, err := s.desk.End(t.Context(), "mine"); !there || err != nil || st.Kept != "" {
 		t.Errorf("%+v, %v, %v", st, there, err)
+	}
+}
+
+// A container that is killed says nothing more: what it used is what it said
+// before, for as long as it held its place.
+func TestDesk_Settle(t *testing.T) {
+	s := newSide(t)
+	task := sh(t, "run-1-train-1", `i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 600`)
+	began := time.Now()
+	cmd, _ := s.container(t, task)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		u, err := s.desk.Used(t.Context(), task.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.PeakMemory > 0 && u.CPUSeconds > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after 20 s it has not said what it uses: %+v", u)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	st, err := s.desk.Settle(t.Context(), task.Name, host.TaskState{Phase: host.Ended, Reason: host.Displaced, Started: began, Ended: began.Add(time.Hour)})
+	if err != nil || st.Usage.PeakMemory == 0 || st.Usage.CPUSeconds == 0 || st.Usage.WallSeconds != 3600 {
+		t.Errorf("%+v, %v; want what it had used, in an hour", st, err)
+	}
+	if again, there, err := s.desk.End(t.Context(), task.Name); err != nil || !there || again.Usage != st.Usage {
+		t.Errorf("its end is kept as %+v, %v, %v", again, there, err)
+	}
+	if st, err := s.desk.Settle(t.Context(), "run-1-train-2", host.TaskState{Phase: host.Ended, Started: began, Ended: began.Add(time.Hour)}); err != nil || st.Usage != (ridgeline.Usage{}) {
+		t.Errorf("one that never said anything: %+v, %v", st, err)
 	}
 }

@@ -59,6 +59,7 @@ type Desk struct {
 // The notes on a task.
 func openNote(task string) string { return task + "/open.json" }
 func keptNote(task string) string { return task + "/kept.json" }
+func usedNote(task string) string { return task + "/used.json" }
 func endNote(task string) string  { return task + "/end.json" }
 
 // logOf is the name of a task's log as it came, beside the one that the
@@ -96,11 +97,29 @@ func (d *Desk) End(ctx context.Context, task string) (host.TaskState, bool, erro
 	return st, true, err
 }
 
+// Used is what the task's container has said that its command used up to now;
+// zero when it has not said so.
+func (d *Desk) Used(ctx context.Context, task string) (u ridgeline.Usage, err error) {
+	_, err = d.read(ctx, usedNote(task), &u)
+	return u, err
+}
+
 // Settle writes down how a task ended that will not tell so itself. When an end
-// is known already, that one stays and is returned.
+// is known already, that one stays and is returned. What it used is what its
+// container said last.
 func (d *Desk) Settle(ctx context.Context, task string, st host.TaskState) (host.TaskState, error) {
 	if known, there, err := d.End(ctx, task); err != nil || there {
 		return known, err
+	}
+	if st.Usage == (ridgeline.Usage{}) {
+		used, err := d.Used(ctx, task)
+		if err != nil {
+			return host.TaskState{}, err
+		}
+		if used != (ridgeline.Usage{}) { // it held its place until now
+			used.WallSeconds = max(used.WallSeconds, st.Ended.Sub(st.Started).Seconds())
+		}
+		st.Usage = used
 	}
 	if err := d.note(ctx, endNote(task), st); err != nil {
 		return host.TaskState{}, err
@@ -146,7 +165,7 @@ func (d *Desk) ReadLog(ctx context.Context, task string, offset int64) (io.ReadC
 // Close forgets the task: its container, should it still run, is told so at
 // its next word. Absent is success.
 func (d *Desk) Close(ctx context.Context, task string) error {
-	for _, name := range []string{openNote(task), endNote(task), keptNote(task)} {
+	for _, name := range []string{openNote(task), usedNote(task), endNote(task), keptNote(task)} {
 		if err := d.Notes.Remove(ctx, name); err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 			return err
 		}
@@ -201,6 +220,8 @@ func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			err = d.takeLog(w, r, task)
 		case "PUT " + partKept:
 			err = d.takeKept(w, r, task)
+		case "PUT " + partUsed:
+			err = d.takeUsed(w, r, task)
 		case "PUT " + partEnd:
 			err = d.takeEnd(w, r, task)
 		default:
@@ -265,6 +286,19 @@ func (d *Desk) takeKept(w http.ResponseWriter, r *http.Request, task string) err
 		return err
 	}
 	if err := d.note(r.Context(), keptNote(task), digest); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// takeUsed keeps what the task has used up to now, in place of what was there.
+func (d *Desk) takeUsed(w http.ResponseWriter, r *http.Request, task string) error {
+	var u ridgeline.Usage
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&u); err != nil {
+		return ridgeline.Errorf(ridgeline.Invalid, "read what was used: %w", err)
+	}
+	if err := d.note(r.Context(), usedNote(task), u); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/blob/archive"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
@@ -202,6 +203,22 @@ func (l *line) log(ctx context.Context, offset int64, p []byte, insist bool) (ha
 	}
 	err = ask()
 	return have, err
+}
+
+// report says what was used, as it comes, once each: the end says it, too.
+func (l *line) report(ctx context.Context, used <-chan ridgeline.Usage) {
+	for u := range used {
+		text, err := json.Marshal(u)
+		if err != nil {
+			return
+		}
+		ctx, cut := context.WithTimeout(ctx, stall/6)
+		resp, err := l.do(ctx, http.MethodPut, l.errand.url(partUsed), bytes.NewReader(text))
+		if err == nil {
+			resp.Body.Close()
+		}
+		cut()
+	}
 }
 
 // tell says how it ended.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 )
@@ -106,13 +107,22 @@ func prepare(ctx context.Context, o Options, e Errand, l *line) error {
 	return nil
 }
 
-// work runs the command, and sends its log as it comes and to its last byte.
+// work runs the command, sends its log as it comes and to its last byte, and
+// what it uses: a container that is killed tells nothing more.
 func work(ctx context.Context, o Options, e Errand, l *line, stop <-chan os.Signal) host.TaskState {
 	log := &follower{path: process.LogFile(o.Work), line: l, show: o.Stdout}
 	over, following := make(chan struct{}), sync.WaitGroup{}
 	following.Go(func() { log.follow(ctx, over) })
-	end, err := process.Execute(o.Work, e.Task, e.MaxLog, stop)
+	used := make(chan ridgeline.Usage, 1)
+	following.Go(func() { l.report(ctx, used) })
+	end, err := process.Execute(o.Work, e.Task, e.MaxLog, stop, func(u ridgeline.Usage) {
+		select {
+		case used <- u:
+		default: // the server is slow: it hears the next one
+		}
+	})
 	close(over)
+	close(used)
 	following.Wait()
 	if err != nil && end.Phase == "" {
 		now := time.Now()

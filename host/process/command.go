@@ -24,6 +24,13 @@ const (
 // Python's resource tracker, for one, cleans up just after its parent.
 const linger = 50 * time.Millisecond
 
+// What a command has used is told first after firstTold, then after twice the
+// time, and at last every seldomTold.
+const (
+	firstTold  = time.Second
+	seldomTold = 10 * time.Second
+)
+
 // command is one run of a spec's command, watched to the end of everything it
 // started.
 type command struct {
@@ -35,17 +42,24 @@ type command struct {
 	peak   int64
 	reason host.EndReason
 	status *syscall.WaitStatus
+
+	began time.Time
+	base  syscall.Rusage // of children, before it began
+	tell  func(ridgeline.Usage)
+	next  time.Duration // when tell is due, since it began
 }
 
 // run runs the spec's command once and returns when nothing of it is left and
-// all it wrote is in the log. A value on stop ends it politely.
-func run(sp spec, log io.Writer, stop <-chan os.Signal) end {
-	c := &command{spec: sp, exited: make(chan syscall.WaitStatus, 1), gone: make(chan struct{})}
+// all it wrote is in the log. A value on stop ends it politely. While it runs,
+// tell hears now and then what it has used, for the case that nobody is left to
+// say so at the end; nil for nobody.
+func run(sp spec, log io.Writer, stop <-chan os.Signal, tell func(ridgeline.Usage)) end {
+	c := &command{spec: sp, exited: make(chan syscall.WaitStatus, 1), gone: make(chan struct{}), tell: tell, next: firstTold, base: childUsage()}
 	c.group = newCgroup(sp.Key, sp.Resources)
 	defer c.group.remove()
 	before := oomKills()
 	e := end{Phase: host.Ended, Started: time.Now()}
-	used := childUsage()
+	c.began = e.Started
 
 	out, err := c.start(log)
 	if err != nil {
@@ -55,7 +69,7 @@ func run(sp spec, log io.Writer, stop <-chan os.Signal) end {
 	c.watch(stop)
 	out()
 	e.Ended = time.Now()
-	e.Usage = usage(used, childUsage(), c.peak)
+	e.Usage = usage(c.base, childUsage(), c.peak)
 	e.Usage.WallSeconds = e.Ended.Sub(e.Started).Seconds()
 	c.judge(&e, before)
 	return e
@@ -222,8 +236,9 @@ func (c *command) watch(stop <-chan os.Signal) {
 			}
 		case <-sample.C:
 			begin := time.Now()
-			rss := c.sample(watching)
+			rss, cpu := c.sample(watching)
 			c.peak = max(c.peak, rss)
+			c.tellUsed(cpu)
 			if watching && rss > c.spec.Resources.Memory || c.group.oomKills() > 0 {
 				ask(host.OutOfMemory, syscall.SIGKILL)
 			}
@@ -261,20 +276,32 @@ func (c *command) signal(sig syscall.Signal) {
 	}
 }
 
-// sample measures the resident memory of all that the command started. Pages
-// that several of them share count several times; exact looks closer, but only
-// if the sum is over the limit.
-func (c *command) sample(exact bool) int64 {
+// tellUsed says what was used up to now, when it is time. cpu is that of the
+// processes which live; the others' is in what was reaped.
+func (c *command) tellUsed(cpu float64) {
+	wall := time.Since(c.began)
+	if c.tell == nil || wall < c.next {
+		return
+	}
+	c.next = wall + min(wall, seldomTold)
+	c.tell(ridgeline.Usage{WallSeconds: wall.Seconds(), CPUSeconds: cpu + cpuOf(childUsage()) - cpuOf(c.base), PeakMemory: c.peak})
+}
+
+// sample measures the resident memory and the processor seconds of all that
+// the command started and that lives. Pages that several of them share count
+// several times; exact looks closer, but only if the sum is over the limit.
+func (c *command) sample(exact bool) (memory int64, cpu float64) {
 	tree, err := below(os.Getpid())
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	var sum int64
 	for _, p := range tree {
 		sum += p.rss
+		cpu += p.cpu
 	}
 	if !exact || len(tree) < 2 || sum <= c.spec.Resources.Memory {
-		return sum
+		return sum, cpu
 	}
 	var fair int64
 	for _, p := range tree {
@@ -284,7 +311,7 @@ func (c *command) sample(exact bool) int64 {
 		}
 		fair += n
 	}
-	return fair
+	return fair, cpu
 }
 
 // judge says how it ended. oomBefore is the machine's count of kills for want
@@ -323,6 +350,8 @@ func (c *command) judge(e *end, oomBefore int64) {
 	}
 }
 
+func cpuOf(u syscall.Rusage) float64 { return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9 }
+
 func childUsage() syscall.Rusage {
 	var u syscall.Rusage
 	syscall.Getrusage(unix.RUSAGE_CHILDREN, &u)
@@ -332,9 +361,6 @@ func childUsage() syscall.Rusage {
 // usage is the difference between two getrusage(2) of all that was reaped, and
 // the larger of the memory sampled and the kernel's own high-water mark.
 func usage(before, after syscall.Rusage, peak int64) ridgeline.Usage {
-	cpu := func(u syscall.Rusage) float64 {
-		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
-	}
 	// A process inherits the mark of the one that forked it: up to our own size
 	// it says nothing of the command.
 	var self syscall.Rusage
@@ -342,5 +368,5 @@ func usage(before, after syscall.Rusage, peak int64) ridgeline.Usage {
 	if mark := after.Maxrss << 10; after.Maxrss > self.Maxrss || peak == 0 {
 		peak = max(peak, mark)
 	}
-	return ridgeline.Usage{CPUSeconds: cpu(after) - cpu(before), PeakMemory: peak}
+	return ridgeline.Usage{CPUSeconds: cpuOf(after) - cpuOf(before), PeakMemory: peak}
 }

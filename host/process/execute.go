@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
@@ -21,7 +22,8 @@ const defaultGrace = 5 * time.Second
 // as LogFile(dir), up to maxLog bytes; a value on stop ends it politely. It
 // returns when nothing of the command is left. This process must have no other
 // children, since it reaps all of them; limits are the container's to keep.
-func Execute(dir string, t host.Task, maxLog int64, stop <-chan os.Signal) (host.TaskState, error) {
+// While it runs, used hears now and then what it has used; it must not wait.
+func Execute(dir string, t host.Task, maxLog int64, stop <-chan os.Signal, used func(ridgeline.Usage)) (host.TaskState, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return host.TaskState{}, fmt.Errorf("become child subreaper: %w", err)
 	}
@@ -36,7 +38,7 @@ func Execute(dir string, t host.Task, maxLog int64, stop <-chan os.Signal) (host
 	}
 	group := own()
 	before := group.oomKills()
-	e := run(spec{Name: t.Name, Key: newKey(), Command: t.Command, Dir: t.Dir, Env: t.Env, Timeout: t.Timeout, Grace: t.Grace}, log, stop)
+	e := run(spec{Name: t.Name, Key: newKey(), Command: t.Command, Dir: t.Dir, Env: t.Env, Timeout: t.Timeout, Grace: t.Grace}, log, stop, used)
 	if group.oomKills() > before && (e.Reason == host.OutOfMemory || e.Reason == host.Exited && e.ExitCode != 0) {
 		e.Reason, e.ExitCode = host.OutOfMemory, 0
 		e.Message = fmt.Sprintf("used more than its memory limit of %s and was killed; raise the limit or use less", size(t.Resources.Memory))

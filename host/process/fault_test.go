@@ -169,12 +169,16 @@ func TestSupervisor_killed(t *testing.T) {
 		return strings.Contains(logOf(t, h, name), "begun\n") && len(marked(name)) >= 3
 	})
 	bare, _, _ := strings.Cut(logOf(t, h, name), "\n")
+	eventually(t, "it is seen what the task uses", func() bool {
+		st, err := h.Observe(t.Context(), name)
+		return err == nil && st.Phase == host.Running && st.Usage.PeakMemory > 0
+	})
 	if err := syscall.Kill(supervisorOf(t, dir, name), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	st := waitFor(t, h, name)
-	if st.Phase != host.Lost || st.Message == "" {
-		t.Errorf("state %+v, want lost, and why", st)
+	if st.Phase != host.Lost || st.Message == "" || st.Usage.PeakMemory == 0 || st.Usage.WallSeconds == 0 {
+		t.Errorf("state %+v, want lost, and why, and what it had used", st)
 	}
 	if left := marked(name); len(left) > 0 {
 		t.Errorf("it is said to be lost, but %v still run", left)

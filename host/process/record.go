@@ -22,6 +22,7 @@ const (
 	specFile    = "spec.json"
 	lockFile    = "lock" // held by the supervisor from before its start until it is gone
 	startedFile = "started.json"
+	usedFile    = "used.json" // of a task: what it had used up to some moment
 	endFile     = "end.json"
 	stateFile   = "state.json" // of a copy: how often it was started again
 	logFile     = "log"

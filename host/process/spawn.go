@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
@@ -152,8 +153,9 @@ func underWay(dir string) (host.TaskState, error) {
 		return host.TaskState{Phase: host.Pending}, err
 	}
 	st := host.TaskState{Phase: host.Running, Started: s.At}
+	st.Usage, _, err = read[ridgeline.Usage](dir, usedFile)
 	st.Usage.WallSeconds = time.Since(s.At).Seconds()
-	return st, nil
+	return st, err
 }
 
 // bury kills what a dead supervisor left behind and writes the task down as
@@ -169,7 +171,11 @@ func bury(dir string) (host.TaskState, error) {
 	if err := sweep(dir); err != nil {
 		return host.TaskState{}, err
 	}
-	e := end{Phase: host.Lost, Started: s.At, Ended: time.Now(),
+	used, _, err := read[ridgeline.Usage](dir, usedFile)
+	if err != nil {
+		return host.TaskState{}, err
+	}
+	e := end{Phase: host.Lost, Started: s.At, Ended: time.Now(), Usage: used,
 		Message: "what ran it is gone without leaving an end (killed, or the machine went down); start it again under another name"}
 	return e.state(), write(dir, endFile, e)
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
@@ -64,7 +65,7 @@ func Supervise(dir string) int {
 	if sp.Service {
 		e = keepUp(dir, sp, log, stop)
 	} else {
-		e = run(sp, log, stop)
+		e = run(sp, log, stop, func(u ridgeline.Usage) { _ = write(dir, usedFile, u) }) // of use only when this process is killed
 	}
 	_ = os.Remove(filepath.Join(dir, reserveFile))
 	log.Close()
@@ -105,7 +106,7 @@ func keepUp(dir string, sp spec, log *logbook, stop <-chan os.Signal) end {
 			_ = os.MkdirAll(filepath.Dir(sp.Socket), 0o700) // without it the command says that it cannot listen
 			os.Remove(sp.Socket)                            // left by one that was killed; nobody could listen there
 		}
-		e := run(sp, log, stop)
+		e := run(sp, log, stop, nil)
 		if e.Reason == host.Killed {
 			if sp.Socket != "" {
 				os.Remove(sp.Socket)

@@ -101,12 +101,15 @@ var (
 	recycled = figure(prometheus.CounterValue, "workers_recycled_total", "Workers that took the place of one that was worn out.")
 	logBytes = figure(prometheus.GaugeValue, "log_pending_bytes", "Of the inference log, not yet in its storage.")
 	logBehnd = figure(prometheus.GaugeValue, "log_behind_seconds", "Age of the oldest request that is not in the inference log's storage.")
+	cpuUsed  = figure(prometheus.CounterValue, "cpu_seconds_total", "Processor time of the scorer and its workers.")
+	memory   = figure(prometheus.GaugeValue, "memory_bytes", "Resident memory of the scorer and its workers, shared pages counted for each.")
+	peak     = figure(prometheus.GaugeValue, "memory_peak_bytes", "The most that each of them has had, added up.")
 	logLost  = figure(prometheus.CounterValue, "log_dropped_total", "Requests whose records were lost for lack of disk space.")
 )
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
-	for _, g := range []gauge{inFlight, waiting, workers, idle, limit, shed, hung, restarts, recycled, logBytes, logBehnd, logLost} {
+	for _, g := range []gauge{inFlight, waiting, workers, idle, limit, shed, hung, restarts, recycled, cpuUsed, memory, peak, logBytes, logBehnd, logLost} {
 		out <- g.desc
 	}
 }
@@ -124,6 +127,11 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	put(hung, float64(s.Hung))
 	put(restarts, float64(s.Restarts))
 	put(recycled, float64(s.Recycled))
+	if u, ok := usedNow(); ok {
+		put(cpuUsed, u.cpu)
+		put(memory, float64(u.memory))
+		put(peak, float64(u.peak))
+	}
 	if l := m.log(); l != nil {
 		put(logBytes, float64(l.PendingBytes))
 		put(logBehnd, l.BehindSeconds)

@@ -1,7 +1,10 @@
 package serve
 
 import (
+	"bufio"
 	"log/slog"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,6 +46,43 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(got.body, want+"\n") {
 			t.Errorf("no %s in\n%s", want, got.body)
 		}
+	}
+	for _, name := range []string{"cpu_seconds_total", "memory_bytes", "memory_peak_bytes"} {
+		if !regexp.MustCompile(`(?m)^ridgeline_scorer_` + name + ` [0-9.e+]*[1-9]`).MatchString(got.body) {
+			t.Errorf("%s is not there, or 0", name)
+		}
+	}
+}
+
+// A worker's memory and processor time are its scorer's.
+func TestUsedNow(t *testing.T) {
+	before, ok := usedNow()
+	if !ok {
+		t.Fatal("the processes of this machine cannot be looked at")
+	}
+	cmd := exec.Command("python3", "-c", "x = bytearray(200_000_000); print(sum(range(5_000_000)), flush=True); input()")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	now, _ := usedNow()
+	if now.memory < before.memory/2+200e6 || now.peak < before.peak/2+200e6 || now.cpu <= before.cpu {
+		t.Errorf("with a child of 200 MB that has counted: %+v; before: %+v", now, before)
+	}
+	_ = in.Close()
+	_ = cmd.Wait()
+	if after, _ := usedNow(); after.cpu < now.cpu || after.memory > now.memory-150e6 {
+		t.Errorf("when it has ended: %+v, while it was there: %+v", after, now)
 	}
 }
 
