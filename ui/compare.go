@@ -27,6 +27,7 @@ type comparePage struct {
 	Metrics   []string
 	Drawing   drawing
 	Changes   []difference // of two runs: what is not the same
+	Code      *codeDiff    // of two runs; nil: the same files
 	Pair      bool
 }
 
@@ -76,23 +77,24 @@ func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, er
 	out.Parallel = parallelChart(out.Rows, out.Numeric, out.Y)
 	if len(runs) == 2 {
 		out.Pair = true
-		if out.Changes, err = u.pairChanges(ctx, runs[0], runs[1]); err != nil {
+		if out.Changes, out.Code, err = u.pairChanges(ctx, runs[0], runs[1]); err != nil {
 			return out, err
 		}
 	}
 	return out, u.addCurves(ctx, &out, runs, q.Get("metric"))
 }
 
-func (u *UI) pairChanges(ctx context.Context, a, b ridgeline.Run) ([]difference, error) {
+func (u *UI) pairChanges(ctx context.Context, a, b ridgeline.Run) ([]difference, *codeDiff, error) {
 	was, err := u.Store.Pipeline(ctx, a.Project, a.Pipeline)
 	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
-		return nil, err
+		return nil, nil, err
 	}
 	is, err := u.Store.Pipeline(ctx, b.Project, b.Pipeline)
 	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
-		return nil, err
+		return nil, nil, err
 	}
-	return u.changes(ctx, a, b, was, is)
+	code, err := u.codeChanges(ctx, was.Commit, is.Commit)
+	return changes(a, b, was, is), code, err
 }
 
 // numericColumns are those that are numbers in every run that has them, and

@@ -27,6 +27,7 @@ func runSamples() []sample {
 		{"runs-empty", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: runsPage{}}},
 		{"compare", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(6)}},
 		{"compare-100", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(mostCompared)}},
+		{"compare-pair", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: samplePair()}},
 		{"compare-empty", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: comparePage{}}},
 	}
 	for _, s := range []ridgeline.Status{ridgeline.Queued, ridgeline.Running, ridgeline.Failed, ridgeline.Cancelled} {
@@ -281,6 +282,12 @@ func sampleComparison(n int) (out comparePage) {
 	return out
 }
 
+func samplePair() comparePage {
+	out := sampleComparison(2)
+	out.Pair, out.Code, out.Changes = true, sampleDiff(), []difference{{"package", "scikit-learn", "1.8.0", "1.9.1"}}
+	return out
+}
+
 func sampleCurve(of float64) (points []track.Metric) {
 	for x := range 40 {
 		v := 0.4 + math.Exp(-float64(x)/(8+of)) + 0.03*math.Sin(float64(x)*1.3+of)
@@ -311,7 +318,27 @@ func sampleEnvironment(p *runPage) {
 		},
 		Before: ridgeline.Run{ID: "r-1kw4nx5es46105"},
 		Changes: []difference{
-			{"file", "diabetes/train.py", "8a31f2c09e11", "c01d22e7f4b0"}, {"package", "scikit-learn", "1.8.0", "1.9.1"}, {"parameter", "alpha", "1.0", "0.5"}, {"dataset", "diabetes", "v2", "v3"}, {"parameter", awkward, "", strings.Repeat(long300, 8)},
+			{"package", "scikit-learn", "1.8.0", "1.9.1"}, {"parameter", "alpha", "1.0", "0.5"}, {"dataset", "diabetes", "v2", "v3"}, {"parameter", awkward, "", strings.Repeat(long300, 8)},
 		},
+		Code: sampleDiff(),
 	}
+}
+
+// sampleDiff has a file of each kind.
+func sampleDiff() *codeDiff {
+	const train = "import json\n\n\ndef main(alpha):\n    x, y = load()\n    model = Ridge(alpha=alpha)\n    model.fit(x, y)\n    save(model)\n\n\nif __name__ == \"__main__\":\n    main(1.0)\n"
+	long := strings.Repeat(long300, 8)
+	now := strings.NewReplacer("    model = Ridge(alpha=alpha)\n", "    x = scale(x)  # "+awkward+"\n    model = Ridge(alpha=alpha, solver=\"svd\")\n", "main(1.0)", "main(0.5)", "import json\n", "").Replace(train)
+	var table strings.Builder
+	for i := range 2 * openLines {
+		fmt.Fprintf(&table, "%d,%d\n", i, i*i)
+	}
+	before := map[string][]byte{"diabetes/train.py": []byte(train), "old.py": []byte("import os\n"), "logo.png": {0, 1, 2}, long: []byte(long)}
+	after := map[string][]byte{"diabetes/train.py": []byte(now), "data/" + awkward + ".csv": []byte(table.String()), "logo.png": {0, 1, 2, 3}, long: []byte(strings.ToUpper(long))}
+	d := &codeDiff{Before: ridgeline.Commit{Hash: strings.Repeat("9b1d0c7f", 5)}, Now: ridgeline.Commit{Hash: strings.Repeat("4f2c9e1a", 5)}, Hidden: 3}
+	for _, name := range []string{"data/" + awkward + ".csv", "diabetes/train.py", "logo.png", long, "old.py"} {
+		f := compareFile(name, before, after, mostLines)
+		d.Added, d.Removed, d.Files = d.Added+f.Added, d.Removed+f.Removed, append(d.Files, f)
+	}
+	return d
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/store"
-	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
 // runEnvironment is the code and the environment of a run, and what is not as
@@ -18,7 +17,8 @@ type runEnvironment struct {
 	Pipeline ridgeline.Pipeline
 	Before   ridgeline.Run // zero when there is none
 	Changes  []difference
-	Same     bool // there was a run before, and nothing differs
+	Code     *codeDiff // nil: the same files
+	Same     bool      // there was a run before, and nothing differs
 }
 
 // A difference is one thing that is not as it was.
@@ -42,35 +42,25 @@ func (u *UI) addEnvironment(ctx context.Context, out *runPage, p ridgeline.Pipel
 				return err
 			}
 		}
-		if e.Changes, err = u.changes(ctx, e.Before, out.Run, old, p); err != nil {
+		e.Changes = changes(e.Before, out.Run, old, p)
+		if e.Code, err = u.codeChanges(ctx, old.Commit, p.Commit); err != nil {
 			return err
 		}
-		e.Same = len(e.Changes) == 0
+		e.Same = len(e.Changes) == 0 && e.Code == nil
 	}
 	out.Environment = e
 	return nil
 }
 
-// changes lists what of run b is not as it was in run a: parameters, data,
-// files and packages.
-func (u *UI) changes(ctx context.Context, a, b ridgeline.Run, was, is ridgeline.Pipeline) ([]difference, error) {
+// changes lists what of run b is not as it was in run a, but for the code:
+// parameters, data and packages.
+func changes(a, b ridgeline.Run, was, is ridgeline.Pipeline) []difference {
 	all := differing("parameter", a.Params, b.Params)
 	all = append(all, differing("dataset", versionTexts(a.Data), versionTexts(b.Data))...)
-	if was.Commit.Tree != is.Commit.Tree {
-		before, err := u.fileDigests(ctx, was.Commit.Tree)
-		if err != nil {
-			return nil, err
-		}
-		now, err := u.fileDigests(ctx, is.Commit.Tree)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, differing("file", before, now)...)
-	}
 	if was.Environment != is.Environment {
 		all = append(all, differing("package", packages(was.Lock), packages(is.Lock))...)
 	}
-	return all, nil
+	return all
 }
 
 func versionTexts(data map[string]int) map[string]string {
@@ -93,23 +83,6 @@ func differing(what string, before, now map[string]string) (out []difference) {
 		}
 	}
 	return out
-}
-
-// fileDigests is the first digits of each file of a tree. One that has been
-// reclaimed has none.
-func (u *UI) fileDigests(ctx context.Context, tree string) (map[string]string, error) {
-	out := map[string]string{}
-	if tree == "" {
-		return out, nil
-	}
-	files, err := u.Blob.Files(ctx, tree)
-	if ridgeline.CodeOf(err) == ridgeline.NotFound {
-		return out, nil
-	}
-	for _, f := range files {
-		out[f.Path] = components.Short(f.SHA256)
-	}
-	return out, err
 }
 
 // packages is the version of each package of a lock: lines NAME==VERSION, as

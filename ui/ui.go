@@ -53,6 +53,7 @@ type UI struct {
 	stop    sync.Once
 	stopped chan struct{} // closed when streams have to end
 	pages   templates
+	diffs   diffCache
 }
 
 // Open readies the templates.

@@ -129,6 +129,7 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_model":       {"gateway", "release"},
 	"github.com/prometheus/common":             {"release"},
 	"github.com/prometheus/procfs":             {"score/serve"},
+	"github.com/rogpeppe/go-internal":          {"ui/components"},
 	"github.com/sirupsen/logrus":               {"registry"},
 	"github.com/spf13/cobra":                   {"cmd/ridgeline"},
 	"github.com/standard-webhooks":             {"trigger"},
