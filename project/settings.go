@@ -34,6 +34,7 @@ type Kubernetes struct {
 	Namespace  string          // empty: the context's
 	Registry   string          // host[:port] from which nodes pull what is in the embedded registry; empty: that of URL
 	URL        string          // where pods reach this server; empty: its public address
+	Pods       string          // how the server reaches pods: auto, direct or forward
 	Gateway    *ClusterGateway // nil: none
 }
 
@@ -85,11 +86,11 @@ func (r *reader) settings(text []byte, dir string) Settings {
 }
 
 func (r *reader) kubernetes(n *yaml.Node, dir string) *Kubernetes {
-	k := &Kubernetes{}
+	k := &Kubernetes{Pods: waysToPods[0]}
 	if isNull(n) { // `kubernetes:` alone: the cluster that kubectl would use
 		return k
 	}
-	f := r.section(n, "kubernetes", "kubeconfig", "context", "namespace", "registry", "url", "gateway")
+	f := r.section(n, "kubernetes", "kubeconfig", "context", "namespace", "registry", "url", "pods", "gateway")
 	k.Kubeconfig = r.path(f.value("kubeconfig"), "kubernetes.kubeconfig", "kubeconfig", dir)
 	k.Context = r.text(f.value("context"), "kubernetes.context", "production")
 	k.Namespace = r.text(f.value("namespace"), "kubernetes.namespace", "ridgeline")
@@ -101,11 +102,15 @@ func (r *reader) kubernetes(n *yaml.Node, dir string) *Kubernetes {
 	if u, err := url.Parse(k.URL); k.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		r.at(f.value("url"), "kubernetes.url: expected an address such as https://ridgeline.example.com, got %q", clip(k.URL, 60))
 	}
+	k.Pods = r.word(f.value("pods"), "kubernetes.pods", waysToPods[0], waysToPods...)
 	if f.has("gateway") {
 		k.Gateway = r.clusterGateway(f.value("gateway"))
 	}
 	return k
 }
+
+// waysToPods are those of host/kube; the first one tries the others.
+var waysToPods = []string{"auto", "direct", "forward"}
 
 var registryPath = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 

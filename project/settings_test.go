@@ -29,11 +29,11 @@ func TestLoadSettings(t *testing.T) {
 		t.Errorf("kubernetes alone: %+v, %v", s, err)
 	}
 	s, err := load("kubernetes: {kubeconfig: admin.conf, namespace: ml, registry: 'images:5000', url: 'http://ridgeline:8470/'}\n")
-	if want := (project.Kubernetes{Kubeconfig: filepath.Join(dir, "admin.conf"), Namespace: "ml", Registry: "images:5000", URL: "http://ridgeline:8470"}); err != nil || *s.Kubernetes != want {
+	if want := (project.Kubernetes{Kubeconfig: filepath.Join(dir, "admin.conf"), Namespace: "ml", Registry: "images:5000", URL: "http://ridgeline:8470", Pods: "auto"}); err != nil || *s.Kubernetes != want {
 		t.Errorf("got %+v, %v", s.Kubernetes, err)
 	}
-	_, err = load("kubernetes:\n  namspace: ml\n  url: ridgeline\n  registry: https://images\n")
-	for _, says := range []string{`:2`, `namspace`, `namespace`, `kubernetes.url: expected an address`, `kubernetes.registry: expected HOST`} {
+	_, err = load("kubernetes:\n  namspace: ml\n  url: ridgeline\n  registry: https://images\n  pods: proxy\n")
+	for _, says := range []string{`:2`, `namspace`, `namespace`, `kubernetes.url: expected an address`, `kubernetes.registry: expected HOST`, `:5`, `kubernetes.pods: expected auto, direct or forward, got "proxy"`} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want %q", err, says)
 		}

@@ -31,7 +31,7 @@ func openCluster(s project.Settings, public string, access *auth.Authenticator, 
 		registry = u.Host
 	}
 	o := kube.Options{
-		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespace: k.Namespace, Server: access.ServerID(), Log: log,
+		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespace: k.Namespace, Pods: k.Pods, Server: access.ServerID(), Log: log,
 		Registry: registry, Username: "ridgeline", Password: access.PullToken(),
 	}
 	if host := s.Images.Host(); host != "" {

@@ -46,6 +46,7 @@ type Options struct {
 	// Elsewhere tells how nodes sign in at another registry that images are in;
 	// an empty Login is as nobody. Nil: there is none.
 	Elsewhere func(context.Context) (host string, login Login, err error)
+	Pods      string // how pods are reached: PodsAuto (or empty), PodsDirect or PodsForward
 	Server    string // tells this Ridgeline's objects from another one's; see ServerLabel
 	Log       *slog.Logger
 }
@@ -89,6 +90,8 @@ type Cluster struct {
 	applied  sync.Map  // DeploymentID → applied
 	pullable time.Time // when the pull secret was applied
 	gateway  gatewayApplied
+	reach    reach
+	forwards forwards
 }
 
 // A kind is how the API server calls what a Go type describes.
@@ -179,8 +182,11 @@ func load(o Options) (*rest.Config, string, error) {
 	return config, namespace, nil
 }
 
-// Close ends the watches. What runs in the cluster goes on.
-func (c *Cluster) Close() { c.close() }
+// Close ends the watches and the ways to pods. What runs in the cluster goes on.
+func (c *Cluster) Close() {
+	c.close()
+	c.forwards.close()
+}
 
 // Namespace is where everything lives.
 func (c *Cluster) Namespace() string { return c.namespace }

@@ -3,8 +3,6 @@ package kube
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,9 +12,10 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
-// Observe implements host.Services from what the watches have brought: it
-// calls nobody, and goes on telling the last known state while the API server
-// is away. The address of a copy is that of its pod.
+// Observe implements host.Services from what the watches have brought: but for
+// the first look at how pods are reached it calls nobody, and it goes on telling
+// the last known state while the API server is away. The address of a copy is
+// that of its pod, or of a socket that leads to it.
 func (s Services) Observe(ctx context.Context, id ridgeline.DeploymentID) (host.Observed, error) {
 	c := s.c
 	if err := ctx.Err(); err != nil || !mayBeID(id) {
@@ -32,8 +31,13 @@ func (s Services) Observe(ctx context.Context, id ridgeline.DeploymentID) (host.
 	}
 	var o host.Observed
 	for _, p := range pods {
-		o.Copies = append(o.Copies, copyOf(p))
+		seen := copyOf(p)
+		if seen.Ready {
+			seen.Address = c.address(ctx, p)
+		}
+		o.Copies = append(o.Copies, seen)
 	}
+	c.forwards.keep(id, pods)
 	d, ok := deployments.one(c.namespace, c.nameOf(id))
 	if !ok || d.DeletionTimestamp != nil {
 		return o, nil
@@ -67,7 +71,7 @@ func absent(d *appsv1.Deployment) (message string, stuck bool) {
 func copyOf(p *corev1.Pod) host.Copy {
 	c := host.Copy{}
 	if p.Status.PodIP != "" {
-		c.Address = "http://" + net.JoinHostPort(p.Status.PodIP, strconv.Itoa(scorerPort))
+		c.Address = "http://" + podAddress(p)
 	}
 	for _, s := range p.Status.ContainerStatuses {
 		c.Restarts += int(s.RestartCount)

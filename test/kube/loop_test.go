@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type server struct {
 	cmd *exec.Cmd
 	log *os.File
 	env []string // of its commands, beside where its folder is
+	on  []string // what its command line begins with: another machine's name
 }
 
 // serve starts a server whose host kube is a namespace for this test.
@@ -66,7 +68,8 @@ func serve(t testing.TB) *server {
 func (s *server) start() {
 	s.t.Helper()
 	_ = os.Remove(filepath.Join(s.dir, "url"))
-	s.cmd = exec.Command(s.bin, "up", "--dir", s.dir, "--listen", s.at, "--slots", "2")
+	line := append(slices.Clone(s.on), s.bin, "up", "--dir", s.dir, "--listen", s.at, "--slots", "2")
+	s.cmd = exec.Command(line[0], line[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -153,7 +156,10 @@ type endpoint struct {
 	Ready            bool
 	Asleep           bool
 	Replicas         int
+	Resting          string
+	Until            time.Time
 	Key              string `json:"primary_key"`
+	Deployments      []struct{ ID string }
 
 	request string // that it answers; empty: the small project's
 }

@@ -1,6 +1,8 @@
 package kube_test
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,12 +31,23 @@ func TestRole(t *testing.T) {
 	must(t, os.WriteFile(limited.Kubeconfig, []byte(before+"users: [{name: u, user: {token: "+token+"}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n"), 0o600))
 	limitedWorld := w
 	limitedWorld.Cluster = &limited
-	h := limitedWorld.host(t, newServer()).Services()
+	h := limitedWorld.hostBy(t, newServer(), kube.PodsForward).Services()
 	want := host.Workload{ID: "d-role", Image: w.push(t, "good"), Replicas: 1, MaxReplicas: 2, Env: []string{"A=b"}}
 	must(t, h.Apply(t.Context(), want))
-	within(t, "the copy answers", func() bool {
+	within(t, "the copy answers, through the API server", func() bool {
 		o, err := h.Observe(t.Context(), "d-role")
-		return err == nil && o.Ready() == 1
+		if err != nil || o.Ready() != 1 {
+			return false
+		}
+		transport, base := host.Transport(o.Copies[0].Address)
+		defer transport.CloseIdleConnections()
+		res, err := (&http.Client{Transport: transport}).Get(base + "/env?name=A")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		return err == nil && string(text) == "b"
 	})
 	if log, err := h.Log(t.Context(), "d-role", 100); err != nil || !strings.Contains(string(log), "listening") {
 		t.Errorf("Log: %q, %v", log, err)

@@ -46,10 +46,13 @@ func open(t *testing.T) world {
 }
 
 // host opens the namespace as the server of that name.
-func (w world) host(t *testing.T, server string) *kube.Cluster {
+func (w world) host(t *testing.T, server string) *kube.Cluster { return w.hostBy(t, server, "") }
+
+// hostBy does, and says how pods are reached.
+func (w world) hostBy(t *testing.T, server, pods string) *kube.Cluster {
 	t.Helper()
 	c, err := kube.Open(kube.Options{
-		Kubeconfig: w.Kubeconfig, Namespace: w.Namespace, Registry: w.registry, Server: server,
+		Kubeconfig: w.Kubeconfig, Namespace: w.Namespace, Registry: w.registry, Server: server, Pods: pods,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
