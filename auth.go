@@ -23,6 +23,7 @@ type Token struct {
 	ID      TokenID
 	Name    string
 	Role    Role
+	Project ProjectName // all that it opens; empty: every project
 	Hash    string // sha256 of the secret, 64 hex digits
 	Created time.Time
 	Expires time.Time // zero: never

@@ -82,9 +82,10 @@ func (a *API) releases(api huma.API) {
 
 type tokenInput struct {
 	Body struct {
-		Name string  `json:"name" minLength:"1" maxLength:"60"`
-		Role string  `json:"role" enum:"viewer,writer,admin"`
-		Days float64 `json:"days,omitempty" minimum:"0" doc:"valid for so many days; 0 or absent: for ever"`
+		Name    string  `json:"name" minLength:"1" maxLength:"60"`
+		Role    string  `json:"role" enum:"viewer,writer,admin"`
+		Project string  `json:"project,omitempty" doc:"the only one that it opens, with the role viewer or writer; absent: every one"`
+		Days    float64 `json:"days,omitempty" minimum:"0" doc:"valid for so many days; 0 or absent: for ever"`
 	}
 }
 
@@ -94,7 +95,13 @@ func (a *API) tokens(api huma.API) {
 		OperationID: "create-token", Method: http.MethodPost, Path: "/tokens",
 		Summary: "Make a token; its secret is shown this once", Tags: tags, DefaultStatus: http.StatusCreated,
 	}, ridgeline.Admin, func(ctx context.Context, in *tokenInput) (Token, error) {
-		t, secret, err := auth.NewToken(in.Body.Name, ridgeline.Role(in.Body.Role), in.Body.Days, time.Now().UTC())
+		name := ridgeline.ProjectName(in.Body.Project)
+		if name != "" {
+			if _, err := a.Store.Project(ctx, name); err != nil {
+				return Token{}, err
+			}
+		}
+		t, secret, err := auth.NewToken(in.Body.Name, ridgeline.Role(in.Body.Role), name, in.Body.Days, time.Now().UTC())
 		if err != nil {
 			return Token{}, err
 		}

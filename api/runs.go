@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -123,7 +124,13 @@ func (a *API) models(api huma.API) {
 		return list(rows, a.viewVersion), err
 	}
 	route(a, api, huma.Operation{OperationID: "list-models", Method: http.MethodGet, Path: "/models", Summary: "Every version of every model, newest first", Tags: tags},
-		ridgeline.Viewer, func(ctx context.Context, _ *struct{}) ([]ModelVersion, error) { return versions(ctx, "") })
+		ridgeline.Viewer, func(ctx context.Context, in *struct {
+			Project string `query:"project"`
+		}) ([]ModelVersion, error) {
+			rows, err := a.Store.ModelVersions(ctx, "")
+			rows = slices.DeleteFunc(rows, func(v ridgeline.ModelVersion) bool { return in.Project != "" && string(v.Project) != in.Project })
+			return list(rows, a.viewVersion), err
+		})
 	route(a, api, huma.Operation{OperationID: "list-versions", Method: http.MethodGet, Path: "/models/{name}/versions", Summary: "A model's versions, newest first", Tags: tags},
 		ridgeline.Viewer, func(ctx context.Context, in *struct {
 			Name string `path:"name"`
@@ -158,6 +165,9 @@ func (a *API) models(api huma.API) {
 		project := ridgeline.ProjectName("")
 		if in.Body != nil {
 			project = ridgeline.ProjectName(in.Body.Project)
+		}
+		if who := auth.From(ctx); who.Scoped() && project != "" && project != who.Project {
+			return Run{}, ridgeline.Errorf(ridgeline.NotFound, "no project %q for the token %q, which is of project %s", project, who.Name, who.Project)
 		}
 		row, err := a.Runs.Judge(ctx, ridgeline.ModelName(in.Name), in.Version, project, auth.From(ctx).Name)
 		return viewRun(row, nil, time.Now()), err

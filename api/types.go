@@ -215,6 +215,7 @@ type Token struct {
 	ID      string     `json:"id"`
 	Name    string     `json:"name"`
 	Role    string     `json:"role"`
+	Project string     `json:"project,omitempty" doc:"the only one that it opens; absent: every one"`
 	Created time.Time  `json:"created"`
 	Expires *time.Time `json:"expires,omitempty"`
 	Revoked *time.Time `json:"revoked,omitempty"`
@@ -325,5 +326,5 @@ func (a *API) image(stored string) string {
 }
 
 func viewToken(t ridgeline.Token) Token {
-	return Token{ID: string(t.ID), Name: t.Name, Role: string(t.Role), Created: t.Created, Expires: optional(t.Expires), Revoked: optional(t.Revoked)}
+	return Token{ID: string(t.ID), Name: t.Name, Role: string(t.Role), Project: string(t.Project), Created: t.Created, Expires: optional(t.Expires), Revoked: optional(t.Revoked)}
 }

@@ -34,9 +34,9 @@ type Tokens interface {
 type Principal struct {
 	Name string
 	Role ridgeline.Role
-	// Run and Project are those of the step that a run's token was made for;
-	// such a caller may track what that step does, and nothing else. Empty for
-	// everybody else.
+	// Project is the only one that the caller's token opens, and Run the run for
+	// whose steps it was made: such a caller may track what they do, and nothing
+	// else. Empty for everybody else.
 	Run     ridgeline.RunID
 	Project ridgeline.ProjectName
 	// Via and Address are the way in and where from, as the audit trail has them:
@@ -45,6 +45,11 @@ type Principal struct {
 
 	credential string // hash of the token that it came with; empty for a step
 }
+
+// Scoped reports whether the caller sees and changes the things of one project,
+// by a token that was made so. A run's steps do not count: what they may do is
+// another, smaller thing.
+func (p Principal) Scoped() bool { return p.Project != "" && p.Run == "" }
 
 // An Authenticator knows the server's own secrets.
 type Authenticator struct {
@@ -149,7 +154,7 @@ func (a *Authenticator) byHash(ctx context.Context, hash string, now time.Time) 
 	case !t.Expires.IsZero() && now.After(t.Expires):
 		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "token %q expired on %s", t.Name, t.Expires.Format(time.DateOnly))
 	}
-	return Principal{Name: t.Name, Role: t.Role, credential: hash}, nil
+	return Principal{Name: t.Name, Role: t.Role, Project: t.Project, credential: hash}, nil
 }
 
 // Which of an endpoint's two keys is meant.

@@ -238,7 +238,8 @@ func (g *Gateway) admit(r *http.Request, endpoint string) (*route, error) {
 		return nil, err // whether the key opens is not known: no reason to throw it away
 	}
 	who, denied := g.doors.Principal(r.Context(), key, time.Now())
-	if denied != nil || !who.Role.Allows(ridgeline.Writer) {
+	mine := who.Project == "" || who.Scoped() && strings.HasPrefix(endpoint, string(who.Project)+"/")
+	if denied != nil || !who.Role.Allows(ridgeline.Writer) || !mine {
 		g.metrics.refuse("", "key")
 		return nil, ridgeline.Errorf(ridgeline.Denied, "this key does not open %s", endpoint)
 	}

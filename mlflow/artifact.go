@@ -104,6 +104,9 @@ func (a *API) writablePath(ctx context.Context, given string) (string, error) {
 	if auth.From(ctx).Project == "" {
 		return p, nil
 	}
+	if err := a.mayReadPath(ctx, p); err != nil {
+		return "", err
+	}
 	first, _, _ := strings.Cut(p, "/")
 	id, err := strconv.ParseInt(first, 10, 64)
 	if err != nil {
@@ -141,6 +144,9 @@ func answer(w http.ResponseWriter, b []byte) error {
 func (a *API) download(w http.ResponseWriter, r *http.Request) error {
 	p, err := safePath(r.PathValue("path"))
 	if err != nil {
+		return err
+	}
+	if err := a.mayReadPath(r.Context(), p); err != nil {
 		return err
 	}
 	file, err := a.Track.Artifact(r.Context(), p)
@@ -211,6 +217,9 @@ func (a *API) listFolder(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.mayReadPath(r.Context(), p); err != nil {
+		return err
+	}
 	files, err := a.Track.Artifacts(r.Context(), p)
 	if err != nil {
 		return err
@@ -251,7 +260,11 @@ func (a *API) listAt(ctx context.Context, uri, folder string, b []byte) ([]byte,
 	if !here {
 		return nil, ridgeline.Errorf(ridgeline.Invalid, "the artifacts are at %s, which does not go through this server: list them there with MLflow's client", uri)
 	}
-	files, err := a.Track.Artifacts(ctx, path.Join(strings.Trim(root, "/"), folder))
+	at := path.Join(strings.Trim(root, "/"), folder)
+	if err := a.mayReadPath(ctx, at); err != nil {
+		return nil, err
+	}
+	files, err := a.Track.Artifacts(ctx, at)
 	o := begin(b).text("root_uri", uri)
 	list(o, "files", files, appendFile(folder))
 	return o.end(), err

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
@@ -76,6 +75,7 @@ func (a *API) getExperimentByName(ctx context.Context, r *request, b []byte) ([]
 func (a *API) searchExperiments(ctx context.Context, r *request, b []byte) ([]byte, error) {
 	search := track.ExperimentSearch{
 		Filter: r.text("filter"), View: r.view("view_type"), Orders: r.texts("order_by"), Max: r.pageSize(1000), Token: r.text("page_token"),
+		Project: string(narrowed(ctx)),
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -158,15 +158,14 @@ func (a *API) searchDatasets(ctx context.Context, r *request, b []byte) ([]byte,
 	case len(ids) > most:
 		return nil, invalid("SearchDatasets request cannot specify more than %d experiment_ids. Received %d experiment_ids.", most, len(ids))
 	}
+	ids, err := a.readable(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	all, err := a.Track.Datasets(ctx, ids)
 	o := begin(b)
 	list(o, "dataset_summaries", all, func(b []byte, d track.DatasetSummary) []byte {
 		return begin(b).text("experiment_id", strconv.FormatInt(d.Experiment, 10)).text("name", d.Name).text("digest", d.Digest).some("context", d.Context).end()
 	})
 	return o.end(), err
-}
-
-// denied is what a token of a run is told outside its project.
-func denied(project ridgeline.ProjectName, what string) error {
-	return ridgeline.Errorf(ridgeline.Denied, "this token belongs to a step of project %s, which may write to the experiment %s and those named %s/…, not to %s", project, project, project, what)
 }

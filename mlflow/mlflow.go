@@ -182,6 +182,11 @@ func (a *API) adapt(route route) http.Handler {
 			Fail(w, err)
 			return
 		}
+		if err = a.admit(r.Context(), route.path, req); err != nil {
+			a.logged(r, err)
+			Fail(w, err)
+			return
+		}
 		b, err := a.audited(route, req)
 		if err != nil {
 			a.logged(r, err)

@@ -309,7 +309,7 @@ func TestAPI_parts(t *testing.T) {
 	// A step's spool keeps a file in one piece while the server is away.
 	f.caller = auth.Principal{Name: "run", Role: ridgeline.Writer, Run: "r-1", Project: "iris"}
 	f.want("POST", api+"mpu/create/"+folder, `{"path": "x"}`, http.StatusNotImplemented, "Multipart upload is not supported for the current artifact repository")
-	f.caller = auth.Principal{Name: "other", Role: ridgeline.Writer, Project: "iris"}
+	f.caller = auth.Principal{Name: "other", Role: ridgeline.Writer, Run: "r-2", Project: "iris"}
 	f.want("GET", api+"mpu/parts/"+upload.ID, "", http.StatusForbidden, "PERMISSION_DENIED")
 }
 

@@ -156,6 +156,10 @@ func (a *API) searchModels(ctx context.Context, r *request, b []byte) ([]byte, e
 	if r.err != nil {
 		return nil, r.err
 	}
+	var err error
+	if search.Experiments, err = a.readable(ctx, search.Experiments); err != nil {
+		return nil, err
+	}
 	models, next, err := a.Track.SearchModels(ctx, search)
 	o := begin(b)
 	list(o, "models", models, appendModel)

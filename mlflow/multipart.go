@@ -251,6 +251,9 @@ func (a *API) presigned(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.mayReadPath(r.Context(), p); err != nil {
+		return err
+	}
 	file, err := a.Track.Artifact(r.Context(), p)
 	if err != nil {
 		return err

@@ -341,6 +341,7 @@ func next(o *object, search store.RegistrySearch, more bool) []byte {
 
 func (a *API) searchRegistered(ctx context.Context, r *request, b []byte) ([]byte, error) {
 	search := r.registrySearch(query.RegisteredModels, query.RegisteredModelOrders, 100, 1000)
+	search.Project = narrowed(ctx)
 	if r.err != nil {
 		return nil, r.err
 	}

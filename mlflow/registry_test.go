@@ -132,7 +132,7 @@ func TestRegistry_of_a_step(t *testing.T) {
 	f.caller = auth.Principal{Name: "step", Role: ridgeline.Writer, Run: "r-1", Project: "diabetes"}
 	f.want("POST", rest+"registered-models/create", `{"name": "steps"}`, 200, "")
 	f.want("POST", rest+"model-versions/create", `{"name": "steps", "source": "s3://b/m"}`, 200, `"version":"1"`)
-	f.want("POST", rest+"model-versions/create", `{"name": "somebody's", "source": "s3://b/m"}`, 403, "a step of project diabetes")
+	f.want("POST", rest+"model-versions/create", `{"name": "somebody's", "source": "s3://b/m"}`, 403, "this token is of project diabetes")
 	f.want("DELETE", rest+"registered-models/delete", `{"name": "somebody's"}`, 403, "PERMISSION_DENIED")
 	if m, err := f.api.Registry.RegisteredModel(t.Context(), "steps"); err != nil || m.Project != "diabetes" {
 		t.Errorf("%+v %v", m, err)

@@ -183,6 +183,10 @@ func (a *API) searchRuns(ctx context.Context, r *request, b []byte) ([]byte, err
 	if r.err != nil {
 		return nil, r.err
 	}
+	var err error
+	if search.Experiments, err = a.readable(ctx, search.Experiments); err != nil {
+		return nil, err
+	}
 	runs, next, err := a.Track.SearchRuns(ctx, search)
 	o := begin(b)
 	list(o, "runs", runs, appendRun)

@@ -85,7 +85,11 @@ func (a *API) resolve(ctx context.Context, s *sourceRef) error {
 	if from == "" {
 		return nil
 	}
-	s.folder, s.size, err = a.Track.RegisterFiles(ctx, strings.Trim(from, "/"))
+	from = strings.Trim(from, "/")
+	if err := a.mayReadPath(ctx, from); err != nil {
+		return err
+	}
+	s.folder, s.size, err = a.Track.RegisterFiles(ctx, from)
 	return err
 }
 
@@ -133,6 +137,9 @@ func (a *API) fromModels(ctx context.Context, s *sourceRef, rest string) (string
 	}
 	model, version := ridgeline.ModelName(name), 0
 	if _, err := a.Registry.RegisteredModel(ctx, model); err != nil {
+		return "", err
+	}
+	if err := a.mayReadRegistered(ctx, model); err != nil {
 		return "", err
 	}
 	version, err := strconv.Atoi(which)

@@ -240,6 +240,7 @@ func (a *API) untagVersion(ctx context.Context, r *request, _ []byte) ([]byte, e
 
 func (a *API) searchVersions(ctx context.Context, r *request, b []byte) ([]byte, error) {
 	search := r.registrySearch(query.ModelVersions, query.ModelVersionOrders, 10_000, 200_000)
+	search.Project = narrowed(ctx)
 	if r.err != nil {
 		return nil, r.err
 	}

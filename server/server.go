@@ -25,11 +25,13 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/gateway"
+	"github.com/ridgeline-mlops/ridgeline/scope"
 )
 
 // Options are what a server is made of. All but Ready, Mounts, Pages and Stopping are needed.
 type Options struct {
 	Auth     *auth.Authenticator
+	Scope    *scope.Keeper
 	API      http.Handler                // below /api/
 	Registry http.Handler                // below /v2/
 	Git      http.Handler                // below /git/; who may push is its own to say
@@ -49,7 +51,8 @@ type Mount struct {
 	Paths   []string // patterns without a method
 	Handler http.Handler
 	Open    bool // needs no token
-	// Runs says that the token of a run's steps opens it.
+	// Runs says that the token of a run's steps opens it, and that it holds such
+	// callers, and those of one project, to that project by itself.
 	Runs bool
 	// Refuse spells what is told to a caller who is not let in.
 	Refuse func(w http.ResponseWriter, status int, err error)
@@ -199,8 +202,14 @@ func (s *Server) letIn(need ridgeline.Role, runs bool, refuse func(w http.Respon
 			err = ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need)
 		default:
 			p.Via, p.Address = s.via(r), auth.Address(r.RemoteAddr)
-			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
-			return
+			r = r.WithContext(auth.With(r.Context(), p))
+			if !runs {
+				r, err = s.options.Scope.Hold(r)
+			}
+			if err == nil {
+				next.ServeHTTP(w, r)
+				return
+			}
 		}
 		if ridgeline.CodeOf(err) == ridgeline.Denied {
 			w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)

@@ -285,3 +285,16 @@ func (s *Store) LockOf(ctx context.Context, environment string) (lock, python st
 	}
 	return lock, python, err
 }
+
+// HasFiles reports whether a version of a project's models has its files in that
+// folder among the artifacts, or below it.
+func (s *Store) HasFiles(ctx context.Context, p ridgeline.ProjectName, folder string) (has bool, err error) {
+	const query = `SELECT count(*) FROM model_versions v JOIN models m ON m.name = v.model
+		WHERE m.project = $1 AND v.deleted = 0 AND (v.folder = $2 OR substr(v.folder, 1, $3) = $4)`
+	var n int
+	err = s.q().QueryRow(ctx, query, p, folder, len(folder)+1, folder+"/").Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("find whose the files %s are: %w", folder, err)
+	}
+	return n > 0, nil
+}

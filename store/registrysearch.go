@@ -17,6 +17,8 @@ type RegistrySearch struct {
 	Orders []query.Order // of query.RegisteredModelOrders or query.ModelVersionOrders
 	Max    int
 	Offset int
+	// Project asks for those of one project alone.
+	Project ridgeline.ProjectName
 }
 
 var modelColumns = map[string]string{"name": "m.name", "last_updated_timestamp": "m.updated"}
@@ -34,6 +36,9 @@ func (s *Store) SearchModels(ctx context.Context, search RegistrySearch) ([]ridg
 		return nil, false, err
 	}
 	r := registryQuery{}
+	if search.Project != "" {
+		r.where.WriteString(" AND m.project = " + r.arg(search.Project))
+	}
 	for _, t := range search.Terms {
 		r.and(t, modelColumns, query.RegisteredModels, "model_tags x WHERE x.model = m.name")
 	}
@@ -57,6 +62,9 @@ func (s *Store) SearchVersions(ctx context.Context, search RegistrySearch) ([]ri
 		return nil, false, err
 	}
 	r := registryQuery{}
+	if search.Project != "" {
+		r.where.WriteString(" AND v.model IN (SELECT name FROM models WHERE project = " + r.arg(search.Project) + ")")
+	}
 	for _, t := range search.Terms {
 		r.and(t, versionColumns, query.ModelVersions, "model_version_tags x WHERE x.model = v.model AND x.version = v.version")
 	}

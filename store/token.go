@@ -12,25 +12,25 @@ import (
 // CreateToken keeps a new token. The same token again is harmless; another one
 // under its id or with its secret is Conflict.
 func (s *Store) CreateToken(ctx context.Context, t ridgeline.Token) error {
-	const insert = `INSERT INTO tokens (id, name, role, hash, created, expires, revoked)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
+	const insert = `INSERT INTO tokens (id, name, role, project, hash, created, expires, revoked)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`
 	return s.doing(ctx, fmt.Sprintf("create token %s", t.ID), func(tx *Store) error {
-		n, err := tx.tx.Exec(ctx, insert, t.ID, t.Name, t.Role, t.Hash, t.Created, t.Expires, t.Revoked)
+		n, err := tx.tx.Exec(ctx, insert, t.ID, t.Name, t.Role, t.Project, t.Hash, t.Created, t.Expires, t.Revoked)
 		if err != nil || n > 0 {
 			return err
 		}
 		old, err := tx.TokenByHash(ctx, t.Hash)
-		if err == nil && (old.ID != t.ID || old.Role != t.Role) || ridgeline.CodeOf(err) == ridgeline.NotFound {
+		if err == nil && (old.ID != t.ID || old.Role != t.Role || old.Project != t.Project) || ridgeline.CodeOf(err) == ridgeline.NotFound {
 			return ridgeline.Errorf(ridgeline.Conflict, "another token has the id %s, or this one's secret, already", t.ID)
 		}
 		return err
 	})
 }
 
-const selectTokens = `SELECT id, name, role, hash, created, expires, revoked FROM tokens`
+const selectTokens = `SELECT id, name, role, project, hash, created, expires, revoked FROM tokens`
 
 func scanToken(row sqlq.Row) (t ridgeline.Token, err error) {
-	err = row.Scan(&t.ID, &t.Name, &t.Role, &t.Hash, asTime(&t.Created), asTime(&t.Expires), asTime(&t.Revoked))
+	err = row.Scan(&t.ID, &t.Name, &t.Role, &t.Project, &t.Hash, asTime(&t.Created), asTime(&t.Expires), asTime(&t.Revoked))
 	return t, err
 }
 

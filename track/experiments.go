@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
@@ -18,6 +19,9 @@ type ExperimentSearch struct {
 	Orders []string // none: the newest first
 	Max    int
 	Token  string
+	// Project asks for those of one project alone: the one that is named as it,
+	// and those named PROJECT/….
+	Project string
 }
 
 var experimentColumns = map[string]string{"name": "e.name", "experiment_id": "e.id", "creation_time": "e.created", "last_update_time": "e.updated"}
@@ -42,6 +46,9 @@ func (s *Store) SearchExperiments(ctx context.Context, search ExperimentSearch) 
 	}
 	st := &statement{}
 	where := " WHERE e." + search.View.stages()
+	if p := search.Project; p != "" {
+		where += " AND (e.name = " + st.arg(p) + " OR substr(e.name, 1, " + strconv.Itoa(utf8.RuneCountInString(p)+1) + ") = " + st.arg(p+"/") + ")"
+	}
 	for _, t := range terms {
 		condition, err := st.experimentCondition(t)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
@@ -79,7 +80,11 @@ func loggedURL(experiment int64) string {
 }
 
 func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err error) {
-	if out.Experiments, _, err = u.Track.SearchExperiments(ctx, track.ExperimentSearch{Max: mostExperiments}); err != nil || len(out.Experiments) == 0 {
+	of := ridgeline.ProjectName("")
+	if who := auth.From(ctx); who.Scoped() {
+		of = who.Project
+	}
+	if out.Experiments, _, err = u.Track.SearchExperiments(ctx, track.ExperimentSearch{Max: mostExperiments, Project: string(of)}); err != nil || len(out.Experiments) == 0 {
 		return out, err
 	}
 	out.Experiment, out.Filter, out.Sort, out.Down = out.Experiments[0].ID, q.Get("filter"), q.Get("sort"), q.Get("down") != ""

@@ -160,6 +160,9 @@ func (u *UI) around(r *http.Request, p Page) (layout, error) {
 	}
 	projects, err := u.Store.Projects(r.Context())
 	for _, p := range projects {
+		if who.Scoped() && p.Name != who.Project {
+			continue
+		}
 		l.Projects = append(l.Projects, p.Name)
 	}
 	return l, err

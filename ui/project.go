@@ -40,8 +40,8 @@ type projectPage struct {
 const mostRecent = 8
 
 func (u *UI) projects(mux *http.ServeMux) {
-	mux.Handle("GET /projects", u.page(func(ctx context.Context, _ *http.Request) (Page, error) {
-		body, err := u.loadProjects(ctx)
+	mux.Handle("GET /projects", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
+		body, err := u.loadProjects(ctx, ridgeline.ProjectName(r.URL.Query().Get("project")))
 		return Page{Title: "Projects", Nav: "projects", Template: "projects", Body: body}, err
 	}))
 	mux.Handle("GET /projects/{project}", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
@@ -52,9 +52,13 @@ func (u *UI) projects(mux *http.ServeMux) {
 	}))
 }
 
-func (u *UI) loadProjects(ctx context.Context) (out projectsPage, err error) {
+// loadProjects reads all projects, or the one that is named.
+func (u *UI) loadProjects(ctx context.Context, only ridgeline.ProjectName) (out projectsPage, err error) {
 	all, err := u.Store.Projects(ctx)
 	for _, p := range all {
+		if only != "" && p.Name != only {
+			continue
+		}
 		row := projectRow{Project: p}
 		builds, err := u.Store.Builds(ctx, store.BuildFilter{Project: p.Name, Limit: 1})
 		if err != nil {

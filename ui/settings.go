@@ -80,7 +80,13 @@ func (u *UI) newToken(r *http.Request) (made madeToken, err error) {
 	if err != nil || !(days >= 0 && days <= 36500) {
 		return made, ridgeline.Errorf(ridgeline.Invalid, "%q: expected a number of days, or nothing for a token that does not end", r.PostFormValue("days"))
 	}
-	t, secret, err := auth.NewToken(name, role, days, time.Now().UTC())
+	of := ridgeline.ProjectName(r.PostFormValue("project"))
+	if of != "" {
+		if _, err := u.Store.Project(ctx, of); err != nil {
+			return made, err
+		}
+	}
+	t, secret, err := auth.NewToken(name, role, of, days, time.Now().UTC())
 	if err == nil {
 		err = u.Store.CreateToken(ctx, t)
 		store.ActOf(ctx).Made("tokens/" + string(t.ID))

@@ -37,7 +37,7 @@ func (u *UI) again(r *http.Request) (auth.Principal, bool) {
 }
 
 // enter lets a caller in who is signed in, and sends others to sign in; programs,
-// which could not, are refused.
+// which could not, are refused. Who came by a project's token is held to it.
 func (u *UI) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	p, ok := u.again(r)
 	if !ok && !strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -53,7 +53,13 @@ func (u *UI) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool)
 		http.Redirect(w, r, "/sign-in?"+url.Values{"next": {next}}.Encode(), http.StatusSeeOther)
 		return r, false
 	}
-	return r.WithContext(auth.With(r.Context(), p)), true
+	r = r.WithContext(auth.With(r.Context(), p))
+	held, err := u.Scope.Hold(r)
+	if err != nil {
+		u.fail(w, r, err)
+		return r, false
+	}
+	return held, true
 }
 
 // signInPage is how to get in.

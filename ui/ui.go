@@ -22,6 +22,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
+	"github.com/ridgeline-mlops/ridgeline/scope"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/assets"
@@ -38,6 +39,7 @@ type UI struct {
 	Releases *release.Releaser
 	Auth     *auth.Authenticator
 	Sessions *auth.Sessions
+	Scope    *scope.Keeper
 	Prices   project.Prices                                                                 // the zero value: nobody said what computing costs
 	Ready    func(ctx context.Context, id ridgeline.DeploymentID) (int, error)              // copies of a deployment that answer
 	Score    http.Handler                                                                   // answers below /endpoints/

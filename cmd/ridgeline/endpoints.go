@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -208,18 +209,19 @@ func (c *cli) ask(ctx context.Context, client *http.Client, e api.Endpoint, depl
 
 func (c *cli) token() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Tokens for the API"}
-	var role string
+	var role, project string
 	var days float64
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make a token; its secret is shown this once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return post(cmd.Context(), c, "/api/v1/tokens", map[string]any{"name": args[0], "role": role, "days": days}, func(t api.Token) error {
+			return post(cmd.Context(), c, "/api/v1/tokens", map[string]any{"name": args[0], "role": role, "project": project, "days": days}, func(t api.Token) error {
 				fmt.Fprintln(c.out, t.Secret)
 				return nil
 			})
 		},
 	}
 	create.Flags().StringVar(&role, "role", "writer", "viewer, writer or admin")
+	create.Flags().StringVar(&project, "project", "", "the only project that it opens; a viewer or a writer")
 	create.Flags().Float64Var(&days, "days", 0, "valid for so many days; 0: for ever")
 	list := &cobra.Command{
 		Use: "list", Short: "List tokens, without their secrets",
@@ -231,9 +233,9 @@ func (c *cli) token() *cobra.Command {
 					if t.Revoked != nil {
 						state = "revoked"
 					}
-					rows = append(rows, []string{t.ID, t.Name, t.Role, state, ago(t.Created)})
+					rows = append(rows, []string{t.ID, t.Name, t.Role, cmp.Or(t.Project, "all"), state, ago(t.Created)})
 				}
-				return table(c.out, []string{"TOKEN", "NAME", "ROLE", "STATE", "CREATED"}, rows)
+				return table(c.out, []string{"TOKEN", "NAME", "ROLE", "PROJECT", "STATE", "CREATED"}, rows)
 			})
 		},
 	}

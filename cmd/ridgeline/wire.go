@@ -37,6 +37,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/pyenv"
 	"github.com/ridgeline-mlops/ridgeline/release"
+	"github.com/ridgeline-mlops/ridgeline/scope"
 	"github.com/ridgeline-mlops/ridgeline/server"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
@@ -318,8 +319,9 @@ func (n *node) wire(ctx context.Context) error {
 		BaseURL: public, RegistryHost: n.registryHost(), Version: version(), Temp: n.path("tmp"), Log: log,
 		Prices: n.options.Settings.Prices, Leads: n.leads,
 	}
+	keeper := scope.New(n.owners())
 	pages := &ui.UI{
-		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Ready: entrance.Ready, Score: entrance,
+		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Scope: keeper, Ready: entrance.Ready, Score: entrance,
 		Figures: entrance.Figures, ServiceLog: services.Log, Prices: n.options.Settings.Prices,
 		BaseURL: public, Registry: n.registryHost(), Version: version(), Dev: n.options.Dev, Log: log,
 	}
@@ -327,7 +329,7 @@ func (n *node) wire(ctx context.Context) error {
 		return err
 	}
 	n.server = server.New(server.Options{
-		Auth: access, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks(), n.gatewaysElsewhere()),
+		Auth: access, Scope: keeper, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks(), n.gatewaysElsewhere()),
 		Pages: pages.Handler(), Stopping: pages.Stop, Ready: n.ready, Log: log,
 	})
 	return nil

@@ -76,7 +76,8 @@ var arrows = map[string][]string{
 	"score/pyfunc":      {"score/exchange", "score/parquet", "score/tensor", "worker"},
 	"score/serve":       {"score", "score/azureml", "score/exchange", "score/journal", "score/oip", "score/plain", "score/pyfunc", "worker"},
 	"score/tensor":      {},
-	"server":            {"api", "auth", "gateway"},
+	"scope":             {"auth"},
+	"server":            {"api", "auth", "gateway", "scope"},
 	"store":             {"store/sqldb", "track/query"},
 	"store/sqldb":       {},
 
@@ -90,7 +91,7 @@ var arrows = map[string][]string{
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},
 	"trigger":     {"pipeline", "project", "store", "vault"},
-	"ui":          {"auth", "blob", "build", "data", "gate", "intake", "pipeline", "project", "release", "store", "track", "ui/assets", "ui/components"},
+	"ui":          {"auth", "blob", "build", "data", "gate", "intake", "pipeline", "project", "release", "scope", "store", "track", "ui/assets", "ui/components"},
 
 	"ui/assets":     {},
 	"ui/components": {},
