@@ -18,16 +18,14 @@ func TestScope(t *testing.T) {
 	r := newRidgeline(t)
 	for _, name := range []string{"theirs", "ours"} {
 		push(t, r, name, true)
-	}
-	for _, name := range []string{"theirs", "ours"} {
 		finished(t, r, name)
 	}
-	one := func(args ...string) string {
-		list := decode[[]map[string]any](t, r.must(".", append(args, "--project", "theirs", "--json")...))
-		if len(list) == 0 {
-			t.Fatalf("ridgeline %s lists nothing", strings.Join(args, " "))
+	one := func(what, field string) string {
+		list := decode[[]map[string]any](t, r.must(".", what, "--project", "theirs", "--json"))
+		id, _ := list[0][field].(string)
+		if id == "" {
+			t.Fatalf("ridgeline %s tells no %s: %v", what, field, list[0])
 		}
-		id, _ := list[0]["id"].(string)
 		return id
 	}
 	token := decode[struct{ Secret, Project string }](t, r.must(".", "token", "create", "ci", "--role", "writer", "--project", "ours", "--json"))
@@ -41,7 +39,7 @@ func TestScope(t *testing.T) {
 		t.Errorf("a token of a project that is not there: %s", problem)
 	}
 	secret := "Bearer " + token.Secret
-	run, build, release := one("runs"), one("builds"), one("releases")
+	run, build, release := one("runs", "id"), one("builds", "build"), one("releases", "id")
 	endpoints := decode[[]struct{ Deployments []struct{ ID string } }](t, r.must(".", "endpoints", "--project", "theirs", "--json"))
 	ids := map[string]string{"builds": build, "runs": run, "releases": release, "deployments": endpoints[0].Deployments[0].ID}
 	foreign := func(text string) bool {
