@@ -24,7 +24,7 @@ type Token struct {
 	Name    string
 	Role    Role
 	Project ProjectName // all that it opens; empty: every project
-	Hash    string // sha256 of the secret, 64 hex digits
+	Hash    string      // sha256 of the secret, 64 hex digits
 	Created time.Time
 	Expires time.Time // zero: never
 	Revoked time.Time // zero: valid
