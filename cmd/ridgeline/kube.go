@@ -23,6 +23,7 @@ func (c *cli) kube() *cobra.Command {
 func (c *cli) kubeManifests() *cobra.Command {
 	var i kube.Installation
 	var settings, registry string
+	var spot bool
 	cmd := &cobra.Command{
 		Use: "manifests", Short: "Print the namespace, the rights, the network policies and, with --image, the server itself, for kubectl apply -f -",
 		Long: `Manifests prints what a server outside the cluster needs there: a namespace, the rights in it and the
@@ -48,6 +49,9 @@ and, unless they share a --claim, the files "secret" and "vault-key" from the Se
 			if err != nil {
 				return usage("%v", err)
 			}
+			if spot {
+				text += kube.SpotClass
+			}
 			if c.json {
 				return c.print(map[string]string{"namespace": i.Namespace, "yaml": text})
 			}
@@ -66,6 +70,7 @@ and, unless they share a --claim, the files "secret" and "vault-key" from the Se
 	flags.StringVar(&i.Claim, "claim", "", "PersistentVolumeClaim (ReadWriteMany) that the copies share; default: the bucket that RIDGELINE_BLOB names")
 	flags.IntVar(&i.NodePort, "node-port", 0, "port of each node that leads to it")
 	flags.StringVar(&i.PullSecret, "pull-secret", "", "Secret of the nodes' sign-in for --image")
+	flags.BoolVar(&spot, "spot", false, "and the priority class ridgeline-spot, of pools whose places others may take")
 	flags.StringVar(&i.CPU, "cpu", "500m", "what each copy asks of its node")
 	flags.StringVar(&i.Memory, "memory", "1Gi", "what each copy asks of its node")
 	return cmd

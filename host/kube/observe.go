@@ -91,7 +91,7 @@ func copyOf(p *corev1.Pod) host.Copy {
 func trouble(p *corev1.Pod) (message string, stuck bool) {
 	for _, condition := range p.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return "no node has room for it now: " + condition.Message, false // an autoscaler may bring one
+			return unplaced(condition.Message), false // an autoscaler may bring one
 		}
 	}
 	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
@@ -103,6 +103,14 @@ func trouble(p *corev1.Pod) (message string, stuck bool) {
 		return "is being started on " + orSome(p.Spec.NodeName), false
 	}
 	return "runs, and its init() has not returned yet", false
+}
+
+// unplaced says what the scheduler has not found a node for, with its words.
+func unplaced(words string) string {
+	if strings.Contains(words, "Insufficient "+gpuResource) {
+		return "no node has a free GPU for it now: " + words
+	}
+	return "no node has room for it now: " + words
 }
 
 func orSome(node string) string {

@@ -9,6 +9,11 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 )
 
+// SpotClass is the priority class of spot pools, for `kubectl apply`.
+//
+//go:embed spot.yaml
+var SpotClass string
+
 //go:embed role.yaml
 var role string
 

@@ -181,7 +181,7 @@ func (t Tasks) Observe(ctx context.Context, task string) (host.TaskState, error)
 	case there && (job == nil || job.Annotations[killed] != ""):
 		return end, nil
 	case there:
-		end.Reason, end.Message = host.Displaced, displaced(pods)
+		end.Reason, end.Message = host.Displaced, displaced(job, pods)
 		return end, nil
 	case job == nil:
 		return host.TaskState{Phase: host.Absent}, nil
@@ -254,8 +254,9 @@ func (t Tasks) Log(ctx context.Context, task string, offset int64) (io.ReadClose
 	return t.pool.Desk.ReadLog(ctx, task, max(offset, 0))
 }
 
-// Kill implements host.Tasks: a suspended Job ends its pods politely. A pod
-// whose node does not answer counts as gone when its grace is over.
+// Kill implements host.Tasks: a Job whose time is over ends its pods politely,
+// and for good. (Suspended, it would, too, until a queue begins it again.) A
+// pod whose node does not answer counts as gone when its grace is over.
 func (t Tasks) Kill(ctx context.Context, task string) error {
 	if !taskNames.MatchString(task) {
 		return nil
@@ -264,7 +265,7 @@ func (t Tasks) Kill(ctx context.Context, task string) error {
 	if err != nil || st.Phase != host.Pending && st.Phase != host.Running {
 		return err
 	}
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"true"}},"spec":{"suspend":true}}`, killed)
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"true"}},"spec":{"activeDeadlineSeconds":1}}`, killed)
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	k, title := kindOf[batchv1.Job]()

@@ -48,6 +48,9 @@ func (t Tasks) job(task host.Task, name string, labels map[string]string) *batch
 		}}},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: t.pod(task, name)},
 	}}
+	if t.pool.Queue != "" { // Kueue begins it; suspended from the start, it waits for its turn even while Kueue is away
+		job.Spec.Suspend = new(true)
+	}
 	if task.Timeout > 0 {
 		job.Spec.ActiveDeadlineSeconds = new(int64((task.Timeout + slack).Seconds()))
 	}

@@ -47,10 +47,10 @@ func stateOf(job *batchv1.Job, pods []*corev1.Pod, now time.Time) host.TaskState
 		case batchv1.JobReasonDeadlineExceeded:
 			return end(host.TimedOut, "did not end within its timeout and the hour that a cluster has to find room for it; see its last message, and whether nodes are free")
 		case batchv1.JobReasonPodFailurePolicy:
-			return end(host.Displaced, displaced(pods))
+			return end(host.Displaced, displaced(job, pods))
 		}
 		if len(pods) == 0 {
-			return end(host.Displaced, displaced(pods))
+			return end(host.Displaced, displaced(job, pods))
 		}
 	}
 	if len(pods) == 0 {
@@ -61,7 +61,7 @@ func stateOf(job *batchv1.Job, pods []*corev1.Pod, now time.Time) host.TaskState
 	case unreachable(p, now):
 		return end(host.Displaced, fmt.Sprintf("node %s has stopped answering; its pod was given up", p.Spec.NodeName))
 	case over(p):
-		return ended(p, end)
+		return ended(job, p, end)
 	case p.Status.Phase == corev1.PodRunning:
 		st.Phase, st.Message = host.Running, ""
 		return st
@@ -75,9 +75,9 @@ func stateOf(job *batchv1.Job, pods []*corev1.Pod, now time.Time) host.TaskState
 }
 
 // ended says how a pod ended that has told nobody.
-func ended(p *corev1.Pod, end func(host.EndReason, string) host.TaskState) host.TaskState {
+func ended(job *batchv1.Job, p *corev1.Pod, end func(host.EndReason, string) host.TaskState) host.TaskState {
 	if disruption(p) != nil {
-		return end(host.Displaced, displaced([]*corev1.Pod{p}))
+		return end(host.Displaced, displaced(job, []*corev1.Pod{p}))
 	}
 	for _, s := range p.Status.ContainerStatuses {
 		if s.State.Terminated == nil {
@@ -91,7 +91,7 @@ func ended(p *corev1.Pod, end func(host.EndReason, string) host.TaskState) host.
 	if p.Status.Message != "" { // the kubelet refused it: no such GPU, too many pods
 		return end(host.NotStarted, "node "+p.Spec.NodeName+" refused it: "+p.Status.Message)
 	}
-	return end(host.Displaced, displaced([]*corev1.Pod{p}))
+	return end(host.Displaced, displaced(job, []*corev1.Pod{p}))
 }
 
 // over says that nothing of the pod runs any more.
@@ -153,9 +153,12 @@ func disruption(p *corev1.Pod) *corev1.PodCondition {
 	return nil
 }
 
-// displaced says why the cluster took a task's place away, as far as a pod
-// that is still there tells.
-func displaced(pods []*corev1.Pod) string {
+// displaced says why the cluster took a task's place away, as far as its Job
+// or a pod that is still there tells.
+func displaced(job *batchv1.Job, pods []*corev1.Pod) string {
+	if job != nil && job.Spec.Suspend != nil && *job.Spec.Suspend {
+		return "the queue " + job.Labels[queueLabel] + " gave its place to others"
+	}
 	for _, p := range pods {
 		c := disruption(p)
 		if c == nil {
@@ -178,10 +181,10 @@ func displaced(pods []*corev1.Pod) string {
 
 // refused says why a Job has no pod, by its newest event. Only events tell.
 func (t Tasks) refused(ctx context.Context, job *batchv1.Job) string {
-	waits := "waits for a node"
 	if job.Spec.Suspend != nil && *job.Spec.Suspend {
-		waits = "waits in the queue " + t.pool.Queue
+		return "waits in the queue " + t.pool.Queue + " for its turn, which Kueue gives it"
 	}
+	const waits = "waits for a node"
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	k, _ := kindOf[corev1.Event]()

@@ -46,6 +46,7 @@ func TestStateOf(t *testing.T) {
 	failed := func(reason string) *batchv1.Job {
 		return &batchv1.Job{Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, Reason: reason}}}}
 	}
+	suspended := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{queueLabel: "night"}}, Spec: batchv1.JobSpec{Suspend: new(true)}}
 	ending := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{killed: "true"}}}
 	for name, test := range map[string]struct {
 		job    *batchv1.Job
@@ -55,6 +56,7 @@ func TestStateOf(t *testing.T) {
 		says   string
 	}{
 		"runs":                     {&batchv1.Job{}, pod(func(*corev1.Pod) {}), host.Running, "", ""},
+		"its queue wants the place": {suspended, pod(disrupted("")), host.Ended, host.Displaced, "the queue night gave its place to others"},
 		"no pod yet":               {&batchv1.Job{}, nil, host.Pending, "", "waits for a node"},
 		"its node does not answer": {&batchv1.Job{}, pod(func(p *corev1.Pod) { at := ago(time.Minute); p.DeletionTimestamp = &at }), host.Ended, host.Displaced, "node n7 has stopped answering"},
 		"its node was silent": {&batchv1.Job{}, pod(func(p *corev1.Pod) {
