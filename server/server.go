@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +64,7 @@ type Server struct {
 	options Options
 	http    *http.Server
 	seconds *prometheus.HistogramVec
+	leaving atomic.Bool
 }
 
 // health says that the server answers; of ready, also that it should be asked.
@@ -134,6 +136,11 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	return err
 }
+
+// Leave has the server go on answering, and end each connection with its next
+// answer: who asks again asks another server, where there is one. A connection
+// that Shutdown ends may just then have a request on its way.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Shutdown stops listening and waits for the requests under way.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
@@ -272,6 +279,9 @@ func (s *Server) observed(next http.Handler) http.Handler {
 			s.seconds.WithLabelValues(s.surface(r.URL.Path), fmt.Sprintf("%dxx", rec.status/100)).Observe(took.Seconds())
 			s.options.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", float64(took.Microseconds())/1000)
 		}()
+		if s.leaving.Load() {
+			rec.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(rec, r)
 	})
 }

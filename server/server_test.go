@@ -28,6 +28,7 @@ var quiet = slog.New(slog.DiscardHandler)
 type tokens struct {
 	all    map[string]ridgeline.Token
 	broken atomic.Pointer[error]
+	leave  func() // has the server leave
 }
 
 func (k *tokens) TokenByHash(_ context.Context, hash string) (ridgeline.Token, error) {
@@ -81,6 +82,7 @@ func serve(t *testing.T) (*tokens, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	known.leave = s.Leave
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -121,6 +123,26 @@ func bearer(token string) func(*http.Request) {
 
 // Who routes requests is told in time, and a stranger no more than that; a
 // database that is away does not get the server killed.
+// One that is about to stop answers, and ends the connection with the answer.
+func TestServer_Leave(t *testing.T) {
+	known, url := serve(t)
+	for _, leaving := range []bool{false, true} {
+		if leaving {
+			known.leave()
+		}
+		for _, path := range []string{"/healthz", "/endpoints/nobody/production/score"} {
+			res, err := http.Get(url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.Close != leaving {
+				t.Errorf("%s, leaving %t: the answer ends the connection: %t", path, leaving, res.Close)
+			}
+		}
+	}
+}
+
 func TestServer_ready(t *testing.T) {
 	known, url := serve(t)
 	away := errors.New("the database at 10.1.2.3 is away")

@@ -44,8 +44,10 @@ func (n *node) ready(ctx context.Context) error {
 }
 
 // drain goes on answering for a while after it has said that it is not ready,
-// so that whoever sends requests here stops before they are refused.
+// so that whoever sends requests here stops before they are refused; those who
+// keep a connection are told with their next answer.
 func (n *node) drain(patience time.Duration) {
 	n.stopping.Store(true)
+	n.server.Leave()
 	time.Sleep(patience)
 }

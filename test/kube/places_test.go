@@ -58,7 +58,9 @@ prices: {currency: EUR, on_demand: {cpu: 0, memory: 0, gpu: 3600}, spot: {cpu: 0
 	dir := s.trains("kube-gpu", "gpus", "run: python train.py", `run: "case $RIDGELINE_TASK in *-1) echo training began; sleep 600;; esac; python train.py"`)
 
 	run := s.begin(dir)
-	waits := func() bool { return strings.Contains(s.run(run).Steps[0].Message, "no node has a free GPU for it now: ") }
+	waits := func() bool {
+		return strings.Contains(s.run(run).Steps[0].Message, "no node has a free GPU for it now: ")
+	}
 	s.until(2*time.Minute, "it waits for a GPU", waits)
 	s.gpus(kubetest.Mortal, 1)
 	s.until(2*time.Minute, "train speaks", func() bool {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/internal/cloudtest"
 	"github.com/ridgeline-mlops/ridgeline/internal/kubetest"
 	"github.com/ridgeline-mlops/ridgeline/internal/pgtest"
 	"github.com/ridgeline-mlops/ridgeline/registry"
@@ -34,7 +35,7 @@ type installation struct {
 }
 
 // install builds the image, pushes it to a registry that wants a sign-in, and
-// applies what is printed. PostgreSQL runs on this machine.
+// applies what is printed.
 func install(t *testing.T) *installation {
 	t.Helper()
 	bin, err := filepath.Abs("../../bin/ridgeline")
@@ -60,7 +61,7 @@ func install(t *testing.T) *installation {
 	in.secrets()
 	file := filepath.Join(t.TempDir(), "ridgeline.yaml")
 	text := s.must(s.dir, "kube", "manifests", "--namespace", s.w.Namespace, "--image", image.Reference, "--pull-secret", "own-image",
-		"--url", in.urls, "--node-port", strconv.Itoa(port), "--claim", in.claim(), "--cpu", "100m", "--memory", "256Mi")
+		"--url", in.urls, "--node-port", strconv.Itoa(port), "--cpu", "100m", "--memory", "256Mi")
 	must(t, os.WriteFile(file, []byte(text), 0o600))
 	began := time.Now()
 	s.w.Kubectl("apply", "--server-side", "--force-conflicts", "-f", file)
@@ -106,39 +107,32 @@ func dockerConfig(t *testing.T, registry string) string {
 	return dir
 }
 
-// secrets makes what the manifests leave to their reader.
+// secrets makes what the manifests leave to their reader. The database and the
+// bucket are on this machine; the copies have nothing else in common.
 func (in *installation) secrets() {
 	database, err := url.Parse(pgtest.URL(in.t))
 	must(in.t, err)
 	database.Host = in.w.Forward("unix", filepath.Join(database.Query().Get("host"), ".s.PGSQL.5432"))
 	database.RawQuery = "sslmode=disable"
-	in.w.Kubectl("create", "secret", "generic", "ridgeline-server", "--from-literal=RIDGELINE_DATABASE="+database.String(), "--from-literal=RIDGELINE_ADMIN_TOKEN="+in.token)
+	literals := []string{"--from-literal=RIDGELINE_DATABASE=" + database.String(), "--from-literal=RIDGELINE_ADMIN_TOKEN=" + in.token, "--from-literal=RIDGELINE_BLOB=" + in.bucket()}
+	for name, value := range cloudtest.Env() {
+		literals = append(literals, "--from-literal="+name+"="+value)
+	}
+	in.w.Kubectl(append([]string{"create", "secret", "generic", "ridgeline-server"}, literals...)...)
+	in.w.Kubectl("create", "secret", "generic", "ridgeline-keys", "--from-literal=secret="+auth.NewSecret(), "--from-literal=vault-key="+strings.Repeat("4f2c9e1a", 8))
 }
 
-// claim is a folder of this machine, which both nodes see.
-func (in *installation) claim() string {
-	dir, err := os.MkdirTemp("", "ridgeline-shared-")
+// bucket is the address of one, as pods see it.
+func (in *installation) bucket() string {
+	address, err := url.Parse(cloudtest.S3(in.t).Address("team"))
 	must(in.t, err)
-	must(in.t, os.Chown(dir, 65534, 65534))
-	name := "shared-" + in.w.Namespace
-	in.t.Cleanup(func() {
-		_, _ = in.w.Try("delete", "deployment", "ridgeline", "--wait=true", "--timeout=60s")
-		_, _ = in.w.Try("delete", "pv", name, "--wait=false")
-		_ = os.RemoveAll(dir)
-	})
-	file := filepath.Join(in.t.TempDir(), "claim.yaml")
-	must(in.t, os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
-kind: PersistentVolume
-metadata: {name: %[1]s}
-spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteMany], hostPath: {path: %[2]s}, storageClassName: "", claimRef: {namespace: %[3]s, name: shared}}
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: shared}
-spec: {accessModes: [ReadWriteMany], storageClassName: "", volumeName: %[1]s, resources: {requests: {storage: 1Gi}}}
-`, name, dir, in.w.Namespace), 0o600))
-	in.w.Kubectl("apply", "-f", file)
-	return "shared"
+	query := address.Query()
+	at, err := url.Parse(query.Get("endpoint"))
+	must(in.t, err)
+	at.Host = in.w.Forward("tcp", at.Host)
+	query.Set("endpoint", at.String())
+	address.RawQuery = query.Encode()
+	return address.String()
 }
 
 // explain logs what the pods say of a test that failed.
@@ -185,7 +179,9 @@ func (in *installation) leader() (leads string, epoch int, other string) {
 // project goes through the loop there, and in the middle of a run the pod that
 // leads is killed, and then the process that leads after it. Another one takes
 // over each time, the run ends as if nothing had happened, and the copy that
-// was left alone answers all the time.
+// was left alone answers all the time. Then all copies are replaced, as by an
+// upgrade, and no request through the Service fails. They have a database and
+// a bucket in common, and no folder.
 func TestSelf(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -225,7 +221,15 @@ func TestSelf(t *testing.T) {
 		left.end(t, kill.how+", at the other copy")
 		service.tell(t, kill.how+", through the Service")
 	}
+	in.untilSettled()
+	steady := in.load(in.production("kube-self"), 4, 10*time.Millisecond)
+	in.w.Kubectl("rollout", "restart", "deployment/ridgeline")
+	in.untilSettled()
+	steady.end(t, "a rolling restart of Ridgeline itself, through the Service")
 	in.until(3*time.Minute, "the run has ended", func() bool { return in.run(run).Status == "succeeded" })
+	if log := in.must(in.dir, "logs", run, "train"); !strings.Contains(log, "training began\ntraining ends\n") {
+		t.Errorf("the log of train: %q", log)
+	}
 	if st := in.run(run); st.Steps[0].Attempts != 1 {
 		t.Errorf("train has had %d attempts: its Job goes on whoever leads", st.Steps[0].Attempts)
 	}
