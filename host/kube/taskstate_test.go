@@ -55,10 +55,10 @@ func TestStateOf(t *testing.T) {
 		reason host.EndReason
 		says   string
 	}{
-		"runs":                     {&batchv1.Job{}, pod(func(*corev1.Pod) {}), host.Running, "", ""},
+		"runs":                      {&batchv1.Job{}, pod(func(*corev1.Pod) {}), host.Running, "", ""},
 		"its queue wants the place": {suspended, pod(disrupted("")), host.Ended, host.Displaced, "the queue night gave its place to others"},
-		"no pod yet":               {&batchv1.Job{}, nil, host.Pending, "", "waits for a node"},
-		"its node does not answer": {&batchv1.Job{}, pod(func(p *corev1.Pod) { at := ago(time.Minute); p.DeletionTimestamp = &at }), host.Ended, host.Displaced, "node n7 has stopped answering"},
+		"no pod yet":                {&batchv1.Job{}, nil, host.Pending, "", "waits for a node"},
+		"its node does not answer":  {&batchv1.Job{}, pod(func(p *corev1.Pod) { at := ago(time.Minute); p.DeletionTimestamp = &at }), host.Ended, host.Displaced, "node n7 has stopped answering"},
 		"its node was silent": {&batchv1.Job{}, pod(func(p *corev1.Pod) {
 			at := metav1.NewTime(now.Add(20 * time.Second))
 			p.DeletionTimestamp = &at
