@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"syscall"
+	"time"
 )
 
 // Command is the whole life of the program that runs a step's command behind a
@@ -41,9 +43,11 @@ func run(dir string, leave bool, command []string, stderr io.Writer) int {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	patience, given := waits(os.Getenv(timeoutVariable))
 	proxy, err := Open(Options{
 		Server: os.Getenv("MLFLOW_TRACKING_URI"), Token: os.Getenv("MLFLOW_TRACKING_TOKEN"), Dir: dir,
 		Run: os.Getenv("MLFLOW_RUN_ID"), Experiment: os.Getenv("MLFLOW_EXPERIMENT_NAME"), Log: stderr,
+		Patience: patience,
 	})
 	ended := make(chan struct{})
 	if err != nil {
@@ -51,6 +55,9 @@ func run(dir string, leave bool, command []string, stderr io.Writer) int {
 		close(ended)
 	} else {
 		os.Setenv("MLFLOW_TRACKING_URI", proxy.URL())
+		if !given {
+			os.Setenv(timeoutVariable, strconv.Itoa(int(patience.Seconds())))
+		}
 		go func() {
 			defer close(ended)
 			if err := proxy.Run(ctx); err != nil {
@@ -80,6 +87,19 @@ func run(dir string, leave bool, command []string, stderr io.Writer) int {
 	stop()
 	<-ended
 	return code(err, stderr)
+}
+
+// timeoutVariable is how long MLflow's client waits for an answer, in seconds.
+const timeoutVariable = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
+// waits is how long the script's client is to wait: as it is told already, or a
+// week, which is any step's own timeout: an outage of the server never ends a
+// training, and what ends a step ends its waiting.
+func waits(told string) (patience time.Duration, given bool) {
+	if n, err := strconv.Atoi(told); err == nil && n > 0 {
+		return time.Duration(n) * time.Second, true
+	}
+	return 7 * 24 * time.Hour, false
 }
 
 // code is the exit code of a command that ended with err.

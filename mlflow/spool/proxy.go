@@ -105,8 +105,9 @@ func (p *Proxy) keep(w http.ResponseWriter, r *http.Request, e entry, answer []b
 // that is away, and for what is kept to be delivered, so that a script reads
 // what it wrote.
 func (p *Proxy) insist(w http.ResponseWriter, r *http.Request, body []byte) {
-	known := memorable(r.Method, r.URL)
-	for until := time.Now().Add(patience); time.Now().Before(until); {
+	known, began := memorable(r.Method, r.URL), time.Now()
+	patience := p.options.Patience * 5 / 6
+	for time.Since(began) < patience {
 		away := p.delivery.away.Load()
 		if p.journal.waiting() == 0 {
 			err := p.pass(r.Context(), w, r, bytes.NewReader(body), int64(len(body)))
@@ -120,6 +121,7 @@ func (p *Proxy) insist(w http.ResponseWriter, r *http.Request, body []byte) {
 			_, _ = w.Write(answer)
 			return
 		}
+		p.remind(r, time.Since(began))
 		select {
 		case <-r.Context().Done():
 			return
@@ -128,6 +130,20 @@ func (p *Proxy) insist(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	w.Header().Set("Retry-After", "1")
 	refuse(w, http.StatusServiceUnavailable, "TEMPORARILY_UNAVAILABLE", errAway.Error()+fmt.Sprintf(" for %v: what was logged is kept, and this request may be repeated", patience))
+}
+
+// remind tells the log now and then what a script waits for, that nobody takes
+// it for dead.
+func (p *Proxy) remind(r *http.Request, waited time.Duration) {
+	last, now := p.reminded.Load(), time.Now().UnixNano()
+	if waited < p.options.Remind || time.Duration(now-last) < p.options.Remind || !p.reminded.CompareAndSwap(last, now) {
+		return
+	}
+	why := "the tracking server does not answer"
+	if n := p.journal.waiting(); n > 0 {
+		why += fmt.Sprintf(" (%d writes are kept for it)", n)
+	}
+	p.delivery.say("%s %s has waited for %v: %s; the step goes on when it is back", r.Method, r.URL.Path, waited.Round(time.Second), why)
 }
 
 // stream passes a long body through. It cannot be sent twice, so it is the

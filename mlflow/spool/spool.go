@@ -9,6 +9,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,12 @@ type Options struct {
 	// asks for them while the server is away.
 	Run, Experiment string
 	Log             io.Writer // is told when the server goes and comes, and what it refused
+	// Patience is how long the script's client waits for an answer; zero: 120 s,
+	// as MLflow's does by itself. Requests that need the server's answer are held
+	// for five sixths of it, and after that it is the client's to repeat them.
+	Patience time.Duration
+	// Remind is how often the log is told what a request waits for; zero: 1 min.
+	Remind time.Duration
 }
 
 // A Proxy answers a script in the server's place while that is away.
@@ -47,12 +54,13 @@ type Proxy struct {
 	memory   memory
 	listener net.Listener
 	wake     chan struct{} // something was kept
+	reminded atomic.Int64  // when the log was last told what a request waits for, in nanoseconds
 }
 
-// How long a client is kept waiting for the server, which has to be shorter
-// than it waits by itself (MLflow's: 120 s), and how long the server may take.
+// How long a client waits by itself, and the server may take.
 const (
-	patience = 100 * time.Second
+	usual    = 120 * time.Second     // MLflow's client
+	answers  = 100 * time.Second     // the server, whatever it is asked
 	look     = 50 * time.Millisecond // between two looks whether it is there again
 	takes    = 10 * time.Second      // to answer a write
 	inMemory = 8 << 20               // bodies up to here can be sent again
@@ -73,6 +81,7 @@ func Open(o Options) (*Proxy, error) {
 		return nil, fmt.Errorf("listen for the script: %w", err)
 	}
 	o.Server = strings.TrimSuffix(o.Server, "/")
+	o.Patience, o.Remind = cmp.Or(o.Patience, usual), cmp.Or(o.Remind, time.Minute)
 	p := &Proxy{options: o, journal: j, listener: l, wake: make(chan struct{}, 1)}
 	p.delivery = &delivery{journal: j, client: newClient(), server: o.Server, token: o.Token, log: o.Log}
 	return p, nil
@@ -82,7 +91,7 @@ func newClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			DisableCompression: true, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: patience,
+			DisableCompression: true, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: answers,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

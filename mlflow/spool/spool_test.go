@@ -109,7 +109,12 @@ func (l *log) String() string {
 // open runs a proxy, and returns it with what ends it.
 func open(t *testing.T, server, dir string, w io.Writer) (*Proxy, func()) {
 	t.Helper()
-	p, err := Open(Options{Server: "http://" + server, Token: "step", Dir: dir, Run: "r1", Log: w})
+	return openWith(t, Options{Server: "http://" + server, Token: "step", Dir: dir, Run: "r1", Log: w})
+}
+
+func openWith(t *testing.T, o Options) (*Proxy, func()) {
+	t.Helper()
+	p, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +240,48 @@ func TestProxy(t *testing.T) {
 		}
 		if got := s.all(); !slices.Equal(got, []string{"runs/set-tag before", "runs/create child"}) {
 			t.Error(got)
+		}
+	})
+	t.Run("a wait is told now and then, and outlives the client's own", func(t *testing.T) {
+		s, said := newTracking(t), &log{}
+		p, _ := openWith(t, Options{Server: "http://" + s.address, Token: "step", Dir: t.TempDir(), Run: "r1", Log: said, Patience: 300 * time.Millisecond, Remind: 10 * time.Millisecond})
+		known(t, p)
+		s.away()
+		refused, created := make(chan string, 100), make(chan string, 1)
+		go func() { // as MLflow's client repeats itself
+			for {
+				status, text, err := send(t.Context(), p, "step", "POST", "mlflow/runs/create", "child")
+				if status != http.StatusServiceUnavailable {
+					created <- fmt.Sprint(status, text, err)
+					return
+				}
+				refused <- text
+			}
+		}()
+		for range 2 {
+			if text := <-refused; !strings.Contains(text, "may be repeated") {
+				t.Error(text)
+			}
+		}
+		if text := said.String(); strings.Count(text, "runs/create has waited for") < 2 {
+			t.Errorf("said %q", text)
+		}
+		s.back()
+		if got := <-created; got != "200"+fromServer+"<nil>" {
+			t.Error(got)
+		}
+	})
+	t.Run("a step is told to wait as long as it runs", func(t *testing.T) {
+		for told, want := range map[string]string{"": "604800", "60": "60"} {
+			s, out := newTracking(t), filepath.Join(t.TempDir(), "out")
+			t.Setenv("MLFLOW_TRACKING_URI", "http://"+s.address)
+			t.Setenv(timeoutVariable, told)
+			if code := Command([]string{"--dir", t.TempDir(), "sh", "-c", "echo $" + timeoutVariable + " > " + out}, io.Discard); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if text, err := os.ReadFile(out); err != nil || strings.TrimSpace(string(text)) != want {
+				t.Errorf("told %q: %q %v, want %s", told, text, err, want)
+			}
 		}
 	})
 	t.Run("a refusal is told in the log and holds up nothing", func(t *testing.T) {
