@@ -59,6 +59,7 @@ func BenchmarkSearch(b *testing.B) {
 		{Orders: []string{"params.rate"}},
 		{Orders: []string{"params.decile DESC", "metrics.loss"}},
 		{Orders: []string{"tags.decile"}},
+		{Orders: []string{"tags.decile", "start_time DESC"}, Filter: "metrics.accuracy > 0.97"},
 		{Orders: []string{"attributes.end_time DESC"}},
 		{Orders: []string{"attributes.run_name"}},
 	} {

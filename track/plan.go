@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
 	"github.com/ridgeline-mlops/ridgeline/track/query"
@@ -61,7 +63,7 @@ func (s *Store) plan(ctx context.Context, search Search, terms []query.Term, by 
 	}
 	share, fewest, rarest := 1.0, bound, []query.Term(nil)
 	for _, group := range groups {
-		st := &statement{}
+		st := s.statement()
 		n, err := count1(ctx, q, st, st.found(group), bound)
 		if err != nil {
 			return whole, err
@@ -136,6 +138,14 @@ func (s *statement) found(terms []query.Term) string {
 	case (t.Kind == query.Param || t.Kind == query.Tag) && t.Op == query.Equal:
 		return "SELECT p.run AS run FROM " + pairTable(t.Kind) + " p WHERE p.key = " + s.arg(t.Key) + " AND substr(p.value, 1, 64) = " + s.arg(prefix(t.Text)) +
 			" AND p.value = " + s.arg(t.Text)
+	case (t.Kind == query.Param || t.Kind == query.Tag) && t.Op == query.Like && s.whole && beginning(t.Text) != "":
+		// Only SQLite compares texts by their bytes whatever the database's language.
+		from := beginning(t.Text)
+		found := "SELECT p.run AS run FROM " + pairTable(t.Kind) + " p WHERE p.key = " + s.arg(t.Key) + " AND p.value >= " + s.arg(from)
+		if to, ok := behindAll(from); ok {
+			found += " AND p.value < " + s.arg(to)
+		}
+		return found
 	case (t.Kind == query.Param || t.Kind == query.Tag) && t.Op != query.IsNull:
 		return "SELECT p.run AS run FROM " + pairTable(t.Kind) + " p WHERE p.key = " + s.arg(t.Key)
 	case t.Kind == query.Dataset:
@@ -146,4 +156,27 @@ func (s *statement) found(terms []query.Term) string {
 		return "SELECT i.number AS run FROM runs i WHERE i.status <> 'FINISHED' AND i.status = " + s.arg(t.Text)
 	}
 	return ""
+}
+
+// beginning is what all texts begin with that a pattern of LIKE holds for.
+func beginning(pattern string) string {
+	before, _, _ := strings.Cut(pattern, "%")
+	before, _, _ = strings.Cut(before, "_")
+	return clean(before)
+}
+
+// behindAll is the first text, by its bytes, behind all that begin with a text;
+// false when there is none.
+func behindAll(text string) (string, bool) {
+	runes := []rune(text)
+	last := &runes[len(runes)-1]
+	switch *last {
+	case utf8.MaxRune:
+		return "", false
+	case 0xD7FF: // what follows is half of a pair, and no text
+		*last = 0xE000
+	default:
+		*last++
+	}
+	return string(runes), true
 }

@@ -38,7 +38,7 @@ func testPlans(t *testing.T, s *Store) {
 	orders := []string{"", "metrics.m DESC", "metrics.m", "params.common", "params.rare DESC", "tags.team DESC", "run_name", "end_time", "end_time DESC", "start_time DESC", "start_time", "status"}
 	began := map[string]int{}
 	for range 400 {
-		search := Search{Experiments: [][]int64{{0}, {1}, {0, 1}}[random.IntN(3)], View: View(random.IntN(3)), Max: 1 + random.IntN(300)}
+		search := Search{Experiments: [][]int64{{0}, {1}, {0, 1}}[random.IntN(3)], View: View(random.IntN(3)), Max: 1 + random.IntN([]int{10, 300}[random.IntN(2)])}
 		var parts []string
 		for range random.IntN(3) + 1 {
 			if f := filters[random.IntN(len(filters))]; f != "" {
@@ -68,10 +68,15 @@ func testPlans(t *testing.T, s *Store) {
 		for _, o := range search.Orders {
 			by = append(by, must(query.Runs.ParseOrder(o))(t))
 		}
+		if _, grouped, err := s.byGroup(ctx, search, terms, by, 0, search.Max+1); err != nil {
+			t.Fatal(err)
+		} else if grouped {
+			began["by group"]++
+		}
 		p := must(s.plan(ctx, search, terms, by, search.Max+1))(t)
 		began[fmt.Sprint("found ", p.begin != nil, ", in order ", p.inOrder, ", sorted ", len(by) > 0)]++
 	}
-	if len(began) < 5 { // found or not, each with and without an order; and along the order's index
+	if len(began) < 6 || began["by group"] == 0 { // found or not, each with and without an order; along the order's index; one value after the other
 		t.Errorf("the searches began in %d ways only: %v", len(began), began)
 	}
 }

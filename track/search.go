@@ -65,26 +65,11 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 	if err != nil || len(search.Experiments) == 0 {
 		return nil, "", err
 	}
-	if len(by) == 1 && by[0] == (query.Order{Kind: query.Attribute, Key: "start_time", Descending: true}) {
-		by = nil // the usual order by its name
-	}
+	by = usually(by)
 	if err := s.refreshAll(ctx); err != nil {
 		return nil, "", doing(err, "search runs")
 	}
-	wanted := token.Offset + search.Max + 1 // one more than fits the page tells whether there is another
-	p, err := s.plan(ctx, search, terms, by, wanted)
-	if err != nil {
-		return nil, "", doing(err, "search runs")
-	}
-	var runs []Run
-	switch {
-	case len(by) == 0:
-		runs, err = s.byStart(ctx, search, p, token)
-	case p.inOrder:
-		runs, err = s.byValue(ctx, search, p, by, token.Offset, wanted)
-	default:
-		runs, err = s.byAny(ctx, search, p, by, token.Offset)
-	}
+	runs, err := s.find(ctx, search, terms, by, token)
 	if err != nil {
 		return nil, "", doing(err, "search runs")
 	}
@@ -98,6 +83,32 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 		next = t.String()
 	}
 	return runs, next, doing(fill(ctx, s.db.Reader(), runs), "search runs")
+}
+
+// usually leaves the usual order out where it is asked for by its name.
+func usually(by []query.Order) []query.Order {
+	if len(by) == 1 && by[0] == (query.Order{Kind: query.Attribute, Key: "start_time", Descending: true}) {
+		return nil
+	}
+	return by
+}
+
+// find returns a page of runs, and one more where there is one.
+func (s *Store) find(ctx context.Context, search Search, terms []query.Term, by []query.Order, token pageToken) ([]Run, error) {
+	wanted := token.Offset + search.Max + 1 // one more than fits the page tells whether there is another
+	if runs, ok, err := s.byGroup(ctx, search, terms, by, token.Offset, wanted); ok || err != nil {
+		return runs, err
+	}
+	p, err := s.plan(ctx, search, terms, by, wanted)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(by) == 0:
+		return s.byStart(ctx, search, p, token)
+	case p.inOrder:
+		return s.byValue(ctx, search, p, by, token.Offset, wanted)
+	}
+	return s.byAny(ctx, search, p, by, token.Offset)
 }
 
 // runColumnsAll are those that scanRun reads.
