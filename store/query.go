@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +123,18 @@ func (f *filter) sql(query, order string, limit int) (string, []any) {
 		args = append(args[:len(args):len(args)], int64(limit))
 	}
 	return query, args
+}
+
+// page is sql without the first so many rows.
+func (f *filter) page(query, order string, limit, skip int) (string, []any) {
+	if skip <= 0 {
+		return f.sql(query, order, limit)
+	}
+	if limit <= 0 {
+		limit = math.MaxInt32 // SQLite has no OFFSET without a LIMIT
+	}
+	query, args := f.sql(query, order, limit)
+	return query + " OFFSET $" + strconv.Itoa(len(args)+1), append(args, int64(skip))
 }
 
 // collect reads every row.

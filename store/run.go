@@ -16,8 +16,11 @@ type RunFilter struct {
 	Status     ridgeline.Status
 	Verdict    ridgeline.Verdict
 	Unfinished bool            // only those that have not ended
-	Before     ridgeline.RunID // only those older than this one: the last of the page before
+	Unjudged   bool            // only those without a verdict
+	Before     ridgeline.RunID // only those behind this one in the order that is asked for: the last of the page before
+	Upto       ridgeline.RunID // newest first: not those newer than this one, so that rows keep their numbers while runs come
 	Where      []RunCondition  // on values, of runs that have ended
+	Skip       int             // so many of them
 	Limit      int             // 0: all
 }
 
@@ -71,19 +74,20 @@ func (s *Store) Run(ctx context.Context, id ridgeline.RunID) (ridgeline.Run, err
 	return r, nil
 }
 
+// newestFirst is the order of runs without any other.
+const newestFirst = "created DESC, id DESC"
+
 // Runs returns the runs, newest first. Before an unknown run there is none.
 func (s *Store) Runs(ctx context.Context, want RunFilter) ([]ridgeline.Run, error) {
-	var f filter
-	if want.Project != "" {
-		f.and("project = ?", want.Project)
-	}
-	if err := s.aboutRuns(ctx, &f, want); err != nil {
+	f, err := s.chosenRuns(ctx, want)
+	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
-	if want.Before != "" {
-		f.and("(created, id) < (SELECT b.created, b.id FROM runs b WHERE b.id = ?)", want.Before)
+	query, args := f.sql(selectRuns, newestFirst, want.Limit)
+	if want.Skip > 0 { // what is skipped is not read, but for the index
+		query, args = f.page("SELECT id FROM runs", newestFirst, want.Limit, want.Skip)
+		query = selectRuns + " WHERE id IN (" + query + ") ORDER BY " + newestFirst
 	}
-	query, args := f.sql(selectRuns, "created DESC, id DESC", want.Limit)
 	all, err := collect(ctx, s.q(), scanRun, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
@@ -91,16 +95,38 @@ func (s *Store) Runs(ctx context.Context, want RunFilter) ([]ridgeline.Run, erro
 	return all, nil
 }
 
+// chosenRuns is what a filter says of runs that are in the order of their time.
+// Its placeholders come after those of args.
+func (s *Store) chosenRuns(ctx context.Context, want RunFilter, args ...any) (f filter, err error) {
+	f.args = args
+	if want.Project != "" {
+		f.and("runs.project = ?", want.Project)
+	}
+	if err := s.aboutRuns(ctx, &f, want); err != nil {
+		return f, err
+	}
+	if want.Before != "" {
+		f.and("(runs.created, runs.id) < (SELECT b.created, b.id FROM runs b WHERE b.id = ?)", want.Before)
+	}
+	if want.Upto != "" {
+		f.and("(runs.created, runs.id) <= (SELECT u.created, u.id FROM runs u WHERE u.id = ?)", want.Upto)
+	}
+	return f, nil
+}
+
 // aboutRuns adds what a filter says of the runs themselves, whatever their order.
 func (s *Store) aboutRuns(ctx context.Context, f *filter, want RunFilter) error {
 	if want.Status != "" {
-		f.and("status = ?", want.Status)
+		f.and("runs.status = ?", want.Status)
 	}
 	if want.Verdict != "" {
-		f.and("verdict = ?", want.Verdict)
+		f.and("runs.verdict = ?", want.Verdict)
+	}
+	if want.Unjudged {
+		f.and("runs.verdict = ?", "")
 	}
 	if want.Unfinished {
-		f.unfinished("status")
+		f.unfinished("runs.status")
 	}
 	for _, c := range want.Where {
 		if err := s.addCondition(ctx, f, c); err != nil {

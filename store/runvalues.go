@@ -25,9 +25,16 @@ const aWord = 1e308
 // A RunCondition is about a value of a run, such as m.loss < 0.5.
 type RunCondition struct {
 	Names []string // any of these
-	Op    string   // <, <=, =, !=, >= or >
-	Value string   // compared as a number when it is one
+	Op    string   // <, <=, =, !=, >= or >; Is or Lacks
+	Value string   // compared as a number when it is one, but by Is; of Lacks none
 }
+
+// The operators of conditions that a group of runs is: on a value as it is
+// written, where 1 is not 1.0, and on runs that have no such value.
+const (
+	Is    = "is"
+	Lacks = "lacks"
+)
 
 // ops are the operators, the longer ones first, so that they are found first.
 var ops = []string{"<=", ">=", "!=", "<", ">", "="}
@@ -62,19 +69,26 @@ func ParseRunConditions(text string) (all []RunCondition, err error) {
 	return all, nil
 }
 
-// over adds the condition on rows of run_values.
-func (c RunCondition) over(f *filter) {
+// over adds the condition on rows of run_values. Where a run's own rows are
+// asked, column is "+number": else SQLite takes the index of the numbers, and
+// goes for each run through all that meet the condition.
+func (c RunCondition) over(f *filter, column string) {
 	in(f, "name", c.Names)
 	op := c.Op
 	if op == "!=" {
 		op = "<>"
 	}
-	if number, err := strconv.ParseFloat(c.Value, 64); err == nil && !math.IsNaN(number) && math.Abs(number) < aWord {
-		f.and("number "+op+" ?", number)
-		f.and("number < ?", aWord)
+	if op == Is {
+		f.and(column+" = ?", numberOf(c.Value))
+		f.and("text = ?", c.Value)
 		return
 	}
-	f.and("number = ?", aWord)
+	if number, err := strconv.ParseFloat(c.Value, 64); err == nil && !math.IsNaN(number) && math.Abs(number) < aWord {
+		f.and(column+" "+op+" ?", number)
+		f.and(column+" < ?", aWord)
+		return
+	}
+	f.and(column+" = ?", aWord)
 	f.and("text "+op+" ?", c.Value)
 }
 
@@ -84,21 +98,28 @@ const fewRuns = 2000
 
 // add adds the condition on runs.
 func (s *Store) addCondition(ctx context.Context, f *filter, c RunCondition) error {
+	if c.Op == Lacks {
+		f.and("NOT EXISTS (SELECT 1 FROM run_values WHERE run_values.run = runs.id AND name = ? AND text <> '')", c.Names[0])
+		return nil
+	}
 	var values filter
-	c.over(&values)
+	c.over(&values, "number")
 	query, args := values.sql("SELECT run FROM run_values", "run", fewRuns)
 	query = strings.Replace(query, " ORDER BY run", "", 1)
 	var n int64
 	if err := s.q().QueryRow(ctx, "SELECT COUNT(*) FROM ("+query+") AS few", args...).Scan(&n); err != nil {
 		return err
 	}
-	var again filter
-	again.args = f.args
-	c.over(&again)
+	few, column := n < fewRuns, "+number"
+	if few {
+		column = "number"
+	}
+	again := filter{args: f.args}
+	c.over(&again, column)
 	f.args = again.args
 	where := strings.Join(again.conditions, " AND ")
-	if n < fewRuns {
-		f.conditions = append(f.conditions, "id IN (SELECT run FROM run_values WHERE "+where+")")
+	if few {
+		f.conditions = append(f.conditions, "runs.id IN (SELECT run FROM run_values WHERE "+where+")")
 	} else {
 		f.conditions = append(f.conditions, "EXISTS (SELECT 1 FROM run_values WHERE run_values.run = runs.id AND "+where+")")
 	}
@@ -106,32 +127,51 @@ func (s *Store) addCondition(ctx context.Context, f *filter, c RunCondition) err
 }
 
 // RunsByValue returns the runs that have a value of that name and have ended, in
-// its order: numbers by size, then words. It skips so many.
-func (s *Store) RunsByValue(ctx context.Context, want RunFilter, name string, down bool, skip int) ([]ridgeline.Run, error) {
-	var f filter
-	f.and("v.name = ?", name)
-	if want.Project != "" {
-		f.and("v.project = ?", want.Project)
-	}
-	var runs filter
-	runs.args = f.args
-	if err := s.aboutRuns(ctx, &runs, want); err != nil {
+// its order: numbers by size, then words.
+func (s *Store) RunsByValue(ctx context.Context, want RunFilter, name string, down bool) ([]ridgeline.Run, error) {
+	f, err := s.chosenValues(ctx, want, name, down)
+	if err != nil {
 		return nil, fmt.Errorf("list runs by %s: %w", name, err)
 	}
-	if f.args = runs.args; len(runs.conditions) > 0 {
-		f.conditions = append(f.conditions, "EXISTS (SELECT 1 FROM runs WHERE runs.id = v.run AND "+strings.Join(runs.conditions, " AND ")+")")
-	}
-	order := "v.number, v.text, v.run"
-	if down {
-		order = "v.number DESC, v.text DESC, v.run DESC"
-	}
-	query, args := f.sql("SELECT v.run FROM run_values v", order, want.Limit)
-	query += " OFFSET $" + strconv.Itoa(len(args)+1)
-	ids, err := collect(ctx, s.q(), func(row sqlq.Row) (id ridgeline.RunID, err error) { return id, row.Scan(&id) }, query, append(args, int64(skip))...)
+	query, args := f.page("SELECT v.run FROM run_values v", valueOrder(down), want.Limit, want.Skip)
+	ids, err := collect(ctx, s.q(), scanRunID, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list runs by %s: %w", name, err)
 	}
 	return s.RunsOf(ctx, ids)
+}
+
+func scanRunID(row sqlq.Row) (id ridgeline.RunID, err error) { return id, row.Scan(&id) }
+
+func valueOrder(down bool) string {
+	if down {
+		return "v.number DESC, v.text DESC, v.run DESC"
+	}
+	return "v.number, v.text, v.run"
+}
+
+// chosenValues is what a filter says of the values of that name, as v.
+func (s *Store) chosenValues(ctx context.Context, want RunFilter, name string, down bool) (f filter, err error) {
+	f.and("v.name = ?", name)
+	if want.Project != "" {
+		f.and("v.project = ?", want.Project)
+	}
+	if want.Before != "" {
+		behind := ">"
+		if down {
+			behind = "<"
+		}
+		f.and("(v.number, v.text, v.run) "+behind+" (SELECT b.number, b.text, b.run FROM run_values b WHERE b.run = ? AND b.name = ?)", want.Before, name)
+	}
+	var runs filter
+	runs.args = f.args
+	if err := s.aboutRuns(ctx, &runs, want); err != nil {
+		return f, err
+	}
+	if f.args = runs.args; len(runs.conditions) > 0 {
+		f.conditions = append(f.conditions, "EXISTS (SELECT 1 FROM runs WHERE runs.id = v.run AND "+strings.Join(runs.conditions, " AND ")+")")
+	}
+	return f, nil
 }
 
 // RunsOf returns the runs of those ids, in their order. Unknown ones are left
@@ -222,11 +262,7 @@ func (s *Store) putValues(ctx context.Context, args []any) error {
 // valuesOf are the rows of a run, one after another.
 func valuesOf(r ridgeline.Run, metrics ridgeline.Metrics) (args []any) {
 	add := func(name, text string) {
-		number, err := strconv.ParseFloat(text, 64)
-		if err != nil || math.IsNaN(number) || math.Abs(number) >= aWord {
-			number = aWord
-		}
-		args = append(args, r.ID, r.Project, name, number, text)
+		args = append(args, r.ID, r.Project, name, numberOf(text), text)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Params)) {
 		add("p."+name, r.Params[name])
@@ -238,4 +274,13 @@ func valuesOf(r ridgeline.Run, metrics ridgeline.Metrics) (args []any) {
 		add(Took, strconv.FormatFloat(float64(r.Ended.Sub(r.Started))/float64(time.Second), 'g', -1, 64))
 	}
 	return args
+}
+
+// numberOf is a value's place in the order of numbers.
+func numberOf(text string) float64 {
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(number) || math.Abs(number) >= aWord {
+		return aWord
+	}
+	return number
 }

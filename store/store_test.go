@@ -48,6 +48,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("runs", with(testRuns))
 	t.Run("run paging", with(testRunPaging))
 	t.Run("run values", with(testRunValues))
+	t.Run("run table", with(testRunTable))
 	t.Run("verdicts", with(testVerdicts))
 	t.Run("turns", with(testTurns))
 	t.Run("steps", with(testSteps))

@@ -59,7 +59,7 @@ func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, er
 			return out, ridgeline.Errorf(ridgeline.NotFound, "no run %s", id)
 		}
 	}
-	if out.Rows, err = u.runLines(ctx, runs); err != nil {
+	if out.Rows, err = u.runLines(ctx, runs, 0); err != nil {
 		return out, err
 	}
 	out.Different, out.Drawing = q.Get("different") != "", drawingOf(q)
@@ -235,18 +235,4 @@ func (u *UI) addCurves(ctx context.Context, out *comparePage, runs []ridgeline.R
 		}
 	}
 	return nil
-}
-
-// spread is the mean and the standard deviation of a sample.
-func spread(numbers []float64) (mean, std float64) {
-	for _, x := range numbers {
-		mean += x / float64(len(numbers))
-	}
-	if len(numbers) < 2 {
-		return mean, 0
-	}
-	for _, x := range numbers {
-		std += (x - mean) * (x - mean)
-	}
-	return mean, math.Sqrt(std / float64(len(numbers)-1))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
@@ -21,6 +22,7 @@ const sampleID = ridgeline.RunID("r-1kw4nzzgq3kb4p")
 func runSamples() []sample {
 	all := []sample{
 		{"runs", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleRuns(12, nil)}},
+		{"runs-groups", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleGroups()}},
 		{"runs-names", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: sampleRuns(4, map[string]string{awkward: strings.Repeat(long300, 8), "q": awkward})}},
 		{"logged", Page{Title: "Logged runs", Nav: "runs", Template: "logged", Body: sampleLogged()}},
 		{"logged-run", Page{Title: "a run", Nav: "runs", Template: "logged-run", Body: sampleLoggedRun()}},
@@ -253,8 +255,29 @@ func sampleRuns(n int, params map[string]string) (out runsPage) {
 		}
 		out.Rows = append(out.Rows, line)
 	}
-	out.Chosen.Project, out.Older = "diabetes", "/runs?before=r-1"
-	out.arrange(url.Values{})
+	out.Chosen.Project, out.Older = "diabetes", "/runs?skip=12"
+	out.arrange(url.Values{}, nil)
+	out.Parts = "" // the store has no such runs
+	return out
+}
+
+// sampleGroups are runs by their solver, of which one group is open.
+func sampleGroups() runsPage {
+	out := sampleRuns(3, nil)
+	g := &runGroups{Of: "m.mse", Lines: []groupLine{
+		{Name: "svd", Open: true, Runs: out.Rows, RunGroup: store.RunGroup{Count: 41_200, Measured: 41_000, Least: 2744, Mean: 2990.4, Greatest: 3301, Last: 2811}},
+		{Name: awkward, RunGroup: store.RunGroup{Count: 3, Measured: 3, Least: 2744, Mean: 2990.4, Greatest: 3301, Last: 2811}},
+		{Name: "none", RunGroup: store.RunGroup{Count: 12}},
+	}}
+	for i := range g.Lines {
+		g.Lines[i].Statuses = []components.Status{{Word: "3 succeeded", Tone: "ok"}, {Word: "1 failed", Tone: "bad"}}
+		g.Lines[i].Toggle, g.Lines[i].Table = "#", "#"
+	}
+	for i := range g.Lines[0].Runs {
+		g.Lines[0].Runs[i].Cells = []cell{{Text: "2,811"}}
+	}
+	g.head(url.Values{}, "p.solver")
+	out.Rows, out.Groups, out.Chosen.Group = nil, g, "p.solver"
 	return out
 }
 

@@ -196,9 +196,11 @@ func TestRuns(t *testing.T) {
 		t.Error("only differences shows what is the same")
 	}
 	text = s.shows("/runs?window=2", http.StatusOK, "Older")
-	if strings.Contains(text, "r-00000000000002\"") || !strings.Contains(text, "before=r-00000000000003") {
+	if strings.Contains(text, "r-00000000000002\"") || !strings.Contains(text, "skip=2&amp;upto=r-00000000000004") {
 		t.Errorf("a window of two: %s", text)
 	}
+	aRun(t, s, 5, map[string]string{"alpha": "1"}, 1) // it is newer, and moves nothing
+	s.shows("/runs?window=2&skip=2&upto=r-00000000000004", http.StatusOK, "r-00000000000002", `aria-rowindex="4"`, "First", `data-latest="r-00000000000005"`)
 	s.shows("/runs?window=2&before=r-00000000000003", http.StatusOK, "r-00000000000002", "First")
 	text = s.shows("/runs?sort=m.loss&down=1&window=2&where=alpha+%3E+5", http.StatusOK, `aria-sort="descending"`, "skip=2", "Further")
 	if first(text) != "r-00000000000003" {
@@ -207,7 +209,7 @@ func TestRuns(t *testing.T) {
 	s.shows("/runs?sort=m.loss&down=1&window=2&where=alpha+%3E+5&skip=2", http.StatusOK, "r-00000000000001", "First")
 	s.shows("/runs?where=alpha+%3C", http.StatusOK, "a value behind it", "No run is like that")
 	s.shows("/runs?status=failed", http.StatusOK, "No run is like that")
-	s.shows("/runs?group=p.kept", http.StatusOK, "<td class=\"num\">5</td>", "2 ± 1.581")
+	testRunParts(t, s)
 	compare := s.shows("/compare?run=r-00000000000001&run=r-00000000000002&different=1", http.StatusOK, "Compare 2 runs", "Parallel coordinates", "Scatter", "parameter")
 	if strings.Contains(compare, `title="kept"`) {
 		t.Error("compare shows what is the same in both")
@@ -216,6 +218,35 @@ func TestRuns(t *testing.T) {
 	s.shows("/compare?run=r-00000000000001&run=r-none", http.StatusNotFound, "no run r-none")
 	many := strings.Repeat("run=r-00000000000001&", mostCompared+1)
 	s.shows("/compare?"+many, http.StatusUnprocessableEntity, "too many")
+}
+
+// testRunParts is about what scripts fetch into the table: six runs, of which one
+// has not ended.
+func testRunParts(t *testing.T, s *site) {
+	t.Helper()
+	rows := s.shows("/ui/runs/rows?row=3&skip=3&window=2&column=m.loss&upto=r-00000000000004", http.StatusOK, `aria-rowindex="5"`, `aria-rowindex="6"`, "r-00000000000001", "r-00000000000000")
+	if strings.Contains(rows, "<main") || strings.Contains(rows, ">same<") {
+		t.Errorf("more than the rows, or another column: %s", rows)
+	}
+	s.shows("/ui/runs/rows?row=1&before=r-00000000000004&skip=1&window=1&sort=m.loss&down=1", http.StatusOK, "r-00000000000002")
+	s.shows("/ui/runs/marks?where=loss+%3E+0", http.StatusOK, `{"total":4,"every":1000,`)
+	s.shows("/ui/runs/marks", http.StatusOK, `{"total":6,`)
+	s.shows("/ui/runs/rows?where=alpha+%3C", http.StatusUnprocessableEntity, "a value behind it")
+
+	s.shows("/runs?group=p.kept", http.StatusOK, `hx-get="/ui/runs/groups?group=p.kept`, "<noscript>")
+	groups := s.shows("/ui/runs/groups?group=p.kept&of=m.loss", http.StatusOK, "5 succeeded", "1 running", `aria-sort="descending"`, "Least loss", ">none<", `<td class="num">0</td><td class="num">2</td><td class="num">4</td><td class="num">4</td>`)
+	if strings.Index(groups, ">same<") > strings.Index(groups, ">none<") {
+		t.Errorf("the greater group is not the first: %s", groups)
+	}
+	s.shows("/runs?group=p.kept&inline=1&open=same&by=mean", http.StatusOK, `aria-expanded="true"`, "r-00000000000003", "All as a table")
+	s.shows("/ui/runs/group?group=p.kept&in=same&of=m.loss", http.StatusOK, "r-00000000000003", `href="/runs?group=p.kept&amp;in=same"`)
+	s.shows("/ui/runs/groups?group=p.kept&by=colour", http.StatusUnprocessableEntity, "not of")
+	if text := s.shows("/runs?group=p.alpha&in=9", http.StatusOK, "r-00000000000000", "All groups"); strings.Contains(text, "r-00000000000001") {
+		t.Error("a group has a run of another in it")
+	}
+	s.shows("/runs?group=p.kept&in=", http.StatusOK, "r-00000000000005")
+	s.shows("/runs?group=verdict&in=", http.StatusOK, "r-00000000000005")
+	s.shows("/runs?group=status&in=failed", http.StatusOK, "No run is like that")
 }
 
 func TestBuildsAndProjects(t *testing.T) {

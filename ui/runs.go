@@ -15,30 +15,35 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
-// runsPage is a table of runs: so many of them, newest first or in the order of
-// a value, which is looked for among all. They are grouped among themselves. All
-// that is chosen is in the address.
+// runsPage is a table of runs, newest first or in the order of a value. A window
+// of it is in the page; a script fetches the others as they come into sight. All
+// that is chosen, and where the window is, is in the address.
 type runsPage struct {
 	Rows    []runLine
-	Groups  []runGroup // in place of rows, when grouped
+	Groups  *runGroups // in place of rows, when grouped
 	Columns []column   // that are shown
 	All     []column   // that could be
+	First   int        // number of the first row, from 0
 	Older   string     // address of the window after this; empty at the end
 	Newest  string     // address of the first window; empty there
 	Took    column     // how long they ran
 	Problem string     // why nothing is shown
 
-	Unsorted, Thousand string // addresses of the same, newest first, and of more of it
-	Size               int    // of the window
-	Chosen             runChoice
-	Hidden             [][2]string
+	Unsorted string          // address of the same, newest first
+	Parts    string          // query, from its ? on, that asks for other rows of just this table; empty: there are no others
+	Upto     ridgeline.RunID // the newest run of the table: rows keep their numbers when others come
+	Latest   ridgeline.RunID // the newest run that is chosen, whether or not it is in the table
+	Size     int             // of the window
+	Chosen   runChoice
+	Hidden   [][2]string
 }
 
 // A runChoice is what of the address a form on the page shows again.
 type runChoice struct {
 	Status, Verdict, Sort, Group, Project, Where string
-	Different                                    bool
-	Down                                         bool
+	Different, Down                              bool
+	Opened                                       bool   // one group is shown as a table
+	In                                           string // the value of that group; empty: those without
 }
 
 // A column is a parameter or a metric of the runs on the page.
@@ -56,7 +61,23 @@ type runLine struct {
 	Metrics ridgeline.Metrics
 	Cells   []cell
 	Seconds float64
+	Row     int // its number in the table, from 0
 }
+
+// Grouped is the address of the groups that this one is of.
+func (p runsPage) Grouped() string {
+	next := url.Values{}
+	for name, value := range map[string]string{"project": p.Chosen.Project, "status": p.Chosen.Status, "verdict": p.Chosen.Verdict, "where": p.Chosen.Where, "group": p.Chosen.Group} {
+		if value != "" {
+			next.Set(name, value)
+		}
+	}
+	return with(next, "/runs", "", "")
+}
+
+// Index is the row's number as assistive technology counts: from 1, the head of
+// the table being the first.
+func (l runLine) Index() int { return l.Row + 2 }
 
 // A cell is a value of a column; a number, if it can be read as one.
 type cell struct {
@@ -65,18 +86,13 @@ type cell struct {
 	IsNum  bool
 }
 
-// A runGroup is the runs that have a value in common: of each column, the mean.
-type runGroup struct {
-	Name  string
-	Count int
-	Cells []cell
-}
-
-// Windows of the table, and how many columns it has by itself.
+// Windows of the table, how many columns of each kind it has by itself, and of
+// how many runs the columns are.
 const (
 	windowUsual = 100
 	windowMost  = 1000
 	columnsOwn  = 6
+	columnsSeen = 1000
 )
 
 func (u *UI) runs(mux *http.ServeMux) {
@@ -84,66 +100,128 @@ func (u *UI) runs(mux *http.ServeMux) {
 		body, busy, err := u.loadRuns(ctx, r.URL.Query())
 		return Page{Title: "Runs", Nav: "runs", Project: ridgeline.ProjectName(body.Chosen.Project), Busy: busy, Template: "runs", Body: body}, err
 	}))
+	mux.HandleFunc("GET /ui/runs/rows", u.part(u.runRows))
+	mux.HandleFunc("GET /ui/runs/marks", u.part(u.runMarks))
+	mux.HandleFunc("GET /ui/runs/groups", u.part(u.runGroups))
+	mux.HandleFunc("GET /ui/runs/group", u.part(u.runsOfGroup))
 }
 
 func (u *UI) loadRuns(ctx context.Context, q url.Values) (out runsPage, busy bool, err error) {
-	out.Chosen = runChoice{q.Get("status"), q.Get("verdict"), q.Get("sort"), q.Get("group"), q.Get("project"), q.Get("where"), q.Get("different") != "", q.Get("down") != ""}
-	out.Size = windowUsual
-	if out.Chosen.Group != "" {
-		out.Size = windowMost
+	out = newRunsPage(q)
+	want, err := out.Chosen.filter()
+	if err == nil {
+		err = u.fillRuns(ctx, &out, want, q)
 	}
-	if n, err := strconv.Atoi(q.Get("window")); err == nil {
-		out.Size = min(max(n, 1), windowMost)
-	}
-	rows, err := u.chosenRuns(ctx, &out, q)
 	if ridgeline.CodeOf(err) == ridgeline.Invalid {
 		out.Problem, err = err.Error(), nil
 	}
-	if err != nil {
-		return out, false, err
-	}
-	if out.Rows, err = u.runLines(ctx, rows); err != nil {
-		return out, false, err
-	}
-	for _, r := range rows {
+	for _, r := range out.Rows {
 		busy = busy || !r.Status.Terminal()
 	}
-	out.arrange(q)
-	return out, busy, nil
+	return out, busy, err
 }
 
-// chosenRuns reads the window that the address asks for.
-func (u *UI) chosenRuns(ctx context.Context, out *runsPage, q url.Values) (rows []ridgeline.Run, err error) {
-	want := store.RunFilter{
-		Project: ridgeline.ProjectName(out.Chosen.Project), Status: ridgeline.Status(out.Chosen.Status), Verdict: ridgeline.Verdict(out.Chosen.Verdict),
-		Before: ridgeline.RunID(q.Get("before")), Limit: out.Size + 1,
+func newRunsPage(q url.Values) (out runsPage) {
+	out.Chosen = runChoice{
+		Status: q.Get("status"), Verdict: q.Get("verdict"), Sort: q.Get("sort"), Group: q.Get("group"), Project: q.Get("project"), Where: q.Get("where"),
+		Different: q.Get("different") != "", Down: q.Get("down") != "", Opened: q.Get("group") != "" && q.Has("in"), In: q.Get("in"),
 	}
-	if want.Where, err = store.ParseRunConditions(out.Chosen.Where); err != nil {
-		return nil, err
+	out.Size = windowUsual
+	if n, err := strconv.Atoi(q.Get("window")); err == nil {
+		out.Size = min(max(n, 1), windowMost)
 	}
 	skip, _ := strconv.Atoi(q.Get("skip"))
-	skip = max(skip, 0)
-	if by := out.Chosen.Sort; by != "" {
-		rows, err = u.Store.RunsByValue(ctx, want, by, out.Chosen.Down, skip)
-	} else {
-		rows, err = u.Store.Runs(ctx, want)
+	out.First, out.Upto = max(skip, 0), ridgeline.RunID(q.Get("upto"))
+	return out
+}
+
+// filter is what the address chooses of all runs.
+func (c runChoice) filter() (want store.RunFilter, err error) {
+	want = store.RunFilter{Project: ridgeline.ProjectName(c.Project), Status: ridgeline.Status(c.Status), Verdict: ridgeline.Verdict(c.Verdict)}
+	if want.Where, err = store.ParseRunConditions(c.Where); err != nil || !c.Opened {
+		return want, err
+	}
+	switch {
+	case c.Group == "project":
+		want.Project = ridgeline.ProjectName(c.In)
+	case c.Group == "status":
+		want.Status = ridgeline.Status(c.In)
+	case c.Group == "verdict":
+		want.Verdict, want.Unjudged = ridgeline.Verdict(c.In), c.In == ""
+	case c.In == "":
+		want.Where = append(want.Where, store.RunCondition{Names: []string{c.Group}, Op: store.Lacks})
+	default:
+		want.Where = append(want.Where, store.RunCondition{Names: []string{c.Group}, Op: store.Is, Value: c.In})
+	}
+	return want, nil
+}
+
+// fillRuns reads the window that the address asks for, and what columns there are.
+func (u *UI) fillRuns(ctx context.Context, out *runsPage, want store.RunFilter, q url.Values) error {
+	known, err := u.Store.RunColumns(ctx, want, columnsSeen)
+	if err != nil {
+		return err
+	}
+	if out.Chosen.Group == "" || out.Chosen.Opened {
+		if err := u.windowOf(ctx, out, want, q); err != nil {
+			return err
+		}
+	}
+	out.arrange(q, known)
+	if out.Chosen.Group != "" && !out.Chosen.Opened {
+		return u.addGroups(ctx, out, want, q)
+	}
+	return nil
+}
+
+func (u *UI) windowOf(ctx context.Context, out *runsPage, want store.RunFilter, q url.Values) error {
+	plain := out.Chosen.Sort == ""
+	if plain && (out.First > 0 || out.Upto != "") {
+		want.Limit = 1
+		newest, err := u.Store.Runs(ctx, want)
+		if err != nil {
+			return err
+		}
+		for _, r := range newest {
+			out.Latest = r.ID
+		}
+		out.Upto = cmp.Or(out.Upto, out.Latest)
+	}
+	want.Upto, want.Before, want.Skip, want.Limit = out.Upto, ridgeline.RunID(q.Get("before")), out.First, out.Size+1
+	rows, err := u.inOrder(ctx, out.Chosen, want)
+	if err != nil {
+		return err
+	}
+	here := maps.Clone(q)
+	if plain && len(rows) > 0 && out.Upto == "" {
+		out.Upto, out.Latest = rows[0].ID, rows[0].ID
 	}
 	if len(rows) > out.Size {
 		rows = rows[:out.Size]
-		out.Older = with(q, "/runs", "before", string(rows[out.Size-1].ID))
-		if out.Chosen.Sort != "" {
-			out.Older = with(q, "/runs", "skip", strconv.Itoa(skip+out.Size))
+		if out.Upto != "" {
+			here.Set("upto", string(out.Upto))
 		}
+		out.Older = with(here, "/runs", "skip", strconv.Itoa(out.First+out.Size))
 	}
-	if q.Get("before") != "" || skip > 0 {
-		first := maps.Clone(q)
-		first.Del("skip")
-		out.Newest = with(first, "/runs", "before", "")
+	if q.Get("before") != "" || out.First > 0 {
+		here.Del("skip")
+		here.Del("upto")
+		out.Newest = with(here, "/runs", "before", "")
 	}
-	return rows, err
+	out.Rows, err = u.runLines(ctx, rows, out.First)
+	return err
 }
 
-func (u *UI) runLines(ctx context.Context, rows []ridgeline.Run) ([]runLine, error) {
+// inOrder reads runs in the order that is chosen.
+func (u *UI) inOrder(ctx context.Context, c runChoice, want store.RunFilter) ([]ridgeline.Run, error) {
+	if c.Sort == "" {
+		return u.Store.Runs(ctx, want)
+	}
+	return u.Store.RunsByValue(ctx, want, c.Sort, c.Down)
+}
+
+// runLines adds what the runs measured; the first of them has that number.
+func (u *UI) runLines(ctx context.Context, rows []ridgeline.Run, first int) ([]runLine, error) {
 	ids := make([]ridgeline.RunID, len(rows))
 	for i, r := range rows {
 		ids[i] = r.ID
@@ -151,7 +229,7 @@ func (u *UI) runLines(ctx context.Context, rows []ridgeline.Run) ([]runLine, err
 	metrics, err := u.Store.RunMetrics(ctx, ids)
 	lines := make([]runLine, len(rows))
 	for i, r := range rows {
-		lines[i] = runLine{Run: r, Metrics: metrics[r.ID]}
+		lines[i] = runLine{Run: r, Metrics: metrics[r.ID], Row: first + i}
 		if !r.Started.IsZero() && !r.Ended.IsZero() {
 			lines[i].Seconds = r.Ended.Sub(r.Started).Seconds()
 		}
@@ -211,9 +289,7 @@ func columnsOf(lines []runLine, different bool) (all []column) {
 			note(key, l.value(key).Text)
 		}
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(values), func(a, b string) int { // parameters first
-		return cmp.Or(-cmp.Compare(a[0], b[0]), cmp.Compare(a, b))
-	}) {
+	for _, key := range slices.SortedFunc(maps.Keys(values), paramsFirst) {
 		if echoes(lines, key) {
 			continue
 		}
@@ -222,6 +298,14 @@ func columnsOf(lines []runLine, different bool) (all []column) {
 		}
 	}
 	return all
+}
+
+// paramsFirst is the order of columns.
+func paramsFirst(a, b string) int { return cmp.Or(-cmp.Compare(a[0], b[0]), cmp.Compare(a, b)) }
+
+// differs reports whether a column is not the same in all rows.
+func differs(lines []runLine, key string) bool {
+	return slices.ContainsFunc(lines, func(l runLine) bool { return l.value(key).Text != lines[0].value(key).Text })
 }
 
 // echoes reports whether a metric only repeats the parameter of its name, as
@@ -237,51 +321,92 @@ func echoes(lines []runLine, key string) bool {
 	})
 }
 
-// arrange chooses columns, sorts and groups as the address says.
-func (p *runsPage) arrange(q url.Values) {
-	p.All = columnsOf(p.Rows, p.Chosen.Different)
-	asked := q["column"]
-	own := map[byte]int{}
-	for i := range p.All {
-		c := &p.All[i]
-		own[c.Key[0]]++
-		c.Shown = slices.Contains(asked, c.Key) || len(asked) == 0 && own[c.Key[0]] <= columnsOwn
-		c.Sort, c.Now = sorted(q, c.Key, p.Chosen)
-		if c.Shown {
-			p.Columns = append(p.Columns, *c)
+// arrange chooses columns as the address says: of those that the newest runs are
+// known to have, that the rows have, and that it asks for.
+func (p *runsPage) arrange(q url.Values, known []store.RunColumn) {
+	asked, differ := q["column"], map[string]bool{}
+	for _, c := range known {
+		differ[c.Name] = c.Differs
+	}
+	for _, c := range columnsOf(p.Rows, false) {
+		differ[c.Key] = differ[c.Key] || differs(p.Rows, c.Key)
+	}
+	for _, key := range asked {
+		if strings.HasPrefix(key, "p.") || strings.HasPrefix(key, "m.") {
+			differ[key] = true
 		}
 	}
+	own := map[byte]int{}
+	for _, key := range slices.SortedFunc(maps.Keys(differ), paramsFirst) {
+		if p.Chosen.Different && !differ[key] || !slices.Contains(asked, key) && len(p.Rows) > 0 && echoes(p.Rows, key) {
+			continue
+		}
+		c := column{Key: key, Name: key[2:]}
+		own[key[0]]++
+		c.Shown = slices.Contains(asked, key) || len(asked) == 0 && own[key[0]] <= columnsOwn
+		c.Sort, c.Now = sorted(q, key, p.Chosen)
+		p.All = append(p.All, c)
+		if c.Shown {
+			p.Columns = append(p.Columns, c)
+		}
+	}
+	p.fillCells()
+	unsorted := maps.Clone(q)
+	for _, name := range inWindow {
+		unsorted.Del(name)
+	}
+	unsorted.Del("down")
+	p.Unsorted = with(unsorted, "/runs", "sort", "")
+	p.Took.Sort, p.Took.Now = sorted(q, store.Took, p.Chosen)
+	p.Parts = p.parts(q)
+	for name, values := range q {
+		if !slices.Contains(inForm, name) && !slices.Contains(inWindow, name) && name != liveParam {
+			p.Hidden = append(p.Hidden, [2]string{name, values[0]})
+		}
+	}
+	slices.SortFunc(p.Hidden, func(a, b [2]string) int { return cmp.Compare(a[0], b[0]) })
+}
+
+// fillCells puts into each row what the columns show.
+func (p *runsPage) fillCells() {
 	for i, r := range p.Rows {
 		p.Rows[i].Cells = make([]cell, len(p.Columns))
 		for j, c := range p.Columns {
 			p.Rows[i].Cells[j] = r.value(c.Key)
 		}
 	}
-	unsorted := maps.Clone(q)
-	unsorted.Del("skip")
-	unsorted.Del("down")
-	p.Unsorted, p.Thousand = with(unsorted, "/runs", "sort", ""), with(q, "/runs", "window", strconv.Itoa(windowMost))
-	p.Took.Sort, p.Took.Now = sorted(q, store.Took, p.Chosen)
-	for name, values := range q {
-		if !slices.Contains(inForm, name) && name != liveParam {
-			p.Hidden = append(p.Hidden, [2]string{name, values[0]})
-		}
-	}
-	slices.SortFunc(p.Hidden, func(a, b [2]string) int { return cmp.Compare(a[0], b[0]) })
-	if p.Chosen.Group != "" {
-		p.Groups = grouped(p.Rows, p.Columns, p.Chosen.Group)
-	}
 }
 
-// inForm are what the form of the page asks for, or what another choice ends.
-var inForm = []string{"column", "different", "group", "status", "verdict", "where", "before", "skip"}
+// parts is the query that chooses and shows what this table does, wherever the
+// window is.
+func (p *runsPage) parts(q url.Values) string {
+	next := maps.Clone(q)
+	for _, name := range append([]string{liveParam, "column", "different", "open"}, inWindow...) {
+		next.Del(name)
+	}
+	if before := q.Get("before"); before != "" {
+		next.Set("before", before)
+	}
+	for _, c := range p.Columns {
+		next.Add("column", c.Key)
+	}
+	return "?" + next.Encode()
+}
+
+// inForm are what the form of the page asks for, and what another choice ends;
+// inWindow say where in the table the page is.
+var (
+	inForm   = []string{"column", "different", "group", "status", "verdict", "where", "in", "open", "of", "by", "fall", "inline"}
+	inWindow = []string{"before", "skip", "upto"}
+)
 
 // sorted is the address that sorts by a column, the other way round when it
 // does already, and which way it does now.
 func sorted(q url.Values, key string, now runChoice) (address, way string) {
 	next := maps.Clone(q)
 	next.Set("sort", key)
-	for _, name := range []string{"down", "before", "skip"} {
+	next.Del("down")
+	for _, name := range inWindow {
 		next.Del(name)
 	}
 	if now.Sort == key {
@@ -293,63 +418,4 @@ func sorted(q url.Values, key string, now runChoice) (address, way string) {
 		}
 	}
 	return with(next, "/runs", "", ""), way
-}
-
-func grouped(rows []runLine, columns []column, by string) (groups []runGroup) {
-	at, members := map[string]int{}, [][]runLine{}
-	for _, r := range rows {
-		name := r.groupName(by)
-		i, ok := at[name]
-		if !ok {
-			i = len(groups)
-			at[name] = i
-			groups, members = append(groups, runGroup{Name: name}), append(members, nil)
-		}
-		groups[i].Count++
-		members[i] = append(members[i], r)
-	}
-	for i := range groups {
-		for j := range columns {
-			groups[i].Cells = append(groups[i].Cells, meanCell(members[i], j))
-		}
-	}
-	return groups
-}
-
-func (l runLine) groupName(by string) string {
-	switch by {
-	case "status":
-		return string(l.Status)
-	case "verdict":
-		return cmp.Or(string(l.Verdict), "no verdict")
-	case "project":
-		return string(l.Project)
-	}
-	return cmp.Or(l.value(by).Text, "–")
-}
-
-// meanCell is the mean of a column and its standard deviation; of words, how
-// many there are.
-func meanCell(rows []runLine, column int) cell {
-	var numbers []float64
-	words := map[string]bool{}
-	for _, r := range rows {
-		if c := r.Cells[column]; c.IsNum {
-			numbers = append(numbers, c.Number)
-		} else if c.Text != "" {
-			words[c.Text] = true
-		}
-	}
-	if len(numbers) == 0 {
-		if len(words) == 0 {
-			return cell{}
-		}
-		return cell{Text: components.Plural(len(words), "value", "values")}
-	}
-	mean, std := spread(numbers)
-	text := components.Number(mean)
-	if len(numbers) > 1 {
-		text += " ± " + components.Number(std)
-	}
-	return cell{text, mean, true}
 }

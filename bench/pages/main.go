@@ -105,11 +105,13 @@ func measure(ctx context.Context, o options) error {
 		{"runs, the worst of all by a metric", "/runs?sort=m.loss&down=1", 300, 100, 0},
 		{"runs, the failed ones of a project", "/runs?status=failed&project=iris", 300, 100, 0},
 		{"runs, grouped by a parameter", "/runs?group=p.alpha", 300, 100, 0},
+		{"runs, a hundred from the middle", "/runs?skip=50000", 300, 100, 0},
 		{"runs, a thousand on a page", "/runs?window=1000", 0, 0, 0},
 		{"one run", "/runs/" + compared[0], 300, 0, 0},
 		{fmt.Sprintf("%d runs compared", len(compared)), "/compare?run=" + strings.Join(compared, "&run="), 0, 0, 1000},
 	}
-	for _, p := range pages {
+	parts := []address{{"runs, the groups that the page fetches", "/ui/runs/groups?group=p.alpha&of=m.loss", 0, 0, 0}, {"runs, rows from the end", "/ui/runs/rows?row=99900&skip=99900", 0, 100, 0}}
+	for _, p := range append(parts, pages...) {
 		got, err := s.served(ctx, p)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.what, err)

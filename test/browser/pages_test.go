@@ -21,6 +21,14 @@ var link = regexp.MustCompile(`http://\S+/sign-in\?code=\S+`)
 // link that it prints, and the folder.
 func serve(t *testing.T) (at, dir string) {
 	t.Helper()
+	dir = t.TempDir()
+	return serveAt(t, dir), dir
+}
+
+// serveAt starts the built program on a state folder, and returns the link that
+// it prints.
+func serveAt(t *testing.T, dir string) (at string) {
+	t.Helper()
 	program, err := filepath.Abs("../../bin/ridgeline")
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +40,6 @@ func serve(t *testing.T) (at, dir string) {
 		}
 		t.Skip(missing)
 	}
-	dir = t.TempDir()
 	server := exec.Command(program, "up", "--dev", "--dir", dir, "--listen", "127.0.0.1:0")
 	out, err := server.StdoutPipe()
 	if err != nil {
@@ -47,11 +54,11 @@ func serve(t *testing.T) (at, dir string) {
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if found := link.FindString(lines.Text()); found != "" {
-			return found, dir
+			return found
 		}
 	}
 	t.Fatal("it printed no link to sign in with")
-	return "", ""
+	return ""
 }
 
 // modules is where npm has installed what the pages are made with.

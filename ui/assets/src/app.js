@@ -2,10 +2,12 @@
 // in the reader's zone, keys, copying. Each page works without it.
 import htmx from "htmx.org";
 import { copying } from "./copy.js";
+import { groups } from "./groups.js";
 import { keys } from "./keys.js";
 import { live } from "./live.js";
 import { logs } from "./log.js";
 import { morph } from "./morph.js";
+import { tables } from "./rows.js";
 import { times } from "./times.js";
 
 htmx.config.includeIndicatorStyles = false; // the policy allows no inline style
@@ -34,11 +36,13 @@ const settle = () => {
   reach();
   times(document);
   logs(document);
+  tables(document);
   const charts = document.querySelector("[data-chart]");
   if (charts) import("./charts.js").then(({ drawAll }) => drawAll(document));
 };
 document.addEventListener("htmx:afterSettle", settle);
 keys();
 copying();
+groups();
 live(morph, settle);
 settle();

@@ -22,7 +22,10 @@ const sends = (action) => {
 
 const keeps = (old, now) => {
   if (old.nodeType !== Node.ELEMENT_NODE) return false;
-  if (old.hasAttribute("data-keep")) return true;
+  if (old.hasAttribute("data-keep")) {
+    old.dispatchEvent(new CustomEvent("kept", { detail: now })); // which may look at what the server would show
+    return true;
+  }
   if (old.matches("details.action") && old.open) {
     if (now.matches?.("details.action") && sends(old) === sends(now)) return true;
     old.open = false; // another action has come to its place: nobody is to click on that by mistake
