@@ -82,6 +82,8 @@ func TestKeeper_Hold(t *testing.T) {
 		{"POST /v2/mine/blobs/uploads/?from=mine&mount=sha256:1", fine, ""},
 		{"POST /v2/mine/blobs/uploads/?from=theirs&mount=sha256:1", fine, "/v2/mine/blobs/uploads/"},
 		{"GET /", fine, "/?project=iris"},
+		{"GET /ui/runs/rows?skip=100", fine, "/ui/runs/rows?project=iris&skip=100"},
+		{"GET /ui/runs/groups?project=wine", ridgeline.NotFound, ""},
 		{"GET /runs/theirs/gate", ridgeline.NotFound, ""},
 		{"GET /runs/mine/logged/theirs/a/b", ridgeline.NotFound, ""},
 		{"GET /compare?run=mine&run=theirs", ridgeline.NotFound, ""},

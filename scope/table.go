@@ -84,6 +84,7 @@ var table = []struct {
 	{"/models/{name}/{rest...}", of(Model, "name")},
 	{"/logged/{id}", of(Logged, "id")},
 	{"/logged/{id}/{rest...}", of(Logged, "id")},
+	{"GET /ui/runs/{part}", narrowed},
 	{"/ui/logs/{task}", ofTask},
 	{"/ui/logs/{task}/all", ofTask},
 }

@@ -246,6 +246,12 @@ func testRunParts(t *testing.T, s *site) {
 	}
 	s.shows("/runs?group=p.kept&in=", http.StatusOK, "r-00000000000005")
 	s.shows("/runs?group=verdict&in=", http.StatusOK, "r-00000000000005")
+	for _, other := range []string{"/runs", "/ui/runs/rows", "/ui/runs/marks", "/ui/runs/group"} { // a token of one project is held to it by this parameter
+		if _, text := s.get(other + "?project=wine&group=project&in=iris"); strings.Contains(text, "r-0000") || strings.Contains(text, `"total"`) {
+			t.Errorf("%s shows runs of another project: %s", other, text)
+		}
+	}
+	s.shows("/runs?group=project&in=iris", http.StatusOK, "r-00000000000005")
 	s.shows("/runs?group=status&in=failed", http.StatusOK, "No run is like that")
 }
 

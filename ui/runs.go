@@ -142,8 +142,12 @@ func (c runChoice) filter() (want store.RunFilter, err error) {
 		return want, err
 	}
 	switch {
+	case c.Group == "project" && c.Project != "" && c.In != c.Project: // who is held to one project asks for that one
+		return want, ridgeline.Errorf(ridgeline.Invalid, "a table of runs is of one project: %s and %s are two", c.Project, c.In)
 	case c.Group == "project":
 		want.Project = ridgeline.ProjectName(c.In)
+	case c.Group == "status" && c.Status != "" && c.In != c.Status, c.Group == "verdict" && c.Verdict != "" && c.In != c.Verdict:
+		return want, ridgeline.Errorf(ridgeline.Invalid, "no run is %s%s and %q", c.Status, c.Verdict, c.In)
 	case c.Group == "status":
 		want.Status = ridgeline.Status(c.In)
 	case c.Group == "verdict":
