@@ -93,7 +93,7 @@ func (r *request) modelName(field string) ridgeline.ModelName {
 
 func (a *API) createRegistered(ctx context.Context, r *request, b []byte) ([]byte, error) {
 	p := auth.From(ctx)
-	m := ridgeline.RegisteredModel{Name: r.modelName("name"), Project: p.Project, Description: r.text("description"), Tags: map[string]string{}, Created: time.Now()}
+	m := ridgeline.RegisteredModel{Name: r.modelName("name"), Project: p.Project, Description: r.text("description"), Tags: map[string]string{}, Created: r.when(ctx, "creation_timestamp")}
 	tags := r.pairs("tags")
 	for _, t := range tags {
 		if r.err == nil {
@@ -131,12 +131,12 @@ func (a *API) changeRegistered(ctx context.Context, r *request) (ridgeline.Model
 }
 
 func (a *API) updateRegistered(ctx context.Context, r *request, b []byte) ([]byte, error) {
-	description := r.text("description")
+	description, at := r.text("description"), r.when(ctx, "last_updated_timestamp")
 	name, err := a.changeRegistered(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Registry.DescribeModel(ctx, name, description, time.Now()); err != nil {
+	if err := a.Registry.DescribeModel(ctx, name, description, at); err != nil {
 		return nil, err
 	}
 	return a.answerRegistered(ctx, name, b)

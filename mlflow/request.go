@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fastjson"
 
@@ -146,6 +147,14 @@ func (r *request) givenTime(ctx context.Context, name string) int64 {
 		r.mayGive(ctx, name)
 	}
 	return at
+}
+
+// when is givenTime as a moment.
+func (r *request) when(ctx context.Context, name string) time.Time {
+	if at := r.givenTime(ctx, name); at != 0 {
+		return time.UnixMilli(at)
+	}
+	return time.Now()
 }
 
 func (r *request) mayGive(ctx context.Context, name string) {

@@ -61,6 +61,15 @@ func (a *API) createVersion(ctx context.Context, r *request, b []byte) ([]byte, 
 			r.fail(checkRegistryTag(t))
 		}
 	}
+	created, number := r.when(ctx, "creation_timestamp"), 0
+	updated := created
+	if r.has("last_updated_timestamp") {
+		updated = r.when(ctx, "last_updated_timestamp")
+	}
+	if r.has("version") { // not of MLflow's protocol: copies from elsewhere keep their numbers
+		number = r.version()
+		r.mayGive(ctx, "version")
+	}
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -73,8 +82,9 @@ func (a *API) createVersion(ctx context.Context, r *request, b []byte) ([]byte, 
 	if err := a.resolve(ctx, &ref); err != nil {
 		return nil, err
 	}
-	v := ridgeline.ModelVersion{Model: name, Size: ref.size, Registration: ridgeline.Registration{
-		By: auth.From(ctx).Name, URI: ref.URI, Folder: ref.folder, TrackingRun: ref.Run, RunLink: link, LoggedModel: ref.Model, Description: description, Tags: map[string]string{},
+	v := ridgeline.ModelVersion{Model: name, Version: number, Created: created, Size: ref.size, Registration: ridgeline.Registration{
+		Updated: updated,
+		By:      auth.From(ctx).Name, URI: ref.URI, Folder: ref.folder, TrackingRun: ref.Run, RunLink: link, LoggedModel: ref.Model, Description: description, Tags: map[string]string{},
 	}}
 	for _, t := range tags {
 		v.Tags[t.Key] = t.Value
@@ -197,6 +207,7 @@ func (a *API) deleteVersion(ctx context.Context, r *request, _ []byte) ([]byte, 
 func (a *API) stageVersion(ctx context.Context, r *request, b []byte) ([]byte, error) {
 	stage := r.need("stage")
 	archive := r.body != nil && r.body.GetBool("archive_existing_versions")
+	at := r.when(ctx, "last_updated_timestamp")
 	name, version, err := a.changeVersion(ctx, r)
 	if err != nil {
 		return nil, err
@@ -208,7 +219,7 @@ func (a *API) stageVersion(ctx context.Context, r *request, b []byte) ([]byte, e
 	if archive && canonical != "Staging" && canonical != "Production" {
 		return nil, invalid("Model version transition cannot archive existing model versions because '%s' is not an Active stage. Valid stages are ['Staging', 'Production']", stage)
 	}
-	if err := a.Registry.StageVersion(ctx, name, version, canonical, archive, time.Now()); err != nil {
+	if err := a.Registry.StageVersion(ctx, name, version, canonical, archive, at); err != nil {
 		return nil, err
 	}
 	return a.answerVersion(ctx, name, version, b)

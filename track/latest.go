@@ -2,11 +2,13 @@ package track
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
 )
@@ -138,8 +140,50 @@ func (s *Store) refreshThose(ctx context.Context, text string, args ...any) erro
 			return nil
 		})
 		if err != nil {
+			return &unwritten{err}
+		}
+	}
+	return nil
+}
+
+// unwritten is why last values could not be brought in: the disk is full, or the
+// database may only be read.
+type unwritten struct{ error }
+
+func (e *unwritten) Unwrap() error { return e.error }
+
+// readable lets a reader go on behind a refreshing that could not be written. It
+// reports that what is fresh has to be merged as it is read, and tells the log,
+// once a minute.
+func (s *Store) readable(ctx context.Context, err error) (stale bool, _ error) {
+	var w *unwritten
+	if ctx.Err() != nil || !errors.As(err, &w) {
+		return false, err
+	}
+	if last, now := s.told.Load(), time.Now().UnixNano(); now-last > int64(time.Minute) && s.told.CompareAndSwap(last, now) {
+		s.log.Error("the last values of metrics cannot be written; they are merged as they are read, and searches by metrics know those from before", "error", w.error)
+	}
+	return true, nil
+}
+
+// merge brings what is fresh of runs into their last values as they were read.
+func merge(ctx context.Context, q sqlq.Querier, runs []Run) error {
+	for i := range runs {
+		last := lasts{}
+		for _, m := range runs[i].Metrics {
+			last.add(m)
+		}
+		err := each(ctx, q, func(row sqlq.Row) error {
+			var data []byte
+			if err := row.Scan(&data); err != nil {
+				return err
+			}
+			return eachPoint(data, "", last.add)
+		}, `SELECT a.data FROM fresh f JOIN arrived a ON a.run = f.run AND a.sequence = f.sequence WHERE f.run = $1`, runs[i].number)
+		if err != nil {
 			return err
 		}
+		runs[i].Metrics = slices.SortedFunc(maps.Values(last), func(a, b Metric) int { return strings.Compare(a.Key, b.Key) })
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package track
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -137,4 +138,73 @@ func testUpgrade(t *testing.T, address string) {
 	check(1, 2, 3)
 	ok(t, s.Log(ctx, "old", Batch{Metrics: []Metric{{Key: "a", Value: 4, Step: 4, Time: 4}}}))
 	check(1, 2, 3, 4)
+}
+
+// testUnwritten: a database that takes no more last values is read all the same,
+// with those that were acknowledged.
+func testUnwritten(t *testing.T, s *Store) {
+	ctx := t.Context()
+	run := must(s.CreateRun(ctx, NewRun{Started: 1}))(t)
+	point := func(key string, step int64, value float64) {
+		t.Helper()
+		ok(t, s.Log(ctx, run.ID, Batch{Metrics: []Metric{{Key: key, Value: value, Time: 1, Step: step}}}))
+	}
+	values := func(runs []Run) map[string]float64 {
+		out := map[string]float64{}
+		for _, r := range runs {
+			for _, m := range r.Metrics {
+				out[m.Key] = m.Value
+			}
+		}
+		return out
+	}
+	point("loss", 0, 0.9)
+	must(s.Run(ctx, run.ID))(t)
+	full := []string{`CREATE TRIGGER full_disk BEFORE INSERT ON latest BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`}
+	emptied := []string{`DROP TRIGGER full_disk`}
+	if s.db.SQLite() == nil {
+		full = []string{
+			`CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space left on device'; END $$`,
+			`CREATE TRIGGER full_disk BEFORE INSERT ON latest FOR EACH ROW EXECUTE FUNCTION full_disk()`,
+		}
+		emptied = []string{`DROP TRIGGER full_disk ON latest`}
+	}
+	do := func(texts []string) {
+		t.Helper()
+		ok(t, s.db.Write(ctx, func(q sqlq.Querier) error {
+			for _, text := range texts {
+				if _, err := q.Exec(ctx, text); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	do(full)
+	point("loss", 2, 0.5)
+	point("loss", 1, 0.7) // late
+	point("accuracy", 0, math.NaN())
+	search := Search{Experiments: []int64{0}, Max: 10}
+	for name, got := range map[string]map[string]float64{
+		"the run":    values([]Run{must(s.Run(ctx, run.ID))(t)}),
+		"the search": values(first(s.SearchRuns(ctx, search))(t)),
+	} {
+		if got["loss"] != 0.5 || len(got) != 2 || !math.IsNaN(got["accuracy"]) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	do(emptied)
+	search.Filter = "metrics.loss < 0.6"
+	if got := values(first(s.SearchRuns(ctx, search))(t)); got["loss"] != 0.5 || len(got) != 2 {
+		t.Errorf("once there is room: %v", got)
+	}
+}
+
+// first is the runs of a search.
+func first(runs []Run, _ string, err error) func(t *testing.T) []Run {
+	return func(t *testing.T) []Run {
+		t.Helper()
+		ok(t, err)
+		return runs
+	}
 }

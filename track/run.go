@@ -207,11 +207,15 @@ func (s *Store) Run(ctx context.Context, id string) (Run, error) {
 	if err != nil {
 		return r, doing(err, "read run %s", id)
 	}
-	if err := s.refreshRun(ctx, r.number); err != nil {
+	stale, err := s.readable(ctx, s.refreshRun(ctx, r.number))
+	if err != nil {
 		return r, doing(err, "read run %s", id)
 	}
 	all := []Run{r}
 	err = fill(ctx, s.db.Reader(), all)
+	if err == nil && stale {
+		err = merge(ctx, s.db.Reader(), all)
+	}
 	return all[0], doing(err, "read run %s", id)
 }
 

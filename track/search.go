@@ -66,7 +66,8 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 		return nil, "", err
 	}
 	by = usually(by)
-	if err := s.refreshAll(ctx); err != nil {
+	stale, err := s.readable(ctx, s.refreshAll(ctx))
+	if err != nil {
 		return nil, "", doing(err, "search runs")
 	}
 	runs, err := s.find(ctx, search, terms, by, token)
@@ -82,7 +83,11 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 		}
 		next = t.String()
 	}
-	return runs, next, doing(fill(ctx, s.db.Reader(), runs), "search runs")
+	err = fill(ctx, s.db.Reader(), runs)
+	if err == nil && stale {
+		err = merge(ctx, s.db.Reader(), runs)
+	}
+	return runs, next, doing(err, "search runs")
 }
 
 // usually leaves the usual order out where it is asked for by its name.

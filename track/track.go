@@ -36,6 +36,7 @@ type Store struct {
 	log     *slog.Logger
 	process string // names this process among those that made runs
 	last    atomic.Int64
+	told    atomic.Int64 // when the log was told that last values cannot be written
 
 	unfolded sync.Map      // run number → *atomic.Int64, rows arrived since the last folding
 	fold     chan struct{} // wakes the folding

@@ -45,6 +45,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("awkward text", with(testAwkwardText))
 	t.Run("many at once", with(testManyAtOnce))
 	t.Run("fresh values", with(testFreshValues))
+	t.Run("reading what cannot be written", with(testUnwritten))
 	t.Run("upgrade", func(t *testing.T) { testUpgrade(t, address(t)) })
 }
 

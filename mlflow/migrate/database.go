@@ -235,9 +235,9 @@ func (d *database) Registered(ctx context.Context) (all []Registered, err error)
 		return nil, nil
 	}
 	var names []Registered
-	err = d.rows(ctx, `SELECT name, COALESCE(creation_time, 0), COALESCE(description, '') FROM registered_models ORDER BY name`, nil, func(scan func(...any) error) error {
+	err = d.rows(ctx, `SELECT name, COALESCE(creation_time, 0), COALESCE(last_updated_time, 0), COALESCE(description, '') FROM registered_models ORDER BY name`, nil, func(scan func(...any) error) error {
 		var m Registered
-		err := scan(&m.Name, &m.Created, &m.Description)
+		err := scan(&m.Name, &m.Created, &m.Updated, &m.Description)
 		names = append(names, m)
 		return err
 	})
@@ -268,10 +268,10 @@ func (d *database) aliases(ctx context.Context, name string) (all []Alias, err e
 }
 
 func (d *database) versions(ctx context.Context, name string) (all []Version, err error) {
-	err = d.rows(ctx, `SELECT version, COALESCE(description, ''), COALESCE(current_stage, 'None'), COALESCE(source, ''), COALESCE(run_id, '')
+	err = d.rows(ctx, `SELECT version, COALESCE(creation_time, 0), COALESCE(last_updated_time, 0), COALESCE(description, ''), COALESCE(current_stage, 'None'), COALESCE(source, ''), COALESCE(run_id, '')
 		FROM model_versions WHERE name = ? AND current_stage <> 'Deleted_Internal' ORDER BY version`, []any{name}, func(scan func(...any) error) error {
 		v := Version{Name: name}
-		err := scan(&v.Version, &v.Description, &v.Stage, &v.Source, &v.Run)
+		err := scan(&v.Version, &v.Created, &v.Updated, &v.Description, &v.Stage, &v.Source, &v.Run)
 		all = append(all, v)
 		return err
 	})

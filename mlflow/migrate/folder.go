@@ -366,13 +366,14 @@ func (f *folder) Registered(context.Context) ([]Registered, error) {
 		var said struct {
 			Name, Description string
 			Created           int `yaml:"creation_timestamp"`
+			Updated           int `yaml:"last_updated_timestamp"`
 		}
 		if ok, err := meta(dir, &said); err != nil {
 			return nil, err
 		} else if !ok || said.Name == "" {
 			continue
 		}
-		m := Registered{Name: said.Name, Created: Number(said.Created), Description: said.Description}
+		m := Registered{Name: said.Name, Created: Number(said.Created), Updated: Number(said.Updated), Description: said.Description}
 		if m.Tags, err = values(filepath.Join(dir, "tags")); err != nil {
 			return nil, err
 		}
@@ -404,6 +405,8 @@ func versions(dir string) ([]Version, error) {
 		var m struct {
 			Name, Description, Source string
 			Version                   int
+			Created                   int    `yaml:"creation_timestamp"`
+			Updated                   int    `yaml:"last_updated_timestamp"`
 			Stage                     string `yaml:"current_stage"`
 			Run                       string `yaml:"run_id"`
 			Model                     string `yaml:"model_id"`
@@ -419,7 +422,9 @@ func versions(dir string) ([]Version, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, Version{Name: m.Name, Version: Number(m.Version), Description: m.Description, Stage: m.Stage, Source: m.Source, Run: m.Run, Model: m.Model, Tags: tags})
+		all = append(all, Version{
+			Name: m.Name, Version: Number(m.Version), Created: Number(m.Created), Updated: Number(m.Updated), Description: m.Description, Stage: m.Stage, Source: m.Source, Run: m.Run, Model: m.Model, Tags: tags,
+		})
 	}
 	inOrder(all)
 	return slices.Clip(all), err

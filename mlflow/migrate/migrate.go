@@ -144,6 +144,7 @@ type (
 	Registered struct {
 		Name        string    `json:"name"`
 		Created     Number    `json:"creation_timestamp"`
+		Updated     Number    `json:"last_updated_timestamp"`
 		Description string    `json:"description"`
 		Tags        []Pair    `json:"tags"`
 		Aliases     []Alias   `json:"aliases"`
@@ -153,6 +154,8 @@ type (
 	Version struct {
 		Name        string `json:"name"`
 		Version     Number `json:"version"`
+		Created     Number `json:"creation_timestamp"`
+		Updated     Number `json:"last_updated_timestamp"`
 		Description string `json:"description"`
 		Stage       string `json:"current_stage"`
 		Source      string `json:"source"`

@@ -9,10 +9,6 @@ import (
 	"strings"
 )
 
-// placeholder is the tag of a version that stands where one was deleted there,
-// so that those behind it keep their numbers.
-const placeholder = "ridgeline.placeholder"
-
 func (c *copier) registered(ctx context.Context, m Registered) error {
 	m.Tags = without(m.Tags)
 	mark := Pair{imported, fmt.Sprint(m.Created)} // tells it from another source's model of that name
@@ -26,7 +22,7 @@ func (c *copier) registered(ctx context.Context, m Registered) error {
 	if refused(err, http.StatusNotFound) {
 		tags := append(slices.Clone(m.Tags), mark)
 		found.Model.Tags = tags
-		err = c.to.post(ctx, "registered-models/create", map[string]any{"name": m.Name, "description": m.Description, "tags": tags}, nil)
+		err = c.to.post(ctx, "registered-models/create", map[string]any{"name": m.Name, "description": m.Description, "tags": tags, "creation_timestamp": m.Created}, nil)
 	}
 	if err != nil {
 		return err
@@ -36,8 +32,15 @@ func (c *copier) registered(ctx context.Context, m Registered) error {
 		return nil
 	}
 	c.count("registered models", 0, 1)
-	if err := c.versions(ctx, m); err != nil {
+	made, err := c.versions(ctx, m)
+	if err != nil {
 		return err
+	}
+	if made || found.Model.Name == "" { // what was made above has changed it last
+		err := c.to.ask(ctx, http.MethodPatch, protocol+"registered-models/update", map[string]any{"name": m.Name, "description": m.Description, "last_updated_timestamp": m.Updated}, nil)
+		if err != nil {
+			return err
+		}
 	}
 	here, err := c.versionsHere(ctx, m.Name)
 	if err != nil {
@@ -80,76 +83,56 @@ func (c *copier) versionsHere(ctx context.Context, name string) ([]Version, erro
 	return all, err
 }
 
-// versions makes the versions that are not here, each under its number.
-func (c *copier) versions(ctx context.Context, m Registered) error {
-	here, err := c.versionsHere(ctx, m.Name)
-	if err != nil || len(m.Versions) == 0 {
-		return err
+// versions makes the versions that are not here, each under its number and with
+// its times, and reports whether there were any.
+func (c *copier) versions(ctx context.Context, m Registered) (made bool, err error) {
+	all, err := c.versionsHere(ctx, m.Name)
+	if err != nil {
+		return false, err
 	}
-	next := Number(1)
-	if n := len(here); n > 0 {
-		next = here[n-1].Version + 1
+	here := map[Number]bool{}
+	for _, v := range all {
+		here[v.Version] = true
 	}
-	sources := make([]string, len(m.Versions))
-	for i, v := range m.Versions {
-		if sources[i] = c.source(v); sources[i] == "" {
-			c.note("version %d of %s is made of %s, which is none of the artifacts that were copied; it and those behind it are left out", v.Version, m.Name, v.Source)
-			m.Versions, sources = m.Versions[:i], sources[:i]
-			break
+	for _, v := range m.Versions {
+		if here[v.Version] {
+			continue
 		}
-	}
-	for i, v := range m.Versions {
-		for ; next <= v.Version; next++ {
-			in := map[string]any{"name": m.Name, "source": sources[i]}
-			if run, of := strings.CutPrefix(sources[i], "runs:/"); of {
-				in["run_id"], _, _ = strings.Cut(run, "/")
-			} else {
-				in["model_id"], _, _ = strings.Cut(strings.TrimPrefix(sources[i], "models:/"), "/")
-			}
-			if next < v.Version {
-				in["tags"] = []Pair{{placeholder, "deleted where it was copied from"}}
-			} else {
-				in["tags"], in["description"] = v.Tags, v.Description
-				if v.Run != "" && in["run_id"] == nil {
-					in["run_id"] = v.Run
-				}
-			}
-			var made struct {
-				Version Version `json:"model_version"`
-			}
-			err := c.to.post(ctx, "model-versions/create", in, &made)
-			if refused(err, http.StatusBadRequest, http.StatusNotFound) {
-				c.note("version %d of %s: %v; it and those behind it are left out", next, m.Name, err)
-				return c.clear(ctx, m.Name)
-			}
-			if err != nil {
-				return err
-			}
-			if made.Version.Version != next {
-				return fmt.Errorf("version %d became version %d here: somebody registers versions of it meanwhile", next, made.Version.Version)
-			}
+		source := c.source(v)
+		if source == "" {
+			c.note("version %d of %s is made of %s, which is none of the artifacts that were copied; it is left out", v.Version, m.Name, v.Source)
+			continue
 		}
+		in := map[string]any{
+			"name": m.Name, "source": source, "version": fmt.Sprint(v.Version), "creation_timestamp": v.Created, "last_updated_timestamp": v.Updated, "tags": v.Tags, "description": v.Description,
+		}
+		if run, of := strings.CutPrefix(source, "runs:/"); of {
+			in["run_id"], _, _ = strings.Cut(run, "/")
+		} else {
+			in["model_id"], _, _ = strings.Cut(strings.TrimPrefix(source, "models:/"), "/")
+		}
+		if v.Run != "" && in["run_id"] == nil {
+			in["run_id"] = v.Run
+		}
+		err := c.to.post(ctx, "model-versions/create", in, nil)
+		if refused(err, http.StatusBadRequest, http.StatusNotFound) {
+			c.note("version %d of %s: %v; it is left out", v.Version, m.Name, err)
+			continue
+		}
+		if err != nil {
+			return made, err
+		}
+		made = true
 		if v.Stage != "" && v.Stage != "None" {
-			err := c.to.post(ctx, "model-versions/transition-stage", map[string]any{"name": m.Name, "version": fmt.Sprint(v.Version), "stage": v.Stage, "archive_existing_versions": false}, nil)
+			err := c.to.post(ctx, "model-versions/transition-stage", map[string]any{
+				"name": m.Name, "version": fmt.Sprint(v.Version), "stage": v.Stage, "archive_existing_versions": false, "last_updated_timestamp": v.Updated,
+			}, nil)
 			if err != nil {
-				return err
+				return made, err
 			}
 		}
 	}
-	return c.clear(ctx, m.Name)
-}
-
-// clear removes the placeholders.
-func (c *copier) clear(ctx context.Context, name string) error {
-	here, err := c.versionsHere(ctx, name)
-	for _, v := range here {
-		if slices.ContainsFunc(v.Tags, func(t Pair) bool { return t.Key == placeholder }) {
-			if err := c.to.ask(ctx, http.MethodDelete, protocol+"model-versions/delete", map[string]any{"name": name, "version": fmt.Sprint(v.Version)}, nil); err != nil {
-				return err
-			}
-		}
-	}
-	return err
+	return made, nil
 }
 
 // source is where a version's files are here; empty when they are not.

@@ -77,6 +77,15 @@ func TestImport(t *testing.T) {
 			if !made["iris/ä b"].Before(filled) || !made["deleted one"].Before(filled) {
 				t.Errorf("experiments that were made before %s are here of %v", filled, made)
 			}
+			times := registeredHere(c)
+			for what, at := range times {
+				if !at[0].Before(filled) || !at[1].Before(filled) || at[1].Before(at[0]) {
+					t.Errorf("%s was made at %v and changed at %v, but filled before %v", what, at[0], at[1], filled)
+				}
+			}
+			if len(times) != first["versions"]+first["registered models"] {
+				t.Errorf("registered are %v", times)
+			}
 			// What is here is a source itself.
 			other, otherToken := serve(t)
 			if onwards := copied(t, url, other, otherToken, "MLFLOW_TRACKING_TOKEN="+token); !maps.Equal(onwards, first) {
@@ -84,11 +93,37 @@ func TestImport(t *testing.T) {
 			}
 			there := madeHere(&logger{t: t, url: other + "/api/2.0/mlflow/", token: otherToken})
 			delete(there, "Default") // which every server has from its start
+			if onwards := registeredHere(&logger{t: t, url: other + "/api/2.0/mlflow/", token: otherToken}); !maps.Equal(onwards, times) {
+				t.Errorf("registered at %v, from server to server at %v", times, onwards)
+			}
 			if delete(made, "Default"); !maps.Equal(there, made) {
 				t.Errorf("made at %v, from server to server at %v", made, there)
 			}
 		})
 	}
+}
+
+// registeredHere is when registered models and their versions were made, and
+// changed last.
+func registeredHere(c *logger) map[string][2]time.Time {
+	type times struct {
+		Name, Version string
+		Created       int64 `json:"creation_timestamp"`
+		Updated       int64 `json:"last_updated_timestamp"`
+	}
+	var models struct {
+		All []times `json:"registered_models"`
+	}
+	var versions struct {
+		All []times `json:"model_versions"`
+	}
+	c.insist("registered-models/search?max_results=100", "", &models)
+	c.insist("model-versions/search?max_results=100", "", &versions)
+	out := map[string][2]time.Time{}
+	for _, m := range append(models.All, versions.All...) {
+		out[m.Name+":"+m.Version] = [2]time.Time{time.UnixMilli(m.Created), time.UnixMilli(m.Updated)}
+	}
+	return out
 }
 
 func copying(t *testing.T, source, url, token string, env ...string) *exec.Cmd {
