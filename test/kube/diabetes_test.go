@@ -122,6 +122,50 @@ type attempt struct {
 	Step, Pool, Fate string
 	Spot             bool
 	Cost             float64
+	Used             *used
+}
+
+// used is what somebody saw that was used.
+type used struct {
+	Seconds float64
+	CPU     float64 `json:"cpu_seconds"`
+	Peak    int64   `json:"peak_memory_bytes"`
+}
+
+// seen checks that it is known what each attempt has used, however it ended.
+func seen(t *testing.T, tries []attempt) {
+	t.Helper()
+	for i, a := range tries {
+		if a.Used == nil || a.Used.Seconds <= 0 || a.Used.CPU <= 0 || a.Used.Peak <= 0 {
+			t.Errorf("what attempt %d used is not known: %+v", i+1, a.Used)
+		}
+	}
+}
+
+// served waits until it is known what the copies of production use.
+func (s *server) served(project string) {
+	s.t.Helper()
+	s.until(time.Minute, "it is seen what the cluster's copies use", func() bool {
+		var versions []struct {
+			Deployments []struct {
+				Host, Advice string
+				Asked        struct {
+					Memory int64 `json:"memory_bytes"`
+				}
+				Used *used
+			}
+		}
+		must(s.t, json.Unmarshal([]byte(s.must(s.dir, "cost", "--project", project, "--json")), &versions))
+		for _, v := range versions {
+			for _, d := range v.Deployments {
+				if d.Host == "kube" && d.Used != nil && d.Used.CPU > 0 && d.Used.Peak > 20e6 && d.Used.Peak < d.Asked.Memory {
+					return true
+				}
+			}
+		}
+		return false
+	})
+	s.t.Log("\n" + s.must(s.dir, "cost", "--project", project, "--deployments"))
 }
 
 func (s *server) attempts(project, step string) (list []attempt) {
@@ -173,6 +217,7 @@ func TestDiabetes(t *testing.T) {
 	if len(tries) != 2 || tries[0].Fate != "displaced" || !tries[0].Spot || tries[0].Cost <= 0 || tries[1].Fate != "" || tries[1].Cost <= 0 {
 		t.Errorf("the bill has of training %+v; want one that was displaced, and another", tries)
 	}
+	seen(t, tries)
 	t.Log("\n" + s.must(s.dir, "cost", "--project", "diabetes", "--runs"))
 	if nodes := s.nodes(); len(nodes) != 2 || nodes[0] == nodes[1] {
 		t.Errorf("production's two copies are on %v", nodes)
@@ -187,6 +232,7 @@ func TestDiabetes(t *testing.T) {
 	if e := s.production("diabetes"); !e.Ready || e.Replicas != 2 {
 		t.Errorf("production: %+v", e)
 	}
+	s.served("diabetes")
 	s.nodeDies(t, dir, gate)
 }
 
@@ -203,6 +249,10 @@ func (s *server) nodeDies(t *testing.T, dir string, gate *turnstile) {
 	if nodes := s.tasks(); len(nodes) != 1 || nodes[0] != kubetest.Mortal {
 		t.Fatalf("training runs on %v", nodes)
 	}
+	s.until(time.Minute, "training's pod has said what it uses", func() bool { // a dead node's says nothing more
+		said, _ := filepath.Glob(filepath.Join(s.dir, "blob", "tasks", "run-"+run+"-train-1", "used.json"))
+		return len(said) > 0
+	})
 	e := s.production("diabetes")
 	e.request = patients
 	l := s.load(e, 4, 10*time.Millisecond)
@@ -223,6 +273,7 @@ func (s *server) nodeDies(t *testing.T, dir string, gate *turnstile) {
 	if len(tries) != 2 || tries[0].Fate != "displaced" || tries[1].Fate != "" {
 		t.Errorf("training's attempts: %+v; want one that was displaced, and another", tries)
 	}
+	seen(t, tries)
 	for _, step := range s.run(run).Steps {
 		if step.Name == "train" {
 			t.Logf("%+v", step)
