@@ -61,8 +61,8 @@ func (w *Webhooks) Add(ctx context.Context, sub ridgeline.Subscription, secret s
 		_, _ = rand.Read(key[:]) // never fails: crypto/rand
 		secret = SecretPrefix + base64.StdEncoding.EncodeToString(key[:])
 	}
-	if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, SecretPrefix)); err != nil || len(key) < 24 || len(key) > 64 {
-		return sub, "", ridgeline.Errorf(ridgeline.Invalid, "a webhook's secret is %s and base64 of 24 to 64 bytes; leave it out to have one made", SecretPrefix)
+	if err := CheckSecret(secret); err != nil {
+		return sub, "", err
 	}
 	sub.Created = time.Now().UTC()
 	if sub.ID, err = ridgeline.NewID("h", sub.Created, rand.Read); err != nil {
@@ -72,6 +72,14 @@ func (w *Webhooks) Add(ctx context.Context, sub ridgeline.Subscription, secret s
 		return sub, "", err
 	}
 	return sub, secret, w.store.AddSubscription(ctx, sub)
+}
+
+// CheckSecret wants a secret that can sign webhooks.
+func CheckSecret(secret string) error {
+	if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, SecretPrefix)); err != nil || len(key) < 24 || len(key) > 64 {
+		return ridgeline.Errorf(ridgeline.Invalid, "a webhook's secret is %s and base64 of 24 to 64 bytes; leave it out to have one made", SecretPrefix)
+	}
+	return nil
 }
 
 func about(id string) string { return "webhook/" + id }

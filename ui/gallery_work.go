@@ -2,12 +2,14 @@ package ui
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/data"
+	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -41,6 +43,9 @@ func workSamples() []sample {
 		{"dataset-empty", Page{Title: "diabetes", Nav: "data", Project: "diabetes", Template: "dataset", Body: datasetPage{State: intake.State{Dataset: ridgeline.Dataset{Project: "diabetes", Name: "diabetes"}}}}},
 		{"dataset-version", Page{Title: "diabetes version 3", Nav: "data", Project: "diabetes", Template: "dataset-version", Body: sampleDatasetVersion(set.Version)}},
 		{"settings", Page{Title: "Settings", Nav: "settings", Template: "settings", Body: sampleSettings()}},
+		{"settings-refused", Page{Title: "Settings", Nav: "settings", Template: "settings", Body: sampleRefused()}},
+		{"webhook", Page{Title: "Webhook", Nav: "settings", Template: "webhook", Body: sampleWebhook()}},
+		{"remote", Page{Title: "Remote origin", Nav: "projects", Project: "diabetes", Template: "remote", Body: sampleRemote()}},
 		{"audit", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: sampleAudit()}},
 		{"audit-none", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: auditPage{Filter: store.AuditFilter{Who: awkward}, Line: components.NewCLI("audit", "--who", awkward)}}},
 		{"settings-empty", Page{Title: "Settings", Nav: "settings", Template: "settings", Body: settingsPage{}}},
@@ -207,4 +212,36 @@ func sampleActs() []actRow {
 
 func sampleAudit() auditPage {
 	return auditPage{Events: sampleActs(), Older: "/audit?before=x-5", Line: components.NewCLI("audit")}
+}
+
+// sampleRefused is the form of a webhook that was not taken.
+func sampleRefused() settingsPage {
+	out := sampleSettings()
+	out.Projects = []ridgeline.ProjectName{"diabetes"}
+	out.form = form{At: "/settings/webhooks", Sent: url.Values{"url": {"http://10.1.2.3/hook"}, "types": {"dev.ridgeline.run.*"}}, Field: "url", Problem: "webhook address: 10.1.2.3 is not a public address; name its network with up --webhook-networks"}
+	return out
+}
+
+func sampleWebhook() webhookPage {
+	out := webhookPage{Subscription: sampleSettings().Webhooks[0], Shown: "whsec_c2FtcGxlIHNhbXBsZSBzYW1wbGUgc2FtcGxlIHNhbXBsZSE="}
+	out.Caller = "ann"
+	for i, state := range []ridgeline.DeliveryState{ridgeline.DeliveryPending, ridgeline.DeliveryDone, ridgeline.DeliveryGivenUp} {
+		out.Deliveries = append(out.Deliveries, ridgeline.Delivery{
+			ID: fmt.Sprintf("w-%d", i), Type: "dev.ridgeline.run.succeeded", Subject: "runs/" + string(sampleID), State: state, Attempts: i, Code: []int{0, 204, 410}[i],
+			Message: []string{"", "", "the answer was 410: " + awkward + long300}[i], Created: sampleTime.Add(-time.Duration(i) * time.Hour),
+		})
+	}
+	return out
+}
+
+func sampleRemote() remotePage {
+	notice := func(s ridgeline.Status, reason string) ridgeline.Notice {
+		return ridgeline.Notice{Status: s, Branch: "main", Hash: strings.Repeat("4f2c9e1a", 5), Build: "b-1kw4nn5es46105", Reason: reason, Created: sampleTime}
+	}
+	return remotePage{
+		Remote:  ridgeline.Remote{Project: "diabetes", Name: "origin", Forge: "github", URL: "https://github.com/example/" + long300 + ".git", Token: "sealed", Caller: "ann", Created: sampleTime},
+		Webhook: "https://ridgeline.example.com/api/v1/projects/diabetes/hooks/origin", Shown: "SAMPLESAMPLESAMPLESAMPLE",
+		Trials:  []forge.Trial{{Name: "fetch", OK: true, Message: "the repository can be read"}, {Name: "statuses", Message: "the forge's API does not take the token: " + awkward}},
+		Notices: []ridgeline.Notice{notice(ridgeline.Succeeded, ""), notice(ridgeline.Failed, "no such commit "+awkward)},
+	}
 }

@@ -34,6 +34,7 @@ type projectPage struct {
 	Builds    []ridgeline.Build
 	Runs      []ridgeline.Run
 	Remotes   []ridgeline.Remote
+	form
 }
 
 // mostRecent is how many builds and runs a project's page lists.

@@ -28,6 +28,8 @@ type settingsPage struct {
 	Registry  string
 	Now       time.Time
 	Made      madeToken // just now
+	Projects  []ridgeline.ProjectName
+	form
 }
 
 // A madeToken is shown once.
@@ -38,7 +40,7 @@ func (u *UI) settings(mux *http.ServeMux) {
 		body, err := u.loadSettings(ctx, ridgeline.ProjectName(r.URL.Query().Get("project")))
 		return Page{Title: "Settings", Nav: "settings", Template: "settings", Body: body}, err
 	}))
-	mux.HandleFunc("POST /settings/tokens", u.makeToken)
+	mux.Handle("POST /settings/tokens", u.answers("create-token", http.StatusCreated, ridgeline.Admin, u.makeToken))
 	mux.Handle("POST /settings/tokens/{id}/revoke", u.act("revoke-token", ridgeline.Admin, func(ctx context.Context, r *http.Request) (string, error) {
 		return "/settings", u.Store.RevokeToken(ctx, ridgeline.TokenID(r.PathValue("id")), time.Now())
 	}))
@@ -46,30 +48,18 @@ func (u *UI) settings(mux *http.ServeMux) {
 
 // makeToken answers with the page on which the secret is to be seen, instead of
 // leading on to it: an address would keep it.
-func (u *UI) makeToken(w http.ResponseWriter, r *http.Request) {
-	r, ok := u.enter(w, r)
-	if !ok {
-		return
-	}
-	var made madeToken
-	err := u.acts(w, r, "create-token", ridgeline.Admin, func(ctx context.Context) (err error) {
-		made, err = u.newToken(r.WithContext(ctx))
-		return err
-	})
-	var body settingsPage
-	if err == nil {
-		body, err = u.loadSettings(r.Context(), "")
-	}
+func (u *UI) makeToken(ctx context.Context, r *http.Request) (Page, error) {
+	made, err := u.newToken(ctx, r)
 	if err != nil {
-		u.fail(w, r, err)
-		return
+		return Page{}, err
 	}
+	body, err := u.loadSettings(ctx, "")
 	body.Made = made
-	u.write(w, r, http.StatusCreated, Page{Title: "Settings", Nav: "settings", Still: true, Template: "settings", Body: body})
+	return Page{Title: "Settings", Nav: "settings", Still: true, Template: "settings", Body: body}, err
 }
 
-func (u *UI) newToken(r *http.Request) (made madeToken, err error) {
-	ctx, name, role := r.Context(), strings.TrimSpace(r.PostFormValue("name")), ridgeline.Role(r.PostFormValue("role"))
+func (u *UI) newToken(ctx context.Context, r *http.Request) (made madeToken, err error) {
+	name, role := strings.TrimSpace(r.PostFormValue("name")), ridgeline.Role(r.PostFormValue("role"))
 	if n := utf8.RuneCountInString(name); n < 1 || n > 60 {
 		return made, ridgeline.Errorf(ridgeline.Invalid, "a token's name has 1 to 60 letters, this one %d: say what or who it is for", n)
 	}
@@ -113,6 +103,13 @@ func (u *UI) loadSettings(ctx context.Context, name ridgeline.ProjectName) (out 
 	}
 	if out.Tokens, err = u.Store.Tokens(ctx); err != nil {
 		return out, err
+	}
+	projects, err := u.Store.Projects(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, p := range projects {
+		out.Projects = append(out.Projects, p.Name)
 	}
 	if out.Webhooks, err = u.Store.Subscriptions(ctx); err != nil {
 		return out, err

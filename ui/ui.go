@@ -18,6 +18,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
+	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/project"
@@ -25,25 +26,29 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/scope"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
+	"github.com/ridgeline-mlops/ridgeline/trigger"
 	"github.com/ridgeline-mlops/ridgeline/ui/assets"
 )
 
 // A UI answers with pages. All fields but Prices and Dev are needed.
 type UI struct {
-	Store    *store.Store
-	Track    *track.Store
-	Blob     *blob.Store
-	Builds   *build.Builder
-	Intake   *intake.Intake
-	Runs     *pipeline.Runner
-	Releases *release.Releaser
-	Auth     *auth.Authenticator
-	Sessions *auth.Sessions
-	Scope    *scope.Keeper
-	Prices   project.Prices                                                                 // the zero value: nobody said what computing costs
-	Ready    func(ctx context.Context, id ridgeline.DeploymentID) (int, error)              // copies of a deployment that answer
-	Score    http.Handler                                                                   // answers below /endpoints/
-	Figures  func(p ridgeline.ProjectName, environment string) map[string]ridgeline.Figures // of an endpoint's deployments, by their names
+	Store     *store.Store
+	Track     *track.Store
+	Blob      *blob.Store
+	Builds    *build.Builder
+	Intake    *intake.Intake
+	Runs      *pipeline.Runner
+	Releases  *release.Releaser
+	Webhooks  *trigger.Webhooks
+	Schedules *trigger.Schedules
+	Remotes   *forge.Hub
+	Auth      *auth.Authenticator
+	Sessions  *auth.Sessions
+	Scope     *scope.Keeper
+	Prices    project.Prices                                                                 // the zero value: nobody said what computing costs
+	Ready     func(ctx context.Context, id ridgeline.DeploymentID) (int, error)              // copies of a deployment that answer
+	Score     http.Handler                                                                   // answers below /endpoints/
+	Figures   func(p ridgeline.ProjectName, environment string) map[string]ridgeline.Figures // of an endpoint's deployments, by their names
 	// ServiceLog is the end of what a deployment's copies wrote, up to tail bytes.
 	ServiceLog func(ctx context.Context, id ridgeline.DeploymentID, tail int64) ([]byte, error)
 	BaseURL    string // such as http://127.0.0.1:8470
@@ -95,6 +100,9 @@ func (u *UI) Handler() http.Handler {
 	u.train(mux)
 	u.data(mux)
 	u.settings(mux)
+	u.webhooks(mux)
+	u.remotes(mux)
+	u.schedules(mux)
 	u.audit(mux)
 	if u.Dev {
 		u.gallery(mux)

@@ -321,7 +321,7 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	keeper := scope.New(n.owners())
 	pages := &ui.UI{
-		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Auth: access, Sessions: n.sessions, Scope: keeper, Ready: entrance.Ready, Score: entrance,
+		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Webhooks: webhooks, Schedules: n.due, Remotes: n.forges, Auth: access, Sessions: n.sessions, Scope: keeper, Ready: entrance.Ready, Score: entrance,
 		Figures: entrance.Figures, ServiceLog: services.Log, Prices: n.options.Settings.Prices,
 		BaseURL: public, Registry: n.registryHost(), Version: version(), Dev: n.options.Dev, Log: log,
 	}

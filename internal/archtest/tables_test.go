@@ -91,7 +91,7 @@ var arrows = map[string][]string{
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},
 	"trigger":     {"pipeline", "project", "store", "vault"},
-	"ui":          {"auth", "blob", "build", "data", "gate", "intake", "pipeline", "project", "release", "scope", "store", "track", "ui/assets", "ui/components"},
+	"ui":          {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "project", "release", "scope", "store", "track", "trigger", "ui/assets", "ui/components"},
 
 	"ui/assets":     {},
 	"ui/components": {},

@@ -12,6 +12,7 @@ type Action struct {
 	Tone   string // primary, danger or empty
 	Inputs []Input
 	Field  string // a field and its value, NAME=VALUE, sent along; empty: none
+	Open   bool   // what it asks for is shown at once
 }
 
 // An Input is something that an action asks for.
@@ -25,6 +26,8 @@ type Input struct {
 	Rows     int         // above 0: a text of several lines
 	Choices  [][2]string // value and words; when there are any, one of them is chosen
 	Required bool
+	Secret   bool   // its value is not shown again
+	Problem  string // what is wrong with the value
 }
 
 // NewAction makes an Action; options are primary, danger, ask=NAME for a text
