@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -261,9 +261,8 @@ func (c *Cluster) applyRoute(ctx context.Context, want Route, owner *appsv1.Depl
 	if err != nil {
 		return err
 	}
-	status := 0
-	err = c.core().Patch(types.ApplyPatchType).AbsPath(c.routePath()).Param("fieldManager", manager).Param("force", "true").Body(body).Do(ctx).StatusCode(&status).Error()
-	if status == http.StatusNotFound {
+	err = c.core().Patch(types.ApplyPatchType).AbsPath(c.routePath()).Param("fieldManager", manager).Param("force", "true").Body(body).Do(ctx).Error()
+	if apierrors.IsNotFound(err) { // what is beside it could be made: it is not the namespace
 		return ridgeline.Errorf(ridgeline.Invalid, "the cluster has no HTTPRoute (%s): install the Gateway API, or take kubernetes.gateway.http_route out of the server's settings", routeVersion)
 	}
 	return classify(err, "apply", "HTTPRoute", c.gatewayName())
