@@ -3,12 +3,14 @@ package blob
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gocloud.dev/blob"
@@ -81,6 +83,41 @@ func (s *Store) Claim(ctx context.Context, who string) error {
 	}
 	if string(found) != who {
 		return ridgeline.Errorf(ridgeline.Conflict, "the blob store is used by servers with another secret: give this one the same keys (--keys), or a bucket or prefix of its own; a server that was set up anew needs the secret it had, or an empty store")
+	}
+	return nil
+}
+
+// probes is where Probe writes.
+const probes = "doctor/"
+
+// Probe does in the store what a server does there: it writes an object, lists
+// it, reads it and deletes it. The error says which of these failed, and why.
+func (s *Store) Probe(ctx context.Context) error {
+	k := probes + rand.Text()
+	if err := s.bucket.WriteAll(ctx, k, []byte(k)); err != nil {
+		return fmt.Errorf("write an object: %w", err)
+	}
+	err := s.probeRead(ctx, k)
+	if gone := s.bucket.Delete(ctx, k); gone != nil && err == nil {
+		err = fmt.Errorf("delete an object: %w", gone)
+	}
+	return err
+}
+
+func (s *Store) probeRead(ctx context.Context, k string) error {
+	found, err := s.list(ctx, probes)
+	if err != nil {
+		return fmt.Errorf("list objects: %w", err)
+	}
+	if !slices.ContainsFunc(found, func(o object) bool { return probes+o.name == k }) {
+		return ridgeline.Errorf(ridgeline.Unavailable, "list objects: expected the one that was just written among %d", len(found))
+	}
+	read, err := s.bucket.ReadAll(ctx, k)
+	if err != nil {
+		return fmt.Errorf("read an object: %w", s.bucket.told(err))
+	}
+	if string(read) != k {
+		return ridgeline.Errorf(ridgeline.Unavailable, "read an object: expected the %d bytes that were just written, got %d others", len(k), len(read))
 	}
 	return nil
 }

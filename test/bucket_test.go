@@ -117,6 +117,13 @@ func TestBucket(t *testing.T) {
 		t.Errorf("gc: %s", out)
 	}
 
+	if out := third.must(".", "doctor", "--blob", address); !strings.Contains(out, "an object was written, listed, read and deleted in s3://data/ridgeline/team") {
+		t.Errorf("doctor: %s", out)
+	}
+	if out, _, ok := third.do(".", "doctor", "--blob", strings.Replace(address, "s3://data/", "s3://nowhere/", 1)); ok || !strings.Contains(out, "FAILS bucket") {
+		t.Errorf("doctor of a bucket that is not there: %s", out)
+	}
+
 	// Servers of another secret are not let in.
 	stranger := &ridgeline{t: t, bin: binary(t), dir: t.TempDir()}
 	if _, refused, ok := stranger.do(".", "up", "--listen", "127.0.0.1:0", "--blob", address); ok || !strings.Contains(refused, "another secret") {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/host/kube"
 	"github.com/ridgeline-mlops/ridgeline/project"
 )
@@ -29,19 +30,23 @@ const fewBytes = 2 << 30
 
 func (c *cli) doctor() *cobra.Command {
 	var cluster bool
-	var settings, database string
+	var settings, database, bucket string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look whether this machine, and the cluster, have what Ridgeline needs",
 		Long: `Doctor looks at this machine: Python, uv, git, disk, the port, the clock, the database and the
-settings. With --kube it looks at the cluster of the settings, too: sign-in, rights, metrics-server,
-quota, clock, and whether each node can pull from the registry. Each line that fails says what to
-do; then the exit code is 1.`,
+settings; with --blob, whether objects can be written, listed, read and deleted in the bucket. With
+--kube it looks at the cluster of the settings, too: sign-in, rights, metrics-server, quota, clock,
+the gateway there, and whether each node can pull from the registry. Each line that fails says what
+to do; then the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := c.stateDir()
 			if err != nil {
 				return err
 			}
 			list := c.examine(cmd.Context(), dir, cmp.Or(database, "sqlite:"+filepath.Join(dir, "ridgeline.db")))
+			if bucket != "" {
+				list = append(list, probed(cmd.Context(), bucket))
+			}
 			named := settings != ""
 			s, err := project.LoadSettings(cmp.Or(settings, filepath.Join(dir, project.SettingsName)), named)
 			if err != nil {
@@ -56,6 +61,7 @@ do; then the exit code is 1.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&cluster, "kube", false, "the Kubernetes cluster, too")
 	flags.StringVar(&settings, "settings", os.Getenv("RIDGELINE_SETTINGS"), "file of the server's settings (RIDGELINE_SETTINGS); default: server.yaml in the state folder, if it is there")
+	flags.StringVar(&bucket, "blob", os.Getenv("RIDGELINE_BLOB"), "the server's bucket (RIDGELINE_BLOB); default: none")
 	flags.StringVar(&database, "database", os.Getenv("RIDGELINE_DATABASE"), "the server's database (RIDGELINE_DATABASE); default: SQLite in the state folder")
 	return cmd
 }
@@ -231,6 +237,28 @@ func reachable(ctx context.Context, database string) kube.Finding {
 	return kube.Finding{Check: "store", OK: true, Message: "PostgreSQL answers at " + at}
 }
 
+// probed does in the bucket what a server does there, with an object of its own.
+func probed(ctx context.Context, address string) kube.Finding {
+	f := kube.Finding{Check: "bucket", Fix: "see that --blob or RIDGELINE_BLOB names it, and that the credentials in the environment may list, read, write and delete objects there"}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	folder, err := os.MkdirTemp("", "ridgeline-doctor-")
+	if err != nil {
+		f.Message, f.Fix = err.Error(), "make room in the folder for temporary files: TMPDIR"
+		return f
+	}
+	defer os.RemoveAll(folder)
+	blobs, err := blob.OpenBucket(ctx, address, folder, 0)
+	if err == nil {
+		err = errors.Join(blobs.Probe(ctx), blobs.Close())
+	}
+	if err != nil {
+		f.Message = err.Error()
+		return f
+	}
+	return kube.Finding{Check: "bucket", OK: true, Message: "an object was written, listed, read and deleted in " + blob.Printable(address)}
+}
+
 // beginning is a file's size and first 16 bytes.
 func beginning(file string) (size int64, head string, err error) {
 	f, err := os.Open(file)
@@ -269,5 +297,14 @@ func (c *cli) examineCluster(ctx context.Context, dir string, s project.Settings
 		return unusable(err)
 	}
 	defer cluster.Close()
-	return cluster.Doctor(ctx, cmp.Or(k.URL, public))
+	return cluster.Doctor(ctx, cmp.Or(k.URL, public), wantedGateway(k))
+}
+
+// wantedGateway is what the settings say of the gateway on the cluster, as far
+// as it can be looked at from outside; nil when they want none.
+func wantedGateway(k *project.Kubernetes) *kube.Gateway {
+	if k.Gateway == nil {
+		return nil
+	}
+	return &kube.Gateway{Replicas: k.Gateway.Replicas, Ingress: (*kube.Ingress)(k.Gateway.Ingress), Route: (*kube.Route)(k.Gateway.Route)}
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -34,20 +35,39 @@ const maxSkew = time.Minute
 type right struct{ group, resource, verbs string }
 
 var rights = []right{
-	{"", "pods", "list watch"}, {"", "secrets", "get create patch delete"}, {"", "services", "get list watch create patch delete"}, {"", "events", "list"},
+	{"", "pods", "list watch"}, {"", "pods/log", "get"}, {"", "secrets", "get create patch delete"}, {"", "services", "get list watch create patch delete"}, {"", "events", "list"},
 	{"apps", "deployments", "get list watch create patch delete"}, {"batch", "jobs", "get list watch create patch delete"},
 	{"autoscaling", "horizontalpodautoscalers", "get create patch delete"}, {"policy", "poddisruptionbudgets", "get create patch delete"},
 }
 
+// needed are the rights for what the settings ask for.
+func (c *Cluster) needed(gateway *Gateway) []right {
+	list := slices.Clone(rights)
+	if c.opt.Pods == PodsForward {
+		list = append(list, right{"", "pods/portforward", "get create"})
+	}
+	if gateway != nil && gateway.Ingress != nil {
+		list = append(list, right{"networking.k8s.io", "ingresses", "get create patch delete"})
+	}
+	if gateway != nil && gateway.Route != nil {
+		list = append(list, right{"gateway.networking.k8s.io", "httproutes", "get create patch delete"})
+	}
+	return list
+}
+
 // Doctor looks whether the cluster can do what is asked of it. server is where
-// pods reach this server.
-func (c *Cluster) Doctor(ctx context.Context, server string) []Finding {
+// pods reach this server; gateway is what is wanted on the cluster (only its
+// copies and ways in are looked at), or nil.
+func (c *Cluster) Doctor(ctx context.Context, server string, gateway *Gateway) []Finding {
 	access, clock, ok := c.doctorAccess(ctx)
 	list := []Finding{access}
 	if !ok {
 		return list // nothing else can be asked
 	}
-	list = append(list, clock, c.doctorRights(ctx), c.doctorMetrics(ctx), c.doctorQuota(ctx), doctorAddress(server))
+	list = append(list, clock, c.doctorRights(ctx, gateway), c.doctorMetrics(ctx), c.doctorQuota(ctx), doctorAddress(server))
+	if gateway != nil {
+		list = append(list, c.doctorGateway(ctx, *gateway))
+	}
 	return append(list, c.doctorRegistry(ctx)...)
 }
 
@@ -99,9 +119,10 @@ func (c *Cluster) doctorAccess(ctx context.Context) (access, clock Finding, ok b
 
 // allowed asks the cluster whether this sign-in may do something.
 func (c *Cluster) allowed(ctx context.Context, r right, verb string) (bool, error) {
+	resource, sub, _ := strings.Cut(r.resource, "/")
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-		"spec": map[string]any{"resourceAttributes": map[string]string{"namespace": c.namespace, "group": r.group, "resource": r.resource, "verb": verb}},
+		"spec": map[string]any{"resourceAttributes": map[string]string{"namespace": c.namespace, "group": r.group, "resource": resource, "subresource": sub, "verb": verb}},
 	})
 	if err != nil {
 		return false, err
@@ -115,13 +136,13 @@ func (c *Cluster) allowed(ctx context.Context, r right, verb string) (bool, erro
 	return review.Status.Allowed, err
 }
 
-func (c *Cluster) doctorRights(ctx context.Context) Finding {
+func (c *Cluster) doctorRights(ctx context.Context, gateway *Gateway) Finding {
 	f := Finding{Check: "rights", OK: true}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var missing []string
 	asked := 0
-	for _, r := range rights {
+	for _, r := range c.needed(gateway) {
 		for _, verb := range strings.Fields(r.verbs) {
 			asked++
 			yes, err := c.allowed(ctx, r, verb)
@@ -136,6 +157,34 @@ func (c *Cluster) doctorRights(ctx context.Context) Finding {
 	f.Message = fmt.Sprintf("all %d that are needed", asked)
 	if len(missing) > 0 {
 		f.OK, f.Message, f.Fix = false, "missing: "+strings.Join(missing, ", "), "bind this sign-in to the role that `ridgeline kube manifests` prints"
+	}
+	return f
+}
+
+// doctorGateway looks at the gateway on the cluster, which the server makes when
+// it runs, and at what its way in is made of.
+func (c *Cluster) doctorGateway(ctx context.Context, want Gateway) Finding {
+	f := Finding{Check: "gateway"}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if want.Route != nil {
+		if _, err := c.core().Get().AbsPath("/apis/" + routeVersion).DoRaw(ctx); err != nil {
+			f.Message = "the cluster has no HTTPRoute (" + routeVersion + "): " + err.Error()
+			f.Fix = "install the Gateway API, or take kubernetes.gateway.http_route out of server.yaml"
+			return f
+		}
+	}
+	made, err := read[appsv1.Deployment](ctx, c, c.gatewayName())
+	switch {
+	case ridgeline.CodeOf(err) == ridgeline.NotFound:
+		f.OK, f.Message = true, "not made yet: the server makes it once it runs"
+	case err != nil:
+		f.Message, f.Fix = err.Error(), "bind this sign-in to the role that `ridgeline kube manifests` prints"
+	case int(made.Status.ReadyReplicas) < want.Replicas:
+		f.Message = fmt.Sprintf("%d of %d copies are ready", made.Status.ReadyReplicas, want.Replicas)
+		f.Fix = "see why: kubectl --namespace " + c.namespace + " describe pods --selector " + PartLabel + "=gateway"
+	default:
+		f.OK, f.Message = true, fmt.Sprintf("%d of %d copies are ready", made.Status.ReadyReplicas, want.Replicas)
 	}
 	return f
 }

@@ -30,8 +30,10 @@ func ill(t *testing.T, handle func(w http.ResponseWriter, r *http.Request) bool)
 			fmt.Fprint(w, `{"status":{"allowed":true}}`)
 		case strings.HasSuffix(r.URL.Path, "/resourcequotas"):
 			fmt.Fprint(w, `{"kind":"ResourceQuotaList","apiVersion":"v1","items":[]}`)
-		case r.URL.Path == "/apis/metrics.k8s.io/v1beta1":
+		case r.URL.Path == "/apis/metrics.k8s.io/v1beta1", r.URL.Path == "/apis/"+routeVersion:
 			fmt.Fprint(w, `{}`)
+		case strings.HasSuffix(r.URL.Path, "/deployments/ridgeline-gateway-abcdefgh"):
+			fmt.Fprint(w, `{"kind":"Deployment","apiVersion":"apps/v1","status":{"readyReplicas":2}}`)
 		default:
 			refuse(w, http.StatusForbidden, metav1.StatusReasonForbidden, "no") // no pod of its own: that is seen on a real cluster
 		}
@@ -48,6 +50,22 @@ func refuse(w http.ResponseWriter, code int, reason metav1.StatusReason, message
 }
 
 func TestDoctor_says_what_to_do(t *testing.T) {
+	wanted := &Gateway{Replicas: 2, Ingress: &Ingress{}, Route: &Route{}}
+	review := func(resource, subresource, verb string) func(w http.ResponseWriter, r *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			var asked struct {
+				Spec struct {
+					ResourceAttributes struct{ Resource, Subresource, Verb string }
+				}
+			}
+			if !strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") || json.NewDecoder(r.Body).Decode(&asked) != nil {
+				return false
+			}
+			a := asked.Spec.ResourceAttributes
+			fmt.Fprintf(w, `{"status":{"allowed":%v}}`, a.Resource != resource || a.Subresource != subresource || a.Verb != verb)
+			return true
+		}
+	}
 	for name, test := range map[string]struct {
 		wrong             func(w http.ResponseWriter, r *http.Request) bool
 		check, found, fix string
@@ -66,19 +84,24 @@ func TestDoctor_says_what_to_do(t *testing.T) {
 			refuse(w, http.StatusForbidden, metav1.StatusReasonForbidden, "pods is forbidden")
 			return true
 		}, "access", "pods is forbidden", "kube manifests"},
-		"some rights are missing": {func(w http.ResponseWriter, r *http.Request) bool {
-			var review struct {
-				Spec struct {
-					ResourceAttributes struct{ Resource, Verb string }
-				}
-			}
-			if !strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") || json.NewDecoder(r.Body).Decode(&review) != nil {
+		"some rights are missing":             {review("jobs", "", "create"), "rights", "missing: create jobs", "kube manifests"},
+		"the right to logs is missing":        {review("pods", "log", "get"), "rights", "missing: get pods/log", "kube manifests"},
+		"the right to the Ingress is missing": {review("ingresses", "", "patch"), "rights", "missing: patch ingresses", "kube manifests"},
+		"the right to the route is missing":   {review("httproutes", "", "create"), "rights", "missing: create httproutes", "kube manifests"},
+		"no Gateway API": {func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/apis/"+routeVersion {
 				return false
 			}
-			a := review.Spec.ResourceAttributes
-			fmt.Fprintf(w, `{"status":{"allowed":%v}}`, a.Resource != "jobs" || a.Verb != "create")
+			refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "404 page not found")
 			return true
-		}, "rights", "missing: create jobs", "kube manifests"},
+		}, "gateway", "no HTTPRoute", "install the Gateway API"},
+		"a gateway that is not ready": {func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/deployments/ridgeline-gateway-abcdefgh") {
+				return false
+			}
+			fmt.Fprint(w, `{"kind":"Deployment","apiVersion":"apps/v1","status":{"readyReplicas":1}}`)
+			return true
+		}, "gateway", "1 of 2 copies are ready", "describe pods"},
 		"no metrics-server": {func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path != "/apis/metrics.k8s.io/v1beta1" {
 				return false
@@ -101,7 +124,7 @@ func TestDoctor_says_what_to_do(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			failing := map[string]Finding{}
-			for _, f := range ill(t, test.wrong).Doctor(t.Context(), "https://ridgeline.example.com") {
+			for _, f := range ill(t, test.wrong).Doctor(t.Context(), "https://ridgeline.example.com", wanted) {
 				if !f.OK {
 					failing[f.Check] = f
 				}
@@ -122,7 +145,7 @@ func TestDoctor_says_what_to_do(t *testing.T) {
 	}
 	t.Run("nobody answers", func(t *testing.T) {
 		t.Parallel()
-		list := opened(t, "http://127.0.0.1:1").Doctor(t.Context(), "https://ridgeline.example.com")
+		list := opened(t, "http://127.0.0.1:1").Doctor(t.Context(), "https://ridgeline.example.com", nil)
 		if len(list) != 1 || list[0].OK || !strings.Contains(list[0].Message, "127.0.0.1:1 does not answer") || !strings.Contains(list[0].Fix, "KUBECONFIG") {
 			t.Errorf("got %+v", list)
 		}

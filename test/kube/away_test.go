@@ -79,6 +79,7 @@ func TestAway(t *testing.T) {
 	})
 	s.must(s.dir, "cancel", waiting)
 	s.until(time.Minute, "a run that waits for the cluster is cancelled", func() bool { return s.run(waiting).Status == "cancelled" })
+	s.until(2*time.Minute, "the API server has been away for a minute", func() bool { return time.Since(began) > time.Minute })
 	p.cut(false)
 	s.until(2*time.Minute, "the release has ended", func() bool { status, _ := s.releasing("kube-away"); return status == "succeeded" })
 	l.end(t, fmt.Sprintf("the API server's absence (%s)", time.Since(began).Round(time.Second)))
