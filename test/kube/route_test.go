@@ -20,7 +20,6 @@ func TestHTTPRoute(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	h := w.host(t, newServer())
-	t.Cleanup(func() { _ = h.RemoveGateway(t.Context()) })
 	want := kube.Gateway{
 		Image: w.push(t, "good"), Replicas: 1, Service: "ClusterIP", Table: []byte("{}"), Says: "first",
 		Route: &kube.Route{Gateway: "public", Namespace: "infra", Host: "models.example.com"},
