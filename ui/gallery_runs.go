@@ -137,7 +137,7 @@ func sampleRun(status ridgeline.Status, verdict ridgeline.Verdict) runPage {
 // fill puts steps on the page, one of them with its log.
 func (p *runPage) fill(steps []ridgeline.Step, chosen int, lines []string) {
 	rows := stepRows(p.Run, steps, chosen, sampleTime.Add(45*time.Second))
-	p.Steps, p.Hidden = fewer(rows, false)
+	p.list(rows, url.Values{})
 	c := chosenStep{stepRow: rows[chosen]}
 	if len(c.Attempts) > 0 || len(rows[chosen].Step.Attempts) > 0 {
 		c.Attempt = rows[chosen].Step.Attempts[0]
@@ -150,6 +150,7 @@ func (p *runPage) fill(steps []ridgeline.Step, chosen int, lines []string) {
 }
 
 func sampleGraph(rows []stepRow) *components.Graph {
+	parts := partsOf(rows)
 	var nodes []components.GraphNode
 	for _, s := range rows {
 		if s.Parent != "" {
@@ -158,6 +159,9 @@ func sampleGraph(rows []stepRow) *components.Graph {
 		n := components.GraphNode{Name: s.Name, URL: s.URL, Tone: components.NewStatus(s.Status).Tone, Now: s.Now, Note: stepNote(s)}
 		if s.Status == ridgeline.Running {
 			n.Note = "running · 1 min" // the time since then would be another in each picture
+		}
+		if many, ok := parts[s.Name]; ok {
+			many.fill(&n, s)
 		}
 		if len(nodes) > 0 {
 			n.Needs = []string{nodes[len(nodes)-1].Name}
@@ -195,7 +199,7 @@ func sampleMany() runPage {
 		steps = append(steps, s)
 	}
 	body.fill(append(steps, sampleStep(body.ID, "pack", ridgeline.Queued)), 0, nil)
-	body.Graph = sampleGraph(body.Steps)
+	body.Graph = sampleGraph(stepRows(body.Run, append(steps, sampleStep(body.ID, "pack", ridgeline.Queued)), 0, sampleTime))
 	return body
 }
 

@@ -27,6 +27,7 @@ type runPage struct {
 	Graph  *components.Graph // nil: too large, or not known
 	Steps  []stepRow
 	Hidden int // instances of steps that are not listed, as there are too many
+	Parts  partList
 	Chosen *chosenStep
 
 	Charts      []components.Chart
@@ -126,7 +127,7 @@ func (u *UI) loadRun(ctx context.Context, id ridgeline.RunID, query url.Values) 
 	case "environment":
 		return out, u.addEnvironment(ctx, &out, p)
 	}
-	out.Steps, out.Hidden = fewer(all, query.Has("all"))
+	out.list(all, query)
 	out.Graph = u.runGraph(ctx, p, all, chosen)
 	if chosen >= 0 {
 		out.Chosen, err = u.chosen(ctx, all[chosen], query)
@@ -237,7 +238,7 @@ func (u *UI) runGraph(ctx context.Context, p ridgeline.Pipeline, rows []stepRow,
 	if err != nil {
 		return nil // a configuration of an older program, which this one does not read: there is the list
 	}
-	needs := needsOf(config)
+	needs, parts := needsOf(config), partsOf(rows)
 	var nodes []components.GraphNode
 	var last string
 	var ends []string
@@ -246,6 +247,9 @@ func (u *UI) runGraph(ctx context.Context, p ridgeline.Pipeline, rows []stepRow,
 			continue
 		}
 		n := components.GraphNode{Name: s.Name, URL: s.URL, Tone: components.NewStatus(s.Status).Tone, Now: i == chosen, Note: stepNote(s)}
+		if many, ok := parts[s.Name]; ok {
+			many.fill(&n, s)
+		}
 		if own, ok := needs[s.Name]; ok {
 			n.Needs = own
 			ends = append(ends, s.Name)
