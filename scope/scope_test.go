@@ -87,6 +87,7 @@ func TestKeeper_Hold(t *testing.T) {
 		{"GET /runs/theirs/gate", ridgeline.NotFound, ""},
 		{"GET /runs/mine/logged/theirs/a/b", ridgeline.NotFound, ""},
 		{"GET /compare?run=mine&run=theirs", ridgeline.NotFound, ""},
+		{"GET /compare?run=mine&run=", fine, ""},
 		{"GET /logged?experiment=theirs", ridgeline.NotFound, ""},
 		{"GET /logged/mine/files/a/b", fine, ""},
 		{"POST /settings/tokens", ridgeline.Denied, ""},

@@ -67,7 +67,7 @@ var table = []struct {
 	{"GET /live", narrowed},
 	{"GET /data", narrowed},
 	{"GET /settings", narrowed},
-	{"GET /compare", each(Run, "run")},
+	{"GET /compare", eachRun},
 	{"GET /logged", each(Experiment, "experiment")},
 	{"/projects/{project}", inProject},
 	{"/projects/{project}/{rest...}", inProject},
@@ -128,6 +128,24 @@ func each(kind Kind, parameter string) rule {
 		}
 		return nil, nil
 	}
+}
+
+// eachRun is for runs of pipelines, whose ids begin with r-, and logged ones
+// beside each other.
+func eachRun(k *Keeper, r *http.Request, who auth.Principal) (url.Values, error) {
+	for _, id := range r.URL.Query()["run"] {
+		kind := Logged
+		if strings.HasPrefix(id, "r-") {
+			kind = Run
+		}
+		if id == "" {
+			continue // a field that was left empty
+		}
+		if err := k.belongs(r.Context(), kind, id, who); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 // both asks one rule, then the other.

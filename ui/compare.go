@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
@@ -42,24 +44,11 @@ func (u *UI) compare(mux *http.ServeMux) {
 }
 
 func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, err error) {
-	ids := q["run"]
+	ids := slices.DeleteFunc(slices.Clone(q["run"]), func(id string) bool { return id == "" }) // a field that was left empty
 	if len(ids) > mostCompared {
 		return out, ridgeline.Errorf(ridgeline.Invalid, "%d runs are too many to compare: choose up to %d", len(ids), mostCompared)
 	}
-	wanted := make([]ridgeline.RunID, len(ids))
-	for i, id := range ids {
-		wanted[i] = ridgeline.RunID(id)
-	}
-	runs, err := u.Store.RunsOf(ctx, wanted)
-	if err != nil {
-		return out, err
-	}
-	for i, id := range wanted { // each is there, in this order, or else the first that is not is named
-		if i >= len(runs) || runs[i].ID != id {
-			return out, ridgeline.Errorf(ridgeline.NotFound, "no run %s", id)
-		}
-	}
-	if out.Rows, err = u.runLines(ctx, runs, 0); err != nil {
+	if out.Rows, err = u.comparedLines(ctx, ids); err != nil {
 		return out, err
 	}
 	out.Different, out.Drawing = q.Get("different") != "", drawingOf(q)
@@ -75,16 +64,58 @@ func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, er
 	out.Numeric = numericColumns(out.Rows)
 	out.addScatter(q.Get("x"), q.Get("y"))
 	out.Parallel = parallelChart(out.Rows, out.Numeric, out.Y)
-	if len(runs) == 2 {
+	if len(out.Rows) == 2 {
 		out.Pair = true
-		if out.Changes, out.Code, err = u.pairChanges(ctx, runs[0], runs[1]); err != nil {
+		if out.Changes, out.Code, err = u.pairChanges(ctx, out.Rows[0], out.Rows[1]); err != nil {
 			return out, err
 		}
 	}
-	return out, u.addCurves(ctx, &out, runs, q.Get("metric"))
+	return out, u.addCurves(ctx, &out, q.Get("metric"))
 }
 
-func (u *UI) pairChanges(ctx context.Context, a, b ridgeline.Run) ([]difference, *codeDiff, error) {
+// comparedLines reads runs in the order of their ids: those of pipelines begin
+// with r-, all others were only logged. The first that is not there is named.
+func (u *UI) comparedLines(ctx context.Context, ids []string) ([]runLine, error) {
+	var ours []ridgeline.RunID
+	for _, id := range ids {
+		if ofPipeline(id) {
+			ours = append(ours, ridgeline.RunID(id))
+		}
+	}
+	runs, err := u.Store.RunsOf(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	read, err := u.runLines(ctx, runs, 0)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]runLine, 0, len(ids))
+	for _, id := range ids {
+		if !ofPipeline(id) {
+			r, err := u.Track.Run(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, loggedValues(r))
+			continue
+		}
+		if len(read) == 0 || string(read[0].ID) != id {
+			return nil, ridgeline.Errorf(ridgeline.NotFound, "no run %s", id)
+		}
+		lines, read = append(lines, read[0]), read[1:]
+	}
+	return lines, nil
+}
+
+func ofPipeline(id string) bool { return strings.HasPrefix(id, "r-") }
+
+func (u *UI) pairChanges(ctx context.Context, one, other runLine) ([]difference, *codeDiff, error) {
+	a, b := one.Run, other.Run
+	if one.Logged != nil || other.Logged != nil { // what a script logged says nothing of files and packages
+		all := differing("parameter", a.Params, b.Params)
+		return append(all, differing("dataset", one.datasets(), other.datasets())...), nil, nil
+	}
 	was, err := u.Store.Pipeline(ctx, a.Project, a.Pipeline)
 	if err != nil && ridgeline.CodeOf(err) != ridgeline.NotFound {
 		return nil, nil, err
@@ -95,6 +126,35 @@ func (u *UI) pairChanges(ctx context.Context, a, b ridgeline.Run) ([]difference,
 	}
 	code, err := u.codeChanges(ctx, was.Commit, is.Commit)
 	return changes(a, b, was, is), code, err
+}
+
+// tracked is what a run has logged: it itself, or its steps.
+func (l runLine) tracked(ctx context.Context, u *UI) ([]track.Run, error) {
+	if l.Logged != nil {
+		return []track.Run{*l.Logged}, nil
+	}
+	return u.logged(ctx, l.Run)
+}
+
+// curveOf is whose curve it is.
+func (l runLine) curveOf(step track.Run) string {
+	if l.Logged != nil {
+		return l.Title()
+	}
+	return string(l.ID) + " " + step.Name
+}
+
+// datasets are what a run read, each by its version or, where it was only
+// logged, by its digest.
+func (l runLine) datasets() map[string]string {
+	if l.Logged == nil {
+		return versionTexts(l.Data)
+	}
+	out := map[string]string{}
+	for _, in := range l.Logged.Inputs {
+		out[in.Name] = in.Digest
+	}
+	return out
 }
 
 // numericColumns are those that are numbers in every run that has them, and
@@ -144,7 +204,7 @@ func parallelChart(rows []runLine, columns []column, colour string) *components.
 				values[j] = "-" // ECharts' sign for nothing
 			}
 		}
-		lines[i] = map[string]any{"name": string(r.ID), "value": values}
+		lines[i] = map[string]any{"name": r.Title(), "value": values}
 	}
 	return &components.Chart{Title: "Parallel coordinates", Size: "tall", Label: "each run as a line over its parameters and metrics; the table below has the same figures", Option: map[string]any{
 		"tooltip": map[string]any{"trigger": "item"}, "parallelAxis": axes,
@@ -180,7 +240,7 @@ func (p *comparePage) addScatter(x, y string) {
 	points := []any{}
 	for _, r := range p.Rows {
 		if a, b := r.value(p.X), r.value(p.Y); a.IsNum && b.IsNum {
-			points = append(points, map[string]any{"name": string(r.ID), "value": []float64{a.Number, b.Number}})
+			points = append(points, map[string]any{"name": r.Title(), "value": []float64{a.Number, b.Number}})
 		}
 	}
 	named := func(key string) map[string]any {
@@ -193,19 +253,19 @@ func (p *comparePage) addScatter(x, y string) {
 }
 
 // addCurves overlays how one metric went in each of the runs.
-func (u *UI) addCurves(ctx context.Context, out *comparePage, runs []ridgeline.Run, metric string) error {
+func (u *UI) addCurves(ctx context.Context, out *comparePage, metric string) error {
 	names := map[string]bool{}
 	type of struct{ run, logged string }
 	with := map[string][]of{}
-	for _, r := range runs {
-		logged, err := u.logged(ctx, r)
+	for _, r := range out.Rows {
+		logged, err := r.tracked(ctx, u)
 		if err != nil {
 			return err
 		}
 		for _, l := range logged {
 			for _, m := range l.Metrics {
 				names[m.Key] = true
-				with[m.Key] = append(with[m.Key], of{string(r.ID) + " " + l.Name, l.ID})
+				with[m.Key] = append(with[m.Key], of{r.curveOf(l), l.ID})
 			}
 		}
 	}

@@ -148,8 +148,14 @@ func chosenColumns(all []column, q url.Values) (out []column) {
 	return out
 }
 
+// loggedStatuses are MLflow's statuses in our words.
+var loggedStatuses = map[string]ridgeline.Status{
+	track.Running: ridgeline.Running, track.Scheduled: ridgeline.Queued, track.Finished: ridgeline.Succeeded, track.Failed: ridgeline.Failed, track.Killed: ridgeline.Cancelled,
+}
+
+// loggedValues is a logged run beside runs of pipelines.
 func loggedValues(r track.Run) runLine {
-	l := runLine{Run: ridgeline.Run{Params: map[string]string{}}, Metrics: ridgeline.Metrics{}}
+	l := runLine{Run: ridgeline.Run{ID: ridgeline.RunID(r.ID), Status: loggedStatuses[r.Status], Params: map[string]string{}}, Metrics: ridgeline.Metrics{}, Logged: &r}
 	for _, p := range r.Params {
 		l.Params[p.Key] = p.Value
 	}

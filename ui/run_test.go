@@ -171,6 +171,11 @@ func TestLogged(t *testing.T) {
 	if _, text := s.get("/logged/" + first.ID + "/files/notes.txt"); text != "a text" {
 		t.Errorf("the file: %q", text)
 	}
+	ours := string(aRun(t, s, 1, map[string]string{"alpha": "0.7"}, 0.1))
+	s.shows("/compare?run="+first.ID+"&run="+ours+"&run=", http.StatusOK, "Compare 2 runs", "a &lt;run&gt;", `href="/logged/`+first.ID, `href="/runs/`+ours, "Parallel coordinates", "loss; a &lt;run&gt; from 1.25 to 0.25", `<td class="mono wide">0.5</td><td class="mono wide">0.7</td>`)
+	s.shows("/compare?run="+second.ID+"&run="+first.ID, http.StatusOK, "Nothing that is known of both", "its part from 8 to 7")
+	s.shows("/compare?run="+first.ID, http.StatusOK, "Add a run")
+	s.shows("/compare?run="+first.ID+"&run=none", http.StatusNotFound, "none")
 	s.shows("/logged/none", http.StatusNotFound, "none")
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
@@ -61,7 +62,24 @@ type runLine struct {
 	Metrics ridgeline.Metrics
 	Cells   []cell
 	Seconds float64
-	Row     int // its number in the table, from 0
+	Row     int        // its number in the table, from 0
+	Logged  *track.Run // a run that no pipeline started; nil of one that did
+}
+
+// Title is what a run is called among others.
+func (l runLine) Title() string {
+	if l.Logged != nil {
+		return components.Cut(cmp.Or(l.Logged.Name, l.Logged.ID), 40)
+	}
+	return string(l.ID)
+}
+
+// URL is the run's page.
+func (l runLine) URL() string {
+	if l.Logged != nil {
+		return components.Path("logged", l.Logged.ID)
+	}
+	return components.Path("runs", l.ID)
 }
 
 // Grouped is the address of the groups that this one is of.
