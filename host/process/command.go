@@ -155,7 +155,7 @@ func (c *command) parent(path string, env []string, files []*os.File, begun chan
 	for i, f := range files {
 		fds[i] = f.Fd()
 	}
-	c.pid, err = syscall.ForkExec(path, c.spec.Command, &syscall.ProcAttr{Dir: c.spec.Dir, Env: env, Files: fds, Sys: attr})
+	c.pid, err = forkExec(path, c.spec.Command, &syscall.ProcAttr{Dir: c.spec.Dir, Env: env, Files: fds, Sys: attr})
 	leave()
 	if err == nil && !c.spec.Service {
 		// When the whole machine runs out of memory, better a step that can be

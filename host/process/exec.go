@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // environment is what the spec says, then our marks; of a name given twice the
@@ -56,6 +58,20 @@ func lookPath(command []string, dir string, env []string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("command %q not found on PATH=%s; name it by its path or add its folder", name, path)
+}
+
+// busyFor is how long a command may be busy being written.
+const busyFor = 5 * time.Second
+
+// forkExec is syscall.ForkExec, for a file that may just have been written: a
+// child that its writer forked meanwhile for something else holds it open until
+// that child's own exec, and so long it cannot be executed (golang.org/issue/22315).
+func forkExec(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	for until := time.Now().Add(busyFor); ; time.Sleep(5 * time.Millisecond) {
+		if pid, err = syscall.ForkExec(path, argv, attr); err != syscall.ETXTBSY || time.Now().After(until) {
+			return pid, err
+		}
+	}
 }
 
 // explain says in words why the kernel refused to start the command.

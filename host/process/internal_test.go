@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestParseStat(t *testing.T) {
@@ -117,5 +118,32 @@ func TestMakeSocketDir_refuses_what_is_not_ours(t *testing.T) {
 	}
 	if err := makeSocketDir(filepath.Join(base, "new", "sub", "x.sock")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestForkExec_file_that_is_still_open_for_writing(t *testing.T) {
+	text, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "command")
+	if err := os.WriteFile(path, text, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := syscall.ForkExec(path, []string{path}, &syscall.ProcAttr{}); err != syscall.ETXTBSY {
+		t.Fatalf("executed while it is written: %v, want ETXTBSY", err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { writer.Close() })
+	pid, err := forkExec(path, []string{path}, &syscall.ProcAttr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || status.ExitStatus() != 0 {
+		t.Errorf("it ended with %v, %v, want 0", status, err)
 	}
 }
