@@ -182,7 +182,7 @@ func compared(p *person, one, other string) {
 	}
 	p.reads("#"+strings.TrimPrefix(other, "/runs/"), "promoted")
 	still()
-	p.clicks("button", "Compare what is ticked")
+	p.clicks("button[data-ticked]", "Compare 2 ticked")
 	p.sees("Compare 2 runs", "factor", "0.7", "What else is not the same")
 	p.has(".chart-box canvas")
 	p.content()
