@@ -32,11 +32,14 @@ const reach = () => document.querySelectorAll(".scroll, .code, .evidence").forEa
   if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
 });
 
+// painted does what the first picture of a page does not have to wait for.
+const painted = (then) => requestAnimationFrame(() => setTimeout(then));
+
 const settle = () => {
   reach();
   times(document);
   logs(document);
-  tables(document);
+  painted(() => tables(document));
   const charts = document.querySelector("[data-chart]");
   if (charts) import("./charts.js").then(({ drawAll }) => drawAll(document));
 };
