@@ -27,6 +27,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/prediction"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
+	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
 )
@@ -45,6 +46,7 @@ type API struct {
 	Inbox        *trigger.Inbox
 	Remotes      *forge.Hub
 	Garbage      *gc.Collector
+	Storage      *storage.Meter
 	Auth         *auth.Authenticator
 	Sessions     *auth.Sessions
 	Ready        func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
@@ -88,6 +90,7 @@ func (a *API) Handler() http.Handler {
 	a.costs(api)
 	a.logTokens(api)
 	a.garbage(api)
+	a.room(api)
 	a.audit(api)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux

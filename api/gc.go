@@ -9,6 +9,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/gc"
+	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
@@ -33,5 +34,18 @@ func (a *API) garbage(api huma.API) {
 			o.Grace = d
 		}
 		return a.Garbage.Collect(ctx, o)
+	})
+}
+
+func (a *API) room(api huma.API) {
+	type in struct {
+		Now bool `query:"now" doc:"measure anew, which takes a while where there is much"`
+	}
+	op := huma.Operation{OperationID: "get-storage", Method: http.MethodGet, Path: "/storage", Summary: "What takes room, by kind, as it was measured within the last hour", Tags: []string{"server"}}
+	route(a, api, op, ridgeline.Admin, func(ctx context.Context, in *in) (storage.Report, error) {
+		if r, ok := a.Storage.Last(); ok && !in.Now {
+			return r, nil
+		}
+		return a.Storage.Measure(ctx)
 	})
 }

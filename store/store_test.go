@@ -68,6 +68,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("old models", func(t *testing.T) { testOldModels(t, address(t)) })
 	t.Run("feedback", with(testFeedback))
 	t.Run("datasets", with(testDatasets))
+	t.Run("contents", with(testContents))
 	t.Run("arrivals", with(testArrivals))
 	t.Run("releases", with(testReleases))
 	t.Run("release checks", with(testReleaseChecks))

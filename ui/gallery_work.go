@@ -12,6 +12,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/project"
+	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
@@ -187,6 +188,15 @@ func sampleSettings() settingsPage {
 		Webhooks:  []ridgeline.Subscription{{ID: "h-1", URL: "https://chat.example.org/hooks/" + long300 + long300, Types: []string{"io.ridgeline.run.*"}, Created: sampleTime}},
 	}
 	out.Audit = sampleActs()[:3]
+	out.Room = &storage.Report{Measured: sampleTime, Free: 181e9, Kinds: []storage.Kind{
+		{Kind: "models", What: "of all versions", Count: 214, Bytes: 9.1e9}, {Kind: "data", What: "files of all datasets' versions", Count: 96, Bytes: 31.4e9},
+		{Kind: "artifacts", What: "that scripts and notebooks logged", Count: 18_211, Bytes: 12.2e9}, {Kind: "images", What: "in the registry", Count: 611, Bytes: 7.7e9},
+		{Kind: "logs", What: "of steps and checks", Count: 40_120, Bytes: 1.3e9}, {Kind: "inference log", What: "of all endpoints", Count: 2_904, Bytes: 5.2e9},
+		{Kind: "database", What: "metadata, and what was logged", Bytes: 8.8e8}, {Kind: "environments", What: "of Python, on this machine", Count: 88_019, Bytes: 3.6e9},
+	}}
+	for _, k := range out.Room.Kinds {
+		out.Room.Bytes += k.Bytes
+	}
 	return out
 }
 

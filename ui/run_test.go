@@ -276,7 +276,7 @@ func TestBuildsAndProjects(t *testing.T) {
 	s.shows("/projects", http.StatusOK, `href="/projects/iris"`)
 	s.shows("/projects/iris", http.StatusOK, "prepare", "train", "What starts it", "r-00000000000001")
 	s.shows("/projects/nobody", http.StatusNotFound, "no project nobody")
-	s.shows("/settings", http.StatusOK, "Schedules", "Tokens", "admin", "Make a token")
+	s.shows("/settings", http.StatusOK, "Schedules", "Tokens", "admin", "Make a token", "Storage", "Being measured")
 	status, made := s.post("/settings/tokens", "name", "a <reader>", "role", "viewer", "days", "1")
 	if status != http.StatusCreated || !strings.Contains(made, "is shown this once") || !strings.Contains(made, "a &lt;reader&gt;") {
 		t.Errorf("make a token: %d %s", status, made)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
@@ -23,7 +24,8 @@ type settingsPage struct {
 	Endpoints []ridgeline.Endpoint // whose keys there are
 	Tokens    []ridgeline.Token    // for admins, as what follows
 	Webhooks  []ridgeline.Subscription
-	Audit     []actRow // the last ones
+	Audit     []actRow        // the last ones
+	Room      *storage.Report // nil: not measured yet
 	BaseURL   string
 	Registry  string
 	Now       time.Time
@@ -114,7 +116,15 @@ func (u *UI) loadSettings(ctx context.Context, name ridgeline.ProjectName) (out 
 	if out.Webhooks, err = u.Store.Subscriptions(ctx); err != nil {
 		return out, err
 	}
+	if r, ok := u.Storage.Last(); ok {
+		out.Room = &r
+	}
 	last, err := u.Store.AuditEvents(ctx, store.AuditFilter{Limit: mostActs})
 	out.Audit = actRows(last)
 	return out, err
+}
+
+// Share is what part of all the room a kind takes.
+func (p settingsPage) Share(k storage.Kind) float64 {
+	return float64(k.Bytes) / float64(max(p.Room.Bytes, 1))
 }

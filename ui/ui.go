@@ -24,6 +24,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/scope"
+	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
@@ -42,6 +43,7 @@ type UI struct {
 	Webhooks  *trigger.Webhooks
 	Schedules *trigger.Schedules
 	Remotes   *forge.Hub
+	Storage   *storage.Meter
 	Auth      *auth.Authenticator
 	Sessions  *auth.Sessions
 	Scope     *scope.Keeper

@@ -39,6 +39,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/scope"
 	"github.com/ridgeline-mlops/ridgeline/server"
+	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
@@ -89,6 +90,7 @@ type node struct {
 	releases    *release.Releaser
 	predictions *prediction.Log
 	garbage     *gc.Collector
+	storage     *storage.Meter
 	tracer      *tracing.Tracer
 	outbox      *trigger.Outbox
 	due         *trigger.Schedules
@@ -162,6 +164,7 @@ func start(ctx context.Context, o serverOptions) (_ *node, err error) {
 	}
 	n.goLoop(func() { n.reconcile(loops) })
 	n.goLoop(func() { n.predictions.Run(loops) })
+	n.goLoop(func() { n.storage.Run(loops) })
 	n.goLoop(func() { n.releases.Metering(loops, n.leads) })
 	n.goLoop(func() {
 		if err := n.server.Serve(n.listener); err != nil {
@@ -281,7 +284,7 @@ func (n *node) wire(ctx context.Context) error {
 		},
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
-	n.garbage = n.collector(blobs)
+	n.garbage, n.storage = n.collector(blobs), n.meter(blobs)
 	n.predictions = &prediction.Log{Store: n.store, Files: logs, Waiting: n.path("journal"), Temp: n.path("tmp"), Keep: n.kept, Whose: access.LogDeployment, Log: log}
 	n.forges = forge.New(forge.Options{
 		Store: n.store, Blob: blobs, Builds: n.builds, Vault: secrets, Dir: n.path("fetched"), Known: filepath.Join(n.options.Shared, "known_hosts"), KnownStored: n.options.Blob != "",
@@ -315,13 +318,13 @@ func (n *node) wire(ctx context.Context) error {
 	n.sessions = &auth.Sessions{Auth: access, Store: n.store}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
-		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Auth: access, Sessions: n.sessions, Ready: entrance.Ready,
+		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Storage: n.storage, Auth: access, Sessions: n.sessions, Ready: entrance.Ready,
 		BaseURL: public, RegistryHost: n.registryHost(), Version: version(), Temp: n.path("tmp"), Log: log,
 		Prices: n.options.Settings.Prices, Leads: n.leads,
 	}
 	keeper := scope.New(n.owners())
 	pages := &ui.UI{
-		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Webhooks: webhooks, Schedules: n.due, Remotes: n.forges, Auth: access, Sessions: n.sessions, Scope: keeper, Ready: entrance.Ready, Score: entrance,
+		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Webhooks: webhooks, Schedules: n.due, Remotes: n.forges, Storage: n.storage, Auth: access, Sessions: n.sessions, Scope: keeper, Ready: entrance.Ready, Score: entrance,
 		Figures: entrance.Figures, ServiceLog: services.Log, Prices: n.options.Settings.Prices,
 		BaseURL: public, Registry: n.registryHost(), Version: version(), Dev: n.options.Dev, Log: log,
 	}

@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "project", "release", "store", "trigger"},
+	"api":               {"auth", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "project", "release", "storage", "store", "trigger"},
 	"auth":              {},
 	"bench":             {},
 	"bench/data":        {"bench"},
@@ -78,6 +78,7 @@ var arrows = map[string][]string{
 	"score/tensor":      {},
 	"scope":             {"auth"},
 	"server":            {"api", "auth", "gateway", "scope"},
+	"storage":           {"blob", "track"},
 	"store":             {"store/sqldb", "track/query"},
 	"store/sqldb":       {},
 
@@ -91,7 +92,7 @@ var arrows = map[string][]string{
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},
 	"trigger":     {"pipeline", "project", "store", "vault"},
-	"ui":          {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "project", "release", "scope", "store", "track", "trigger", "ui/assets", "ui/components"},
+	"ui":          {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "project", "release", "scope", "storage", "store", "track", "trigger", "ui/assets", "ui/components"},
 
 	"ui/assets":     {},
 	"ui/components": {},
