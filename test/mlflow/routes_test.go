@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/mlflow"
+	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/test/conformance/harness"
 )
 
@@ -61,7 +63,12 @@ func TestRoutes(t *testing.T) {
 	var table strings.Builder
 	table.WriteString(tableBegin + "| route | |\n|---|---|\n")
 	noted := 0
-	handler := (&mlflow.API{}).Handler()
+	registry, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "app.db"), nil) // for the audit trail of refusals
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer registry.Close()
+	handler := (&mlflow.API{Registry: registry}).Handler()
 	for line := range strings.Lines(string(text)) {
 		method, path, _ := strings.Cut(strings.TrimSpace(line), " ")
 		// A caller without a role is refused where there is a handler.
