@@ -49,6 +49,7 @@ func (c *Cluster) KillNode(name string) (revive func()) {
 			_ = os.Remove(p)
 		}
 		run([]string{"ADDONS=1", "NODES=2"}, up)
+		c.proxies(state)
 	}
 	c.t.Cleanup(revive)
 	return revive

@@ -7,21 +7,22 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// Proxies starts what leads Services' addresses to pods (kube-proxy) on the
-// nodes where it has ended: it ends when its configuration is written anew,
-// which the script that brings a node back does for all nodes.
-func (c *Cluster) Proxies() {
+// proxies starts what leads Services' addresses to pods (kube-proxy) again where
+// it has ended: it ends when its configuration is written anew, a moment after
+// that, and the script that brings a node back writes that of all nodes.
+func (c *Cluster) proxies(state string) {
 	c.t.Helper()
-	nodes, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(c.Kubeconfig)), "*", "proxy.yaml"))
+	nodes, err := filepath.Glob(filepath.Join(state, "*", "proxy.yaml"))
 	if err != nil || len(nodes) == 0 {
-		c.t.Fatalf("no node's settings are found beside %s: %v", c.Kubeconfig, err)
+		c.t.Fatalf("no node's settings are found in %s: %v", state, err)
 	}
 	for _, settings := range nodes {
 		dir := filepath.Dir(settings)
-		if pid := readPID(filepath.Join(dir, "proxy.pid")); pid > 0 && syscall.Kill(pid, 0) == nil {
-			continue
+		if !ends(readPID(filepath.Join(dir, "proxy.pid"))) {
+			continue // the new node's, which came after its configuration
 		}
 		log, err := os.Create(filepath.Join(dir, "proxy.log"))
 		if err != nil {
@@ -39,6 +40,17 @@ func (c *Cluster) Proxies() {
 		}
 		go func() { _ = cmd.Wait() }() // it stays when the test ends
 	}
+}
+
+// ends reports whether a process ends within ten seconds, or has already.
+func ends(pid int) bool {
+	for range 1000 {
+		if pid <= 0 || syscall.Kill(pid, 0) != nil {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
 }
 
 func readPID(file string) int {

@@ -23,7 +23,6 @@ const gatewayPods = "app.kubernetes.io/component=gateway"
 func TestGateway(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	s.w.Proxies()
 	s.clusterSettings("gateway: {replicas: 2, ingress: {host: models.example.com, class: none, tls: models-tls}}")
 	dir := s.project("kube-gate", "replicas: 1, cpu: 0.1")
 	s.must(dir, "push")
