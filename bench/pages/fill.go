@@ -104,7 +104,7 @@ const (
 func multiply(ctx context.Context, s *store.Store, runs int, begun time.Time) error {
 	db := s.SQLite()
 	later := fmt.Sprintf("%d + n.i * 20000000", begun.UnixMicro())
-	for table, changed := range map[string]map[string]string{
+	changes := map[string]map[string]string{
 		"runs": {
 			"id": name, "project": `CASE n.i % 3 WHEN 0 THEN 'wine' ELSE 'iris' END`, "status": `CASE n.i % 1000 WHEN 7 THEN 'failed' ELSE 'succeeded' END`,
 			"params":  `printf('{"alpha":"%g","depth":"%d","kind":"%s"}', ` + alpha + `, 3 + n.i % 5, ` + kind + `)`,
@@ -117,7 +117,9 @@ func multiply(ctx context.Context, s *store.Store, runs int, begun time.Time) er
 			"number": `CASE t.name WHEN 'm.loss' THEN ` + loss + ` WHEN 'm.accuracy' THEN 1 - ` + loss + ` / 3 WHEN 'p.alpha' THEN ` + alpha + ` ELSE t.number END`,
 			"text":   `CASE t.name WHEN 'm.loss' THEN printf('%g', ` + loss + `) WHEN 'p.alpha' THEN printf('%g', ` + alpha + `) WHEN 'p.kind' THEN ` + kind + ` ELSE t.text END`,
 		},
-	} {
+	}
+	for _, table := range []string{"runs", "steps", "attempts", "run_values"} { // each after what it refers to
+		changed := changes[table]
 		columns, err := columnsOf(ctx, s, table)
 		if err != nil {
 			return err
