@@ -23,10 +23,7 @@ func TestReleaser_Rest_outside_hours(t *testing.T) {
 		defer f.scorers.mu.Unlock()
 		return f.copies[id]
 	}
-	at := time.Now().UTC().AddDate(0, 0, 7)
-	for at.Weekday() != time.Monday {
-		at = at.AddDate(0, 0, 1)
-	}
+	at := coming(time.Monday)
 	monday := time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, time.UTC)
 	for _, step := range []struct {
 		what  string
@@ -74,10 +71,7 @@ func TestReleaser_Rest_while_the_host_is_away(t *testing.T) {
 	f.release(t)
 	qa, err := f.Store.Endpoint(t.Context(), f.project, "qa")
 	check(t, err)
-	saturday := time.Now().UTC().AddDate(0, 0, 7)
-	for saturday.Weekday() != time.Saturday {
-		saturday = saturday.AddDate(0, 0, 1)
-	}
+	saturday := coming(time.Saturday)
 	check(t, f.Rest(t.Context(), saturday))
 	f.reach(false)
 	if err := f.Rest(t.Context(), time.Date(saturday.Year(), saturday.Month(), saturday.Day()+2, 12, 0, 0, 0, time.UTC)); err == nil {
@@ -90,4 +84,13 @@ func TestReleaser_Rest_while_the_host_is_away(t *testing.T) {
 	if got := f.copies[qa.Live]; got != 1 {
 		t.Errorf("after the host is back: %d copies", got)
 	}
+}
+
+// coming is a moment of the first such day that is a week away or more.
+func coming(day time.Weekday) time.Time {
+	at := time.Now().UTC().AddDate(0, 0, 7)
+	for at.Weekday() != day {
+		at = at.AddDate(0, 0, 1)
+	}
+	return at
 }

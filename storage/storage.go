@@ -22,8 +22,11 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
-// Every is how often Run measures.
-const Every = time.Hour
+// Every is how often Run measures, moment after how long for the first time.
+const (
+	Every  = time.Hour
+	moment = time.Minute
+)
 
 // The kinds of contents in the blob store. One that is of several kinds counts
 // as the first of them.
@@ -79,15 +82,17 @@ type Meter struct {
 	last      atomic.Pointer[Report]
 }
 
-// Run measures now and then again, until ctx is done.
+// Run measures again and again until ctx is done; first after a moment, since
+// a server that starts has more urgent files to look at.
 func (m *Meter) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		if _, err := m.Measure(ctx); err != nil && ctx.Err() == nil {
-			m.Log.Error("measure what takes room", "error", err)
-		}
+	for wait := moment; ; wait = Every {
 		select {
 		case <-ctx.Done():
-		case <-time.After(Every):
+			return
+		case <-time.After(wait):
+		}
+		if _, err := m.Measure(ctx); err != nil && ctx.Err() == nil {
+			m.Log.Error("measure what takes room", "error", err)
 		}
 	}
 }
