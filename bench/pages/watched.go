@@ -88,7 +88,7 @@ func (s *site) talk(ctx context.Context, dir string) (id string, err error) {
 	for name, text := range map[string]string{
 		"ridgeline.yaml":   "project: talker\npython: requirements.txt\npipeline:\n  steps:\n    talk: python talk.py\n",
 		"requirements.txt": "# nothing beyond Python itself\n",
-		"talk.py":          fmt.Sprintf(writer, int(s.log.Seconds())+45, linesPerSecond),
+		"talk.py":          fmt.Sprintf("# written %s\n"+writer, time.Now(), int(s.log.Seconds())+45, linesPerSecond), // a commit like none before
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return "", err
