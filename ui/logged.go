@@ -52,8 +52,9 @@ type loggedRunPage struct {
 	Notes          []track.Pair // tags that people set
 }
 
-// Most parts of a run that a page lists, and experiments to choose from.
+// Most parts of a run that a page lists, experiments to choose from, and runs.
 const (
+	loggedUsual     = 100
 	mostChildren    = 200
 	mostExperiments = 500
 )
@@ -91,7 +92,7 @@ func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err 
 	if id, err := strconv.ParseInt(q.Get("experiment"), 10, 64); err == nil {
 		out.Experiment = id
 	}
-	search := track.Search{Experiments: []int64{out.Experiment}, Filter: out.Filter, Max: windowUsual, Token: q.Get("token")}
+	search := track.Search{Experiments: []int64{out.Experiment}, Filter: out.Filter, Max: loggedUsual, Token: q.Get("token")}
 	if out.Sort != "" {
 		search.Orders = []string{orderOf(out.Sort, out.Down)}
 	}

@@ -107,10 +107,10 @@ type cell struct {
 // Windows of the table, how many columns of each kind it has by itself, and of
 // how many runs the columns are.
 const (
-	windowUsual = 100
+	windowUsual = 40 // more than a screen has: what is painted first waits for all of it
 	windowMost  = 1000
 	columnsOwn  = 6
-	columnsSeen = 1000
+	columnsSeen = 300
 )
 
 func (u *UI) runs(mux *http.ServeMux) {

@@ -101,11 +101,11 @@ func measure(ctx context.Context, o options) error {
 	rows := []row{{What: "all scripts, compressed", Tool: "ridgeline", Bytes: assets.Load().ScriptBytes(), Budget: 500_000}}
 	pages := []address{
 		{"home", "/", 300, 0, 0},
-		{"runs, the newest hundred", "/runs", 300, 100, 0},
+		{"runs, the newest", "/runs", 300, 100, 0},
 		{"runs, the worst of all by a metric", "/runs?sort=m.loss&down=1", 300, 100, 0},
 		{"runs, the failed ones of a project", "/runs?status=failed&project=iris", 300, 100, 0},
 		{"runs, grouped by a parameter", "/runs?group=p.alpha", 300, 100, 0},
-		{"runs, a hundred from the middle", "/runs?skip=50000", 300, 100, 0},
+		{"runs, from the middle", "/runs?skip=50000", 300, 100, 0},
 		{"runs, a thousand on a page", "/runs?window=1000", 0, 0, 0},
 		{"one run", "/runs/" + compared[0], 300, 0, 0},
 		{fmt.Sprintf("%d runs compared", len(compared)), "/compare?run=" + strings.Join(compared, "&run="), 0, 0, 1000},

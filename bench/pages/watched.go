@@ -43,7 +43,7 @@ func (s *site) watched(ctx context.Context, dir string) ([]row, error) {
 		return nil, err
 	}
 	// The log's last line tells how many there have been: the box keeps only so many.
-	const last = `(() => { const l = document.querySelector("#log [data-log] .line:last-child"); if (!l) return 0;
+	const last = `(() => { const l = document.querySelector("#log [data-log] > :last-child > :last-child"); if (!l) return 0;
 		const m = l.textContent.match(/epoch (\d+) batch (\d+)/); return m ? 1000 * m[1] + 1 * m[2] : 0; })()`
 	if err := b.Until(last + " > 1000"); err != nil {
 		return nil, fmt.Errorf("no lines came: %w", err)

@@ -36,10 +36,12 @@ const reach = () => document.querySelectorAll(".scroll, .code, .evidence").forEa
 const painted = (then) => requestAnimationFrame(() => setTimeout(then));
 
 const settle = () => {
-  reach();
   times(document);
   logs(document);
-  painted(() => tables(document));
+  painted(() => {
+    reach();
+    tables(document);
+  });
   const charts = document.querySelector("[data-chart]");
   if (charts) import("./charts.js").then(({ drawAll }) => drawAll(document));
 };

@@ -228,6 +228,7 @@ class Table {
       this.draw(this.box.scrollTop > 0 || held > 0 ? held : undefined);
       this.counted = true;
       this.say();
+      this.want(this.top, Math.min(this.top + page, total)); // before anybody scrolls there
     } catch { /* the next change of the page asks again */ }
   }
 
