@@ -14,7 +14,7 @@ import (
 type RunGrouping struct {
 	By     string // project, status, verdict, or a value: p.NAME or m.NAME
 	Metric string // m.NAME: what is summed up
-	Order  string // count, the usual; value, least, mean or greatest
+	Order  string // count, the usual; value, least, mean, deviation or greatest
 	Down   bool
 	Limit  int
 }
@@ -28,6 +28,7 @@ type RunGroup struct {
 	Measured int // how many have the metric
 	Least, Mean, Greatest,
 	Last float64 // of the newest
+	Deviation float64 // standard, of a sample; 0 of fewer than two
 }
 
 // statuses are those that a run can have, in the order of its life.
@@ -35,7 +36,7 @@ var statuses = []ridgeline.Status{ridgeline.Queued, ridgeline.Running, ridgeline
 
 // groupOrders are what groups are put in order by; least first, but for how many
 // there are. Of the value see GroupRuns.
-var groupOrders = map[string]string{"": "-COUNT(*)", "count": "-COUNT(*)", "least": "MIN(m.number)", "mean": "AVG(m.number)", "greatest": "MAX(m.number)"}
+var groupOrders = map[string]string{"": "-COUNT(*)", "count": "-COUNT(*)", "least": "MIN(m.number)", "mean": "AVG(m.number)", "deviation": "STDDEV_SAMP(m.number)", "greatest": "MAX(m.number)"}
 
 // GroupRuns groups all runs that a filter chooses. The database goes through
 // each of them: of 100,000 that takes about a second.
@@ -54,9 +55,9 @@ func (s *Store) GroupRuns(ctx context.Context, want RunFilter, g RunGrouping) ([
 	case g.Order == "value":
 		order = place
 	case !known:
-		return nil, ridgeline.Errorf(ridgeline.Invalid, "groups are in the order of count, value, least, mean or greatest, not of %q", g.Order)
+		return nil, ridgeline.Errorf(ridgeline.Invalid, "groups are in the order of count, value, least, mean, deviation or greatest, not of %q", g.Order)
 	}
-	query := "SELECT " + value + ", COUNT(*), COUNT(m.number), MIN(m.number), AVG(m.number), MAX(m.number), COALESCE(MAX(m.run), '')"
+	query := "SELECT " + value + ", COUNT(*), COUNT(m.number), MIN(m.number), AVG(m.number), STDDEV_SAMP(m.number), MAX(m.number), COALESCE(MAX(m.run), '')"
 	for _, status := range statuses {
 		query += ", SUM(CASE WHEN runs.status = '" + string(status) + "' THEN 1 ELSE 0 END)"
 	}
@@ -72,13 +73,14 @@ func (s *Store) GroupRuns(ctx context.Context, want RunFilter, g RunGrouping) ([
 	var newest []any // the newest run of each group that has the metric
 	groups, err := collect(ctx, s.q(), func(row sqlq.Row) (RunGroup, error) {
 		out, last := RunGroup{Statuses: map[ridgeline.Status]int{}}, ""
-		least, mean, greatest, counts := sql.NullFloat64{}, sql.NullFloat64{}, sql.NullFloat64{}, make([]int, len(statuses))
-		into := []any{&out.Value, &out.Count, &out.Measured, &least, &mean, &greatest, &last}
+		var least, mean, deviation, greatest sql.NullFloat64
+		counts := make([]int, len(statuses))
+		into := []any{&out.Value, &out.Count, &out.Measured, &least, &mean, &deviation, &greatest, &last}
 		for i := range counts {
 			into = append(into, &counts[i])
 		}
 		err := row.Scan(into...)
-		out.Least, out.Mean, out.Greatest = least.Float64, mean.Float64, greatest.Float64
+		out.Least, out.Mean, out.Deviation, out.Greatest = least.Float64, mean.Float64, deviation.Float64, greatest.Float64
 		for i, n := range counts {
 			if n > 0 {
 				out.Statuses[statuses[i]] = n

@@ -148,6 +148,7 @@ func testRunTable(t *testing.T, s *Store) {
 		t.Errorf("columns of one kind %v, want %v", one, want)
 	}
 	testRunGroups(t, s)
+	testRunGroups_deviation(t, s)
 }
 
 func testRunGroups(t *testing.T, s *Store) {
@@ -174,4 +175,33 @@ func testRunGroups(t *testing.T, s *Store) {
 	}
 	_, err := s.GroupRuns(ctx, RunFilter{}, RunGrouping{By: "status", Order: "colour"})
 	refused(t, err, ridgeline.Invalid, "count, value")
+	var spread []float64
+	for _, one := range must(s.GroupRuns(ctx, RunFilter{Upto: "r-11"}, RunGrouping{By: "p.kind", Metric: "m.loss", Order: "deviation", Limit: 10}))(t) {
+		spread = append(spread, math.Round(one.Deviation*one.Deviation*1e6)/1e6) // of 3, 6, 9; 1, 4, 7 … by hand
+	}
+	if !slices.Equal(spread, []float64{9, 9, 21}) {
+		t.Errorf("variances by kind, the least first: %v", spread)
+	}
+}
+
+// The deviation of values that are large and differ little is theirs, and not
+// what is left of two sums of squares; one value has none.
+func testRunGroups_deviation(t *testing.T, s *Store) {
+	ctx := t.Context()
+	must(s.EnsureProject(ctx, "large", at(1)))(t)
+	for i, loss := range []float64{1e9 + 0.25, 1e9 + 0.5, 1e9 + 0.75, 1e9 + 1, 7} {
+		id, kind := ridgeline.RunID(fmt.Sprintf("r-large-%d", i)), "many"
+		if i == 4 {
+			kind = "one"
+		}
+		ok(t, s.CreateRun(ctx, ridgeline.Run{ID: id, Project: "large", Pipeline: 1, Cause: "cli", Params: map[string]string{"kind": kind}, Status: ridgeline.Running, Created: at(1), Started: at(1)}))
+		ok(t, s.PlanSteps(ctx, id, planned("train")))
+		ok(t, s.SaveStep(ctx, ridgeline.Step{Run: id, Name: "train", Status: ridgeline.Succeeded, Result: ridgeline.Result{Metrics: ridgeline.Metrics{"loss": loss}}}))
+		ok(t, s.FinishRun(ctx, id, ridgeline.Succeeded, "", at(5)))
+	}
+	must(s.ValueRuns(ctx))(t)
+	groups := must(s.GroupRuns(ctx, RunFilter{Project: "large"}, RunGrouping{By: "p.kind", Metric: "m.loss", Order: "value", Limit: 10}))(t)
+	if want := math.Sqrt(0.3125 / 3); len(groups) != 2 || math.Abs(groups[0].Deviation-want) > 1e-6 || groups[1].Deviation != 0 || groups[1].Measured != 1 {
+		t.Errorf("deviations of 1e9 and a little, and of one value: %+v, want %v and 0", groups, want)
+	}
 }

@@ -93,7 +93,7 @@ func sampleRun(status ridgeline.Status, verdict ridgeline.Verdict) runPage {
 	if status.Terminal() {
 		run.Ended = sampleTime.Add(50 * time.Second)
 	}
-	body := runPage{Run: run, Cost: cost{ridgeline.Spent{CPU: 51, Memory: 6e10}, ridgeline.Used{Seconds: 9, CPU: 7, Peak: 180e6}, 0.0021, "EUR"}, Commit: ridgeline.Commit{Hash: strings.Repeat("4f2c9e1a", 5), Message: "train on the new columns"}}
+	body := runPage{Run: run, Rivals: sampleRivals, Cost: cost{ridgeline.Spent{CPU: 51, Memory: 6e10}, ridgeline.Used{Seconds: 9, CPU: 7, Peak: 180e6}, 0.0021, "EUR"}, Commit: ridgeline.Commit{Hash: strings.Repeat("4f2c9e1a", 5), Message: "train on the new columns"}}
 	if status == ridgeline.Queued {
 		return body
 	}
@@ -273,8 +273,8 @@ func sampleRuns(n int, params map[string]string) (out runsPage) {
 func sampleGroups() runsPage {
 	out := sampleRuns(3, nil)
 	g := &runGroups{Of: "m.mse", Lines: []groupLine{
-		{Name: "svd", Open: true, Runs: out.Rows, RunGroup: store.RunGroup{Count: 41_200, Measured: 41_000, Least: 2744, Mean: 2990.4, Greatest: 3301, Last: 2811}},
-		{Name: awkward, RunGroup: store.RunGroup{Count: 3, Measured: 3, Least: 2744, Mean: 2990.4, Greatest: 3301, Last: 2811}},
+		{Name: "svd", Open: true, Runs: out.Rows, RunGroup: store.RunGroup{Count: 41_200, Measured: 41_000, Least: 2744, Mean: 2990.4, Deviation: 81.2, Greatest: 3301, Last: 2811}},
+		{Name: awkward, RunGroup: store.RunGroup{Count: 3, Measured: 3, Least: 2744, Mean: 2990.4, Deviation: 81.2, Greatest: 3301, Last: 2811}},
 		{Name: "none", RunGroup: store.RunGroup{Count: 12}},
 	}}
 	for i := range g.Lines {

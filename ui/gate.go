@@ -28,6 +28,7 @@ type gatePage struct {
 	Rival    string // champion, or the baseline's name
 	Sentence string // that decides
 	Others   []string
+	Rivals   []rival
 
 	Effect *components.Interval // nil: there is no interval
 	Slices []gateSlice
@@ -109,6 +110,9 @@ func (u *UI) gatePage(ctx context.Context, id ridgeline.RunID, again bool) (Page
 		}
 		if body.Champion = championBefore(versions, v); body.Champion > 0 && body.Report.Champion != nil {
 			body.Rival = fmt.Sprintf("champion v%d", body.Champion)
+		}
+		if body.Rivals, err = u.rivals(ctx, run.Project, run.Model, run.ID); err != nil {
+			return p, err
 		}
 		if again {
 			if body.Same, body.Again, err = u.judgeAgain(ctx, v); err != nil {

@@ -43,12 +43,22 @@ type versionRow struct {
 	Live   []ridgeline.Deployment
 }
 
+// Comparable reports whether there are two versions whose runs can be compared.
+func (p modelPage) Comparable() bool {
+	runs := 0
+	for _, v := range p.Versions {
+		if v.Run != "" {
+			runs++
+		}
+	}
+	return runs > 1
+}
+
 // versionPage is one version: what it was made of, and where it went.
 type versionPage struct {
 	ridgeline.ModelVersion
 	Why       string
-	Champ     int // the present champion; 0: none
-	ChampRun  ridgeline.RunID
+	Rivals    []rival
 	Pull      string // the image's name for a registry client
 	Pipeline  ridgeline.Pipeline
 	Datasets  []datasetLink
@@ -243,9 +253,8 @@ func (u *UI) origin(ctx context.Context, p *versionPage) (err error) {
 		p.Datasets = append(p.Datasets, link)
 	}
 	slices.SortFunc(p.Datasets, func(a, b datasetLink) int { return cmp.Compare(a.Name, b.Name) })
-	champion, ok, err := u.Store.Champion(ctx, p.Model)
-	if ok {
-		p.Champ, p.ChampRun = champion.Version, champion.Run
+	if p.Run != "" {
+		p.Rivals, err = u.rivals(ctx, p.Project, p.Model, p.Run)
 	}
 	return err
 }

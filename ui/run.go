@@ -23,6 +23,7 @@ type runPage struct {
 	Commit  ridgeline.Commit
 	Failure *stepRow // the step that ended the run, when one did
 	Cost    cost
+	Rivals  []rival
 
 	Graph  *components.Graph // nil: too large, or not known
 	Steps  []stepRow
@@ -107,6 +108,9 @@ func (u *UI) loadRun(ctx context.Context, id ridgeline.RunID, query url.Values) 
 		return out, err
 	}
 	out.Cost = u.attemptsCost(steps)
+	if out.Rivals, err = u.rivals(ctx, out.Project, out.Model, id); err != nil {
+		return out, err
+	}
 	out.Commit, out.Tab = p.Commit, query.Get("tab")
 	for _, t := range runTabs {
 		out.Tabs = append(out.Tabs, components.Tab{Text: t[1], URL: runURL(id, "tab", t[0]), Now: t[0] == out.Tab})

@@ -239,7 +239,7 @@ func testRunParts(t *testing.T, s *site) {
 	s.shows("/ui/runs/rows?where=alpha+%3C", http.StatusUnprocessableEntity, "a value behind it")
 
 	s.shows("/runs?group=p.kept", http.StatusOK, `hx-get="/ui/runs/groups?group=p.kept`, "<noscript>")
-	groups := s.shows("/ui/runs/groups?group=p.kept&of=m.loss", http.StatusOK, "5 succeeded", "1 running", `aria-sort="descending"`, "Least loss", ">none<", `<td class="num">0</td><td class="num">2</td><td class="num">4</td><td class="num">4</td>`)
+	groups := s.shows("/ui/runs/groups?group=p.kept&of=m.loss", http.StatusOK, "5 succeeded", "1 running", `aria-sort="descending"`, "Least loss", ">none<", `<td class="num">0</td><td class="num">2</td><td class="num muted">± 1.581</td><td class="num">4</td><td class="num">4</td>`)
 	if strings.Index(groups, ">same<") > strings.Index(groups, ">none<") {
 		t.Errorf("the greater group is not the first: %s", groups)
 	}

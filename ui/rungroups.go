@@ -144,6 +144,7 @@ func (g *runGroups) head(q url.Values, group string) {
 		of := " " + components.Cut(strings.TrimPrefix(g.Of, "m."), 24)
 		add("Least"+of, "least", false, true)
 		add("Mean", "mean", false, true)
+		add("± std", "deviation", false, true)
 		add("Greatest", "greatest", false, true)
 		g.Heads = append(g.Heads, groupHead{Text: "Newest", Num: true})
 	}

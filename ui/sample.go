@@ -52,6 +52,9 @@ func sampleReport(v ridgeline.Verdict, effect, low, high float64, reasons ...str
 	return r
 }
 
+// sampleRivals are what a run beside the live ones has.
+var sampleRivals = []rival{{"Compare with what is live in production and qa, v3", comparison("r-3", sampleID)}, {"Compare with the champion, v2", comparison("r-2", sampleID)}}
+
 func sampleVersion(report gate.Report) ridgeline.ModelVersion {
 	text, _ := json.Marshal(report) // made of plain numbers
 	return ridgeline.ModelVersion{
@@ -83,6 +86,7 @@ func gateSamples() (all []sample) {
 			{Model: "diabetes", Version: 4, Run: v.Run, At: sampleTime, Rows: 412, Life: 1, Alpha: 0.0025, Verdict: r.Verdict},
 		}
 		if body.fill(v, ledger) == nil {
+			body.Rivals = sampleRivals
 			page(name, body)
 		}
 	}
@@ -130,7 +134,9 @@ func releaseSamples() (all []sample) {
 // modelSamples are a version with its lineage, and an endpoint where it lives.
 func modelSamples() []sample {
 	v := sampleVersion(sampleReport(ridgeline.Promoted, 0.084, 0.041, 0.127, "The new model is better by 8.4 %."))
-	body := versionPage{ModelVersion: v, Why: why(v), Champ: 3, ChampRun: "r-3", Pull: "127.0.0.1:8470/" + v.Image, Datasets: []datasetLink{{"diabetes", "9d1e66b8", 2}}}
+	body := versionPage{ModelVersion: v, Why: why(v), Rivals: sampleRivals, Pull: "127.0.0.1:8470/" + v.Image, Datasets: []datasetLink{{"diabetes", "9d1e66b8", 2}}}
+	older := v
+	older.Version, older.Run, older.Verdict, older.Created = 3, "r-3", ridgeline.Inconclusive, v.Created.Add(-26*time.Hour)
 	body.Release = releaseAction(v, []string{"qa", "production"})
 	body.describe()
 	d := ridgeline.Deployment{ID: "d-1", Project: "diabetes", Environment: "production", Model: "diabetes", Version: 4, Weight: 100, Replicas: 2, Release: "l-1", Created: sampleTime}
@@ -164,7 +170,7 @@ func modelSamples() []sample {
 	return []sample{
 		{"home", Page{Title: "Home", Nav: "home", Template: "home", Body: homePage{Places: []place{where}, Open: []attention{{"waiting", "diabetes version 5 waits for approval before production", "/releases/l-1", sampleTime}}, Month: month}}},
 		{"models", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{[]modelRow{{Model: "diabetes", Project: "diabetes", Champion: &v, Newest: v, Versions: 4, Live: []ridgeline.Deployment{d}}}}}},
-		{"model", Page{Title: "diabetes", Nav: "models", Project: "diabetes", Template: "model", Body: modelPage{Model: "diabetes", Project: "diabetes", Champion: 4, Versions: []versionRow{{ModelVersion: v, Live: []ridgeline.Deployment{d}}}}}},
+		{"model", Page{Title: "diabetes", Nav: "models", Project: "diabetes", Template: "model", Body: modelPage{Model: "diabetes", Project: "diabetes", Champion: 4, Versions: []versionRow{{ModelVersion: v, Live: []ridgeline.Deployment{d}}, {ModelVersion: older}}}}},
 		{"version", Page{Title: "diabetes v4", Nav: "models", Project: "diabetes", Template: "version", Body: body}},
 		{"endpoint", Page{Title: "diabetes · production", Nav: "endpoints", Project: "diabetes", Template: "endpoint", Body: end}},
 		{"endpoints", Page{Title: "Endpoints", Nav: "endpoints", Template: "endpoints", Body: endpointsPage{[]place{where}}}},

@@ -92,3 +92,29 @@ func testGroup(t *testing.T, url string) {
 		}
 	}
 }
+
+// SQLite has PostgreSQL's deviation, over groups and over windows that move.
+func TestDeviation(t *testing.T) {
+	for name, url := range map[string]string{"SQLite": "sqlite:" + filepath.Join(t.TempDir(), "app.db"), "Postgres": pgtest.URL(t)} {
+		t.Run(name, func(t *testing.T) {
+			db, err := Open(t.Context(), url, Options{Migrations: fstest.MapFS{}, Schema: "spread"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			for query, want := range map[string]string{
+				`SELECT STDDEV_SAMP(v) FROM (SELECT CAST(1000000000.25 AS DOUBLE PRECISION) AS v UNION ALL SELECT 1000000000.75 UNION ALL SELECT NULL) AS given`:                                                                                    "0.35355",
+				`SELECT COALESCE(STDDEV_SAMP(v), -1) FROM (SELECT CAST(3 AS DOUBLE PRECISION) AS v) AS given`:                                                                                                                                       "-1.00000",
+				`SELECT SUM(d) FROM (SELECT COALESCE(STDDEV_SAMP(v) OVER (ORDER BY v ROWS BETWEEN 1 PRECEDING AND CURRENT ROW), 0) AS d FROM (SELECT CAST(1 AS DOUBLE PRECISION) AS v UNION ALL SELECT 3.0 UNION ALL SELECT 9.0) AS given) AS sums`: "5.65685",
+			} {
+				var got float64
+				if err := db.Reader().QueryRow(t.Context(), query).Scan(&got); err != nil {
+					t.Fatalf("%s: %v", query, err)
+				}
+				if text := fmt.Sprintf("%.5f", got); text != want {
+					t.Errorf("%s: %s, want %s", query, text, want)
+				}
+			}
+		})
+	}
+}

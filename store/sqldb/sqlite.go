@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver, by its name
-
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/sqlq"
 )
@@ -48,6 +46,9 @@ func openSQLite(ctx context.Context, path string, logPages int) (*sqliteDB, erro
 	}
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := addDeviation(); err != nil {
+		return nil, fmt.Errorf("open database %s: add a function: %w", path, err)
 	}
 	address := (&url.URL{Scheme: "file", Path: path}).String()
 	db := &sqliteDB{}
