@@ -90,6 +90,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("events of every change", with(testEventTypes))
 	t.Run("deliveries", with(testDeliveries))
 	t.Run("subscriptions", with(testSubscriptions))
+	t.Run("views", with(testViews))
 	t.Run("schedules", with(testSchedules))
 	t.Run("requests", with(testRequests))
 	t.Run("accepted events", with(testAcceptedEvents))
