@@ -25,6 +25,20 @@ const (
 	maxViewQuery = 8 << 10
 )
 
+// NewView is the table at an address, under a name. An address of another
+// project's table is refused; one of no project's is taken as the project's own.
+func NewView(project ProjectName, name, address, caller string, at time.Time) (View, error) {
+	v := View{Project: project, Name: name, Caller: caller, Saved: at}
+	if err := CheckViewName(name); err != nil {
+		return v, err
+	}
+	of, query, err := ViewQuery(address)
+	if v.Query = query; err == nil && of != "" && of != project {
+		err = Errorf(Invalid, "the table is of project %s: a view of it is that project's, too", of)
+	}
+	return v, err
+}
+
 // Check refuses a view that nobody could be shown, but for conditions on values,
 // which package store reads.
 func (v View) Check() error {

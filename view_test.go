@@ -3,6 +3,7 @@ package ridgeline
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestViewQuery(t *testing.T) {
@@ -38,6 +39,23 @@ func TestViewQuery(t *testing.T) {
 		if _, _, err := ViewQuery(address); CodeOf(err) != Invalid || !strings.Contains(err.Error(), says) {
 			t.Errorf("%.60s: %v, want %q", address, err, says)
 		}
+	}
+}
+
+func TestNewView(t *testing.T) {
+	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	for address, want := range map[string]string{"/runs?project=iris&sort=took": "/runs?project=iris&sort=took", "sort=took": "/runs?project=iris&sort=took", "": "/runs?project=iris"} {
+		if v, err := NewView("iris", "best", address, "ann", at); err != nil || v.Address() != want || v.Name != "best" || v.Caller != "ann" || !v.Saved.Equal(at) {
+			t.Errorf("%s: %+v %v", address, v, err)
+		}
+	}
+	for _, project := range []ProjectName{"", "wine"} {
+		if _, err := NewView(project, "best", "project=iris", "ann", at); CodeOf(err) != Invalid || !strings.Contains(err.Error(), "of project iris") {
+			t.Errorf("as a view of %q: %v", project, err)
+		}
+	}
+	if _, err := NewView("", "", "sort=x", "ann", at); err == nil || !strings.Contains(err.Error(), "name") {
+		t.Errorf("what is wrong with the name is said first: %v", err)
 	}
 }
 

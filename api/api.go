@@ -92,6 +92,7 @@ func (a *API) Handler() http.Handler {
 	a.garbage(api)
 	a.room(api)
 	a.audit(api)
+	a.views(api)
 	mux.HandleFunc("GET /api/v1/logs/{task}", a.log)
 	return mux
 }

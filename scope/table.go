@@ -40,6 +40,7 @@ var table = []struct {
 	{"GET /api/v1/endpoints", narrowed},
 	{"GET /api/v1/schedules", narrowed},
 	{"GET /api/v1/remotes", narrowed},
+	{"GET /api/v1/views", narrowed},
 	{"GET /api/v1/costs/runs", narrowed},
 	{"GET /api/v1/costs/models", narrowed},
 	{"GET /api/v1/events", narrowed},

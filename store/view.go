@@ -104,16 +104,18 @@ func (s *Store) Views(ctx context.Context, of ...ridgeline.ProjectName) ([]ridge
 	return all, nil
 }
 
-// RemoveView forgets the view. What is not there is NotFound.
-func (s *Store) RemoveView(ctx context.Context, project ridgeline.ProjectName, name string) error {
+// RemoveView forgets the view, and returns what it was. What is not there is
+// NotFound.
+func (s *Store) RemoveView(ctx context.Context, project ridgeline.ProjectName, name string) (v ridgeline.View, err error) {
 	ActOf(ctx).On(viewSubject(project, name))
-	return s.doing(ctx, "remove view "+name, func(tx *Store) error {
-		if _, err := tx.View(ctx, project, name); err != nil {
+	err = s.doing(ctx, "remove view "+name, func(tx *Store) error {
+		if v, err = tx.View(ctx, project, name); err != nil {
 			return err
 		}
 		_, err := tx.tx.Exec(ctx, `DELETE FROM run_views WHERE project = $1 AND name = $2`, project, name)
 		return err
 	})
+	return v, err
 }
 
 // viewSubject is what the audit trail calls it.

@@ -56,8 +56,10 @@ func testViews(t *testing.T, s *Store) {
 	refused(t, s.SaveView(ctx, view("wine", "one too many", ""), false), ridgeline.Invalid, "remove one first")
 	same(t, len(must(s.Views(ctx, "wine"))(t)), MostViews)
 
-	ok(t, s.RemoveView(ctx, "", "failed"))
-	refused(t, s.RemoveView(ctx, "", "failed"), ridgeline.NotFound, `no view "failed" of all projects`)
-	refused(t, s.RemoveView(ctx, "iris", "v001"), ridgeline.NotFound, `no view "v001" of project iris`)
+	same(t, must(s.RemoveView(ctx, "", "failed"))(t), every)
+	_, err := s.RemoveView(ctx, "", "failed")
+	refused(t, err, ridgeline.NotFound, `no view "failed" of all projects`)
+	_, err = s.RemoveView(ctx, "iris", "v001")
+	refused(t, err, ridgeline.NotFound, `no view "v001" of project iris`)
 	same(t, must(s.Views(ctx, "iris", ""))(t), []ridgeline.View{again})
 }

@@ -66,12 +66,17 @@ func get[T any](ctx context.Context, c *cli, path string, text func(T) error) er
 
 // post asks for something, and prints the answer as JSON or by text.
 func post[T any](ctx context.Context, c *cli, path string, in any, text func(T) error) error {
+	return ask(ctx, c, http.MethodPost, path, in, text)
+}
+
+// ask is post by any method.
+func ask[T any](ctx context.Context, c *cli, method, path string, in any, text func(T) error) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
-	v, err := api.Post[T](ctx, client, path, in)
-	if err != nil {
+	var v T
+	if err := client.Do(ctx, method, path, in, &v); err != nil {
 		return err
 	}
 	if c.json {

@@ -103,7 +103,7 @@ func (c *cli) root() *cobra.Command {
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 	root.AddCommand(
 		c.demo(), c.up(), c.initProject(), c.push(), c.publish(), c.ci(), c.schema(), c.train(),
-		c.builds(), c.build(), c.runs(), c.run(), c.logs(), c.cancel(), c.resume(), c.rerun(), c.why(), c.gate(),
+		c.builds(), c.build(), c.runs(), c.views(), c.run(), c.logs(), c.cancel(), c.resume(), c.rerun(), c.why(), c.gate(),
 		c.models(), c.model(), c.promote(), c.reproduce(), c.release(), c.releases(), c.approve(), c.reject(), c.rollback(), c.traffic(), c.retire(),
 		c.score(), c.endpoints(), c.cost(), c.predictions(), c.feedback(), c.data(), c.token(), c.audit(), c.storage(), c.signIn(), c.remote(),
 		c.webhook(), c.schedules(), c.events(), c.kube(), c.gc(), c.importCommand(), c.doctor(),
