@@ -48,6 +48,16 @@ type columnView struct {
 	Findings []data.Finding
 }
 
+// Broken is how many of the checks found something.
+func (c columnView) Broken() (n int) {
+	for _, f := range c.Findings {
+		if !f.OK {
+			n++
+		}
+	}
+	return n
+}
+
 // An arrivalRow is an arrival with the findings that matter.
 type arrivalRow struct {
 	ridgeline.Arrival

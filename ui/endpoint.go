@@ -180,7 +180,7 @@ func (p endpointPage) calls(c console) console {
 	}
 	c.Curl = fmt.Sprintf("curl -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n  -d %s \\\n  %s", components.Quote(body), components.Quote(address))
 	quoted, _ := json.Marshal(body) // a JSON string is a Python string, too
-	c.Python = fmt.Sprintf("import os, urllib.request\nrequest = urllib.request.Request(\n    %q,\n    data=%s.encode(),\n    headers={\"Authorization\": \"Bearer \" + os.environ[\"KEY\"], \"Content-Type\": \"application/json\"},\n)\nprint(urllib.request.urlopen(request).read().decode())", address, quoted)
+	c.Python = fmt.Sprintf("import os, urllib.request\nrequest = urllib.request.Request(\n    %q,\n    data=%s.encode(),\n    headers={\n        \"Authorization\": \"Bearer \" + os.environ[\"KEY\"],\n        \"Content-Type\": \"application/json\",\n    },\n)\nprint(urllib.request.urlopen(request).read().decode())", address, quoted)
 	c.CLI = components.NewCLI("score", p.Project, p.Environment, "request.json")
 	return c
 }

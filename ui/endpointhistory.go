@@ -123,12 +123,10 @@ func share(part, whole int64) float64 {
 	return float64(part) / float64(whole)
 }
 
-// Batches draws how many rows were answered together.
-func (v versionHistory) Batches() []components.Column {
-	if v.Batch.Count() == 0 {
-		return nil
-	}
-	values, bound, from := make([]components.Value, len(v.Batch)), ridgeline.BatchFirst, 1.0
+// Batches say how many rows were answered together, and in which share of the
+// requests.
+func (v versionHistory) Batches() (all []components.Meter) {
+	bound, from := ridgeline.BatchFirst, 1.0
 	for i, n := range v.Batch {
 		name := components.Number(from)
 		switch {
@@ -137,10 +135,12 @@ func (v versionHistory) Batches() []components.Column {
 		case from < bound:
 			name += " to " + components.Number(bound)
 		}
-		values[i] = components.Value{Name: name + " rows", Count: n}
+		if part := share(n, v.Batch.Count()); n > 0 {
+			all = append(all, components.NewMeter(part, name+": "+components.Percent(part), ""))
+		}
 		from, bound = bound+1, bound*2
 	}
-	return components.Frequencies(values)
+	return all
 }
 
 // historyCharts draws the figures of all deployments together, and the requests

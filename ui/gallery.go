@@ -34,10 +34,9 @@ func samples() []sample {
 		{"error", Page{Title: "Not Found", Template: "error", Body: failure{http.StatusNotFound, "no run r-1kvwcxsttarexx", "/runs"}}},
 		{"sign-in", Page{Title: "Sign in", Template: "sign-in", Body: signInPage{Next: "/"}}},
 		{"sign-in-used", Page{Title: "Sign in", Template: "sign-in", Body: signInPage{Next: "/", Problem: "this link was used already: ridgeline sign-in prints another one"}}},
-		{"home-empty", Page{Title: "Home", Nav: "home", Template: "home", Body: homePage{}}},
 		{"models-empty", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{}}},
 	}
-	all = slices.Concat(all, modelSamples(), gateSamples(), releaseSamples(), runSamples(), workSamples())
+	all = slices.Concat(all, homeSamples(), modelSamples(), gateSamples(), releaseSamples(), runSamples(), workSamples())
 	for i := range all {
 		all[i].Page.Still = true
 	}

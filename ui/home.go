@@ -29,7 +29,8 @@ type place struct {
 	Version     ridgeline.ModelVersion
 	Why         string // why it is there, in a sentence
 	Release     ridgeline.Release
-	Earlier     int // the version that a rollback brings back; 0: none
+	Earlier     int   // the version that a rollback brings back; 0: none
+	Hour        *hour // nil: no requests, or not asked for
 }
 
 // A livePart is a deployment and how many of its copies answer.
@@ -65,6 +66,9 @@ func (u *UI) loadHome(ctx context.Context, project ridgeline.ProjectName) (out h
 	for _, e := range endpoints {
 		p, err := u.place(ctx, e)
 		if err != nil {
+			return out, false, err
+		}
+		if p.Hour, err = u.lastHour(ctx, e, time.Now().UTC()); err != nil {
 			return out, false, err
 		}
 		out.Places = append(out.Places, p)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/gate"
-	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
@@ -16,6 +15,12 @@ import (
 // sampleReport is a gate's report of the verdict.
 func sampleReport(v ridgeline.Verdict, effect, low, high float64, reasons ...string) gate.Report {
 	champion, p, power, needed := 2995.2, 0.0007, 0.91, 820
+	switch v {
+	case ridgeline.Rejected:
+		p, power = 0.9998, 0
+	case ridgeline.Inconclusive:
+		p, power = 0.44, 0.02
+	}
 	challenger := champion * (1 - effect)
 	r := gate.Report{
 		Verdict: v, Metric: "mse", Better: "lower", Champion: &champion, Challenger: &challenger, Effect: &effect, Interval: &[2]float64{low, high}, P: &p, Power: &power,
@@ -29,18 +34,19 @@ func sampleReport(v ridgeline.Verdict, effect, low, high float64, reasons ...str
 		champion float64
 		at       float64
 		v        gate.SliceVerdict
+		p        float64
 	}
-	slices := []slice{{"1", 220, 3094.1, effect + 0.02, gate.SliceOK}, {"2", 180, 2996.4, effect - 0.02, gate.SliceOK}}
+	slices := []slice{{"1", 220, 3094.1, effect + 0.02, gate.SliceOK, 0.31}, {"2", 180, 2996.4, effect - 0.02, gate.SliceOK, 0.88}}
 	switch v {
 	case ridgeline.Rejected:
-		slices[1].at, slices[1].v = -0.108, gate.SliceWorse
+		slices[1].at, slices[1].v, slices[1].p = -0.108, gate.SliceWorse, 0.0007
 		r.Limits[1].Measured, r.Limits[1].Verdict = "61 MB", gate.LimitBroken
 	case ridgeline.Inconclusive:
-		slices = append(slices, slice{awkward, 12, 2801, 0.01, gate.SliceSmall}, slice{strings.Repeat(long300, 8), 40, 2913, effect, gate.SliceOK})
+		slices = append(slices, slice{awkward, 12, 2801, 0.01, gate.SliceSmall, 1}, slice{strings.Repeat(long300, 8), 40, 2913, effect, gate.SliceOK, 1})
 	}
 	for _, s := range slices {
 		after := s.champion * (1 - s.at)
-		one := gate.SliceResult{Column: "sex", Value: s.value, Rows: s.rows, Champion: &s.champion, Challenger: &after, Effect: &s.at, P: &p, Verdict: s.v}
+		one := gate.SliceResult{Column: "sex", Value: s.value, Rows: s.rows, Champion: &s.champion, Challenger: &after, Effect: &s.at, P: &s.p, Verdict: s.v}
 		if s.v != gate.SliceSmall {
 			one.Interval = &[2]float64{s.at - 0.05, s.at + 0.05}
 		}
@@ -162,13 +168,8 @@ func modelSamples() []sample {
 		end.History.Windows = append(end.History.Windows, components.Tab{Text: w.title, URL: "#", Now: w.name == ""})
 	}
 	body.Cost = versionCost{Training: cost{ridgeline.Spent{CPU: 812, Memory: 3e12}, ridgeline.Used{}, 0.0093, "EUR"}, Serving: cost{ridgeline.Spent{CPU: 51200}, ridgeline.Used{}, 1.84, "EUR"}, Requests: 120397, PerThousand: "0.015 EUR"}
-	month := sumOf(sampleTime, []store.Bill{
-		{Project: "diabetes", Pool: "local", Spent: ridgeline.Spent{CPU: 32000, Memory: 3e13}}, {Project: "diabetes", Pool: "kube", Serving: true, Spent: ridgeline.Spent{CPU: 902000, Memory: 9e14}, Requests: 1204000},
-		{Project: awkward, Pool: "gpu", Spot: true, Spent: ridgeline.Spent{CPU: 1000, GPU: 1200}},
-	}, project.Prices{Currency: "EUR", OnDemand: project.Price{CPU: 0.04, Memory: 0.005}, Spot: project.Price{CPU: 0.01, GPU: 0.8}})
 	end.Console = end.calls(console{Path: "/score", Body: `{"data": [[59, 2, 32.1]]}`, Asked: true, Status: 200, By: "v4", Took: 0.0042, Answer: "{\n  \"result\": [\n    202.35\n  ]\n}"})
 	return []sample{
-		{"home", Page{Title: "Home", Nav: "home", Template: "home", Body: homePage{Places: []place{where}, Open: []attention{{"waiting", "diabetes version 5 waits for approval before production", "/releases/l-1", sampleTime}}, Month: month}}},
 		{"models", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{[]modelRow{{Model: "diabetes", Project: "diabetes", Champion: &v, Newest: v, Versions: 4, Live: []ridgeline.Deployment{d}}}}}},
 		{"model", Page{Title: "diabetes", Nav: "models", Project: "diabetes", Template: "model", Body: modelPage{Model: "diabetes", Project: "diabetes", Champion: 4, Versions: []versionRow{{ModelVersion: v, Live: []ridgeline.Deployment{d}}, {ModelVersion: older}}}}},
 		{"version", Page{Title: "diabetes v4", Nav: "models", Project: "diabetes", Template: "version", Body: body}},
