@@ -123,6 +123,11 @@ func measure(ctx context.Context, o options) error {
 		return err
 	}
 	rows = append(rows, shown...)
+	scrolled, err := s.scrolled(ctx)
+	if err != nil {
+		return err
+	}
+	rows = append(rows, scrolled...)
 	watched, err := s.watched(ctx, dir)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@
 import { morph } from "./morph.js";
 import { times } from "./times.js";
 
-const page = 100; // rows that are asked for at once
+const page = 50; // rows that are asked for at once: more would keep the browser from the next picture
 const beyond = 12; // rows that are ready above and below
 const remembered = 4000; // rows
 const highest = 15e6; // pixels: browsers make nothing higher than about 17 million
