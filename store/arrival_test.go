@@ -83,7 +83,7 @@ func testArrivals(t *testing.T, s *Store) {
 	same(t, must(s.Dataset(ctx, p, "sales"))(t).Current, 2)
 	trail := must(s.AuditEvents(ctx, AuditFilter{Subject: "projects/diabetes/datasets/sales"}))(t)
 	same(t, trail, []ridgeline.AuditEvent{
-		{ID: trail[0].ID, At: at(8), Who: "ann", Action: "accept-data", Subject: "projects/diabetes/datasets/sales/versions/2", Reason: "the new price list", Outcome: ridgeline.AuditDone},
+		{ID: trail[0].ID, At: at(8), Who: "ann", Action: "accept-data", Subject: "projects/diabetes/datasets/sales/versions/2", Reason: "the new price list", Outcome: ridgeline.AuditDone, Times: 1},
 	})
 
 	// Of what only looked different, one is enough.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,9 +70,9 @@ func (a *Act) say(change func(*ridgeline.AuditEvent)) {
 // the event, too, so that what was done is never without it; what needs none of
 // ours is written down once it is done. e.Outcome is not looked at.
 func (s *Store) Audited(ctx context.Context, e ridgeline.AuditEvent, do func(ctx context.Context) error) error {
-	var err error
-	e.At, e.Outcome, e.Code = s.stamp.next(), ridgeline.AuditDone, ""
-	if e.ID, err = ridgeline.NewID("x", e.At, rand.Read); err != nil {
+	e.Outcome, e.Code = ridgeline.AuditDone, ""
+	e, err := s.named(e)
+	if err != nil {
 		return err
 	}
 	act := &Act{event: e}
@@ -84,9 +85,16 @@ func (s *Store) Audited(ctx context.Context, e ridgeline.AuditEvent, do func(ctx
 	return err
 }
 
+// named gives an event its id and its time.
+func (s *Store) named(e ridgeline.AuditEvent) (ridgeline.AuditEvent, error) {
+	var err error
+	e.At, e.Times = s.stamp.next(), max(e.Times, 1)
+	e.ID, err = ridgeline.NewID("x", e.At, rand.Read)
+	return e, err
+}
+
 // conclude writes down what came of the act.
 func (s *Store) conclude(ctx context.Context, act *Act, result error) error {
-	const update = `UPDATE audit_events SET subject = $1, made = $2, reason = $3, outcome = $4, code = $5 WHERE id = $6`
 	act.mu.Lock()
 	e, written, late, nothing := act.event, act.written, act.late, act.nothing
 	act.mu.Unlock()
@@ -103,8 +111,7 @@ func (s *Store) conclude(ctx context.Context, act *Act, result error) error {
 		if !written {
 			return tx.addAudit(ctx, e)
 		}
-		_, err := tx.tx.Exec(ctx, update, e.Subject, e.Made, e.Reason, e.Outcome, e.Code, e.ID)
-		return err
+		return tx.changeAudit(ctx, e)
 	})
 }
 
@@ -145,15 +152,54 @@ func (s *Store) audit(ctx context.Context, action, subject, who, reason string, 
 	if err != nil {
 		return err
 	}
-	return s.addAudit(ctx, ridgeline.AuditEvent{ID: id, At: at, Who: who, Action: action, Subject: subject, Reason: reason, Outcome: ridgeline.AuditDone})
+	return s.addAudit(ctx, ridgeline.AuditEvent{ID: id, At: at, Who: who, Action: action, Subject: subject, Reason: reason, Outcome: ridgeline.AuditDone, Times: 1})
 }
 
-// addAudit adds an event. Two transactions of one act may both come to it.
+// addAudit adds an event and its link. Two transactions of one act may both come
+// to it; the second changes nothing.
 func (s *Store) addAudit(ctx context.Context, e ridgeline.AuditEvent) error {
-	const insert = `INSERT INTO audit_events (id, at, who, via, address, action, subject, made, reason, outcome, code)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) WHERE id <> '' DO NOTHING`
-	_, err := s.tx.Exec(ctx, insert, e.ID, e.At, e.Who, e.Via, e.Address, e.Action, e.Subject, e.Made, e.Reason, e.Outcome, e.Code)
-	return err
+	e = plain(e)
+	const insert = `INSERT INTO audit_events (id, at, who, via, address, action, subject, made, reason, outcome, code, times, linked)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1) ON CONFLICT (id) WHERE id <> '' DO NOTHING`
+	n, err := s.tx.Exec(ctx, insert, e.ID, e.At, e.Who, e.Via, e.Address, e.Action, e.Subject, e.Made, e.Reason, e.Outcome, e.Code, e.Times)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.chain(ctx, false, e)
+}
+
+// changeAudit adds to an event what is known by now, and a link that says so.
+func (s *Store) changeAudit(ctx context.Context, e ridgeline.AuditEvent) error {
+	e = plain(e)
+	const update = `UPDATE audit_events SET subject = $1, made = $2, reason = $3, outcome = $4, code = $5, times = $6 WHERE id = $7`
+	if _, err := s.tx.Exec(ctx, update, e.Subject, e.Made, e.Reason, e.Outcome, e.Code, e.Times, e.ID); err != nil {
+		return err
+	}
+	return s.chain(ctx, false, e)
+}
+
+// plain leaves of what somebody has sent, such as an address, what both databases
+// take as text.
+func plain(e ridgeline.AuditEvent) ridgeline.AuditEvent {
+	for _, text := range []*string{&e.Who, &e.Subject, &e.Made, &e.Reason} {
+		*text = strings.ReplaceAll(strings.ToValidUTF8(*text, "\ufffd"), "\x00", "\ufffd")
+	}
+	return e
+}
+
+// NoteAudit writes down what has happened without a transaction of ours, and
+// returns the event with its id. The same one with another count later replaces
+// it.
+func (s *Store) NoteAudit(ctx context.Context, e ridgeline.AuditEvent) (ridgeline.AuditEvent, error) {
+	write := (*Store).changeAudit
+	if e.ID == "" {
+		var err error
+		if e, err = s.named(e); err != nil {
+			return e, err
+		}
+		write = (*Store).addAudit
+	}
+	return e, s.doing(ctx, "write into the audit trail", func(tx *Store) error { return write(tx, ctx, e) })
 }
 
 // An AuditFilter chooses events of the audit trail; what is empty chooses all.
@@ -169,10 +215,10 @@ type AuditFilter struct {
 	Limit   int    // 0: all
 }
 
-const selectAudit = `SELECT id, at, who, via, address, action, subject, made, reason, outcome, code FROM audit_events`
+const selectAudit = `SELECT id, at, who, via, address, action, subject, made, reason, outcome, code, times FROM audit_events`
 
 func scanAudit(row sqlq.Row) (e ridgeline.AuditEvent, err error) {
-	return e, row.Scan(&e.ID, asTime(&e.At), &e.Who, &e.Via, &e.Address, &e.Action, &e.Subject, &e.Made, &e.Reason, &e.Outcome, &e.Code)
+	return e, row.Scan(&e.ID, asTime(&e.At), &e.Who, &e.Via, &e.Address, &e.Action, &e.Subject, &e.Made, &e.Reason, &e.Outcome, &e.Code, &e.Times)
 }
 
 // AuditEvents returns what was done, newest first.

@@ -17,7 +17,10 @@ func trail(t *testing.T, s *Store, subject string) []ridgeline.AuditEvent {
 		if all[i].ID == "" || time.Since(all[i].At) > time.Hour {
 			t.Errorf("event %q of %s", all[i].ID, all[i].At)
 		}
-		all[i].ID, all[i].At = "", time.Time{}
+		if all[i].Times != 1 {
+			t.Errorf("event %q happened %d times", all[i].ID, all[i].Times)
+		}
+		all[i].ID, all[i].At, all[i].Times = "", time.Time{}, 0
 	}
 	return all
 }

@@ -245,20 +245,7 @@ func testDeletesWhatIsNotLive(t *testing.T, s *Store) {
 // there after the migration, and goes on.
 func testOldModels(t *testing.T, address string) {
 	ctx := t.Context()
-	migrations, err := fs.Sub(embedded, "migrations")
-	ok(t, err)
-	before := fstest.MapFS{}
-	entries, err := fs.ReadDir(migrations, ".")
-	ok(t, err)
-	for _, e := range entries {
-		if e.Name() < "0011" {
-			text, err := fs.ReadFile(migrations, e.Name())
-			ok(t, err)
-			before[e.Name()] = &fstest.MapFile{Data: text}
-		}
-	}
-	old, err := open(ctx, address, nil, before)
-	ok(t, err)
+	old := openedBefore(t, address, "0011")
 	ok(t, old.InTx(ctx, func(tx *Store) error {
 		for _, text := range []string{
 			`INSERT INTO projects (name, created) VALUES ('p', 1)`,
@@ -284,4 +271,25 @@ func testOldModels(t *testing.T, address string) {
 	same(t, must(s.RegisteredModel(ctx, "ridge"))(t).Aliases, map[string]int{"champion": 1})
 	same(t, must(s.RegisteredModel(ctx, "other"))(t).Project, ridgeline.ProjectName("p"))
 	same(t, must(s.RegisterManual(ctx, byHand("ridge", "x")))(t).Version, 3)
+}
+
+// openedBefore opens the metadata as a program did that knew no migration from
+// that number on.
+func openedBefore(t *testing.T, address, number string) *Store {
+	t.Helper()
+	migrations, err := fs.Sub(embedded, "migrations")
+	ok(t, err)
+	before := fstest.MapFS{}
+	entries, err := fs.ReadDir(migrations, ".")
+	ok(t, err)
+	for _, e := range entries {
+		if e.Name() < number {
+			text, err := fs.ReadFile(migrations, e.Name())
+			ok(t, err)
+			before[e.Name()] = &fstest.MapFile{Data: text}
+		}
+	}
+	old, err := open(t.Context(), address, nil, before)
+	ok(t, err)
+	return old
 }

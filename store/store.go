@@ -10,6 +10,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -45,7 +46,14 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the migrations: %w", err)
 	}
-	return open(ctx, url, log, migrations)
+	s, err := open(ctx, url, log, migrations)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.joinAudit(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 func open(ctx context.Context, url string, log *slog.Logger, migrations fs.FS) (*Store, error) {

@@ -60,6 +60,8 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("concurrent model versions", with(testConcurrentModelVersions))
 	t.Run("decisions", with(testDecisions))
 	t.Run("audit", with(testAudit))
+	t.Run("audit chain", with(testAuditChain))
+	t.Run("old audit trail", func(t *testing.T) { testOldAudit(t, address(t)) })
 	t.Run("registry", with(testRegistry))
 	t.Run("gate aliases", with(testGateAliases))
 	t.Run("registry search", with(testRegistrySearch))
