@@ -15,7 +15,7 @@ import (
 
 // AuditEvent is one thing that somebody did, was refused, or has failed to do.
 type AuditEvent struct {
-	ID      string    `json:"id" doc:"empty of events that older programs wrote down"`
+	ID      string    `json:"id"`
 	Time    time.Time `json:"time"`
 	Who     string    `json:"who"`
 	Via     string    `json:"via" doc:"cli, api, page, git, mlflow or webhook; empty: nobody asked from outside"`
@@ -23,16 +23,54 @@ type AuditEvent struct {
 	Action  string    `json:"action" doc:"as its operation is called here: promote, cancel-run"`
 	Subject string    `json:"subject" doc:"what it was done to, as a path below /api/v1/"`
 	Made    string    `json:"made,omitempty" doc:"what came of it, likewise"`
-	Reason  string    `json:"reason,omitempty" doc:"that the person gave"`
+	Reason  string    `json:"reason,omitempty" doc:"that the person gave; else what it was in particular: the commits of a push, why a sign-in was refused"`
 	Outcome string    `json:"outcome" enum:"done,refused,failed"`
 	Code    string    `json:"code,omitempty" doc:"why it was not done: invalid, not_found, conflict, denied, unavailable, internal"`
+	Times   int       `json:"times,omitempty" doc:"how often it was so within a minute, when more than once"`
+}
+
+// AuditCheck is what a look over the whole audit trail has found.
+type AuditCheck struct {
+	Fits   bool        `json:"fits" doc:"whether all is as it was written"`
+	Events int64       `json:"events" doc:"in the trail; 0 of one that does not fit"`
+	Links  int64       `json:"links" doc:"of its chain: one for each event, and one for each time that more was learned of one"`
+	Joined int64       `json:"joined" doc:"events that are older than the chain, or from servers of an older program beside newer ones"`
+	Last   *time.Time  `json:"last,omitempty" doc:"of the newest event that fits"`
+	Hash   string      `json:"hash" doc:"of the last link: note it elsewhere, and give it as known later"`
+	Fault  *AuditFault `json:"fault,omitempty"`
+}
+
+// AuditFault is the first thing in an audit trail that is not as it was written.
+type AuditFault struct {
+	Link    int64  `json:"link" doc:"which link of the chain, from 1"`
+	Event   string `json:"event,omitempty"`
+	Problem string `json:"problem"`
 }
 
 func viewAudit(e ridgeline.AuditEvent) AuditEvent {
 	return AuditEvent{
 		ID: e.ID, Time: e.At, Who: e.Who, Via: e.Via, Address: e.Address, Action: e.Action, Subject: e.Subject, Made: e.Made, Reason: e.Reason,
-		Outcome: string(e.Outcome), Code: string(e.Code),
+		Outcome: string(e.Outcome), Code: string(e.Code), Times: often(e.Times),
 	}
+}
+
+// often is a count that is worth telling.
+func often(times int) int {
+	if times > 1 {
+		return times
+	}
+	return 0
+}
+
+func viewAuditCheck(c ridgeline.AuditCheck) AuditCheck {
+	out := AuditCheck{Fits: c.Fault == nil, Events: c.Events, Links: c.Links, Joined: c.Joined, Hash: c.Hash}
+	if !c.Last.IsZero() {
+		out.Last = &c.Last
+	}
+	if f := c.Fault; f != nil {
+		out.Fault = &AuditFault{Link: f.Position, Event: f.Event, Problem: f.Problem}
+	}
+	return out
 }
 
 func (a *API) audit(api huma.API) {
@@ -52,6 +90,15 @@ func (a *API) audit(api huma.API) {
 			})
 			return list(rows, viewAudit), err
 		})
+	route(a, api, huma.Operation{
+		OperationID: "verify-audit", Method: http.MethodGet, Path: "/audit/verification", Tags: []string{"server"},
+		Summary: "Go over the chain of the whole audit trail: is it what was written?",
+	}, ridgeline.Admin, func(ctx context.Context, in *struct {
+		Known string `query:"known" maxLength:"64" doc:"a hash that an earlier look has told, which has to be in the chain"`
+	}) (AuditCheck, error) {
+		check, err := a.Store.VerifyAudit(ctx, in.Known)
+		return viewAuditCheck(check), err
+	})
 }
 
 // asks marks an operation that changes nothing although its method could: what

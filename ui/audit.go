@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +22,11 @@ type auditPage struct {
 	Events []actRow
 	Older  string // address of the next page; empty: there is none
 	Line   components.CLI
+	Chain  *ridgeline.AuditCheck // what a look over the whole trail has found; nil: nobody has asked
 }
+
+// Verify is the line that goes over the whole trail.
+func (auditPage) Verify() components.CLI { return components.NewCLI("audit", "--verify") }
 
 // Outcomes are what can be asked for.
 func (auditPage) Outcomes() []ridgeline.AuditOutcome {
@@ -47,7 +52,7 @@ func (u *UI) audit(mux *http.ServeMux) {
 			return Page{}, ridgeline.Errorf(ridgeline.Denied, "%s is a %s; the whole audit trail is for an admin. What was done to a release, a version or an endpoint is on its page", who.Name, who.Role)
 		}
 		body, err := u.loadAudit(ctx, r.URL.Query())
-		return Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: body, Crumbs: []components.Crumb{{Text: "Settings", URL: "/settings"}, {Text: "Audit trail"}}}, err
+		return Page{Title: "Audit trail", Still: body.Chain != nil, Nav: "settings", Template: "audit", Body: body, Crumbs: []components.Crumb{{Text: "Settings", URL: "/settings"}, {Text: "Audit trail"}}}, err
 	}))
 }
 
@@ -65,6 +70,11 @@ func (u *UI) loadAudit(ctx context.Context, q url.Values) (out auditPage, err er
 	rows, err := u.Store.AuditEvents(ctx, out.Filter)
 	out.Events = actRows(rows)
 	out.page(q)
+	if err == nil && q.Has("verify") {
+		var check ridgeline.AuditCheck
+		check, err = u.Store.VerifyAudit(ctx, "")
+		out.Chain = &check
+	}
 	return out, err
 }
 
@@ -197,6 +207,9 @@ func outcome(e ridgeline.AuditEvent) components.Status {
 	word := string(e.Outcome)
 	if e.Outcome == ridgeline.AuditFailed && e.Code != "" {
 		word += ": " + strings.ReplaceAll(string(e.Code), "_", " ")
+	}
+	if e.Times > 1 {
+		word += ", " + strconv.Itoa(e.Times) + " times"
 	}
 	return components.Status{Word: word, Tone: cmp.Or(tone, "warn")}
 }

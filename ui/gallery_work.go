@@ -48,6 +48,8 @@ func workSamples() []sample {
 		{"webhook", Page{Title: "Webhook", Nav: "settings", Template: "webhook", Body: sampleWebhook()}},
 		{"remote", Page{Title: "Remote origin", Nav: "projects", Project: "diabetes", Template: "remote", Body: sampleRemote()}},
 		{"audit", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: sampleAudit()}},
+		{"audit-verified", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: sampleVerified(nil)}},
+		{"audit-changed", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: sampleVerified(&ridgeline.AuditFault{Position: 18_204, Event: "x-1kwvcyh8b9wh40", Problem: "the event is not what it was when it was written, or is gone"})}},
 		{"audit-none", Page{Title: "Audit trail", Nav: "settings", Template: "audit", Body: auditPage{Filter: store.AuditFilter{Who: awkward}, Line: components.NewCLI("audit", "--who", awkward)}}},
 		{"settings-empty", Page{Title: "Settings", Nav: "settings", Template: "settings", Body: settingsPage{}}},
 	}
@@ -207,7 +209,8 @@ func sampleActs() []actRow {
 		{Who: "ann", Via: "page", Address: "10.1.4.7", Action: "promote", Subject: "models/diabetes/versions/4", Made: "releases/l-1kwvcyh8b9wh40", Reason: "finance wants the simpler one"},
 		{Who: "ci", Via: "cli", Address: "10.1.9.20", Action: "rollback", Subject: "endpoints/diabetes/production", Outcome: ridgeline.AuditFailed, Code: ridgeline.Conflict},
 		{Who: "guest", Via: "api", Address: "2001:db8::17", Action: "create-token", Subject: "tokens", Outcome: ridgeline.AuditRefused, Code: ridgeline.Denied},
-		{Who: "ann", Via: "git", Address: "10.1.4.7", Action: "push", Subject: "projects/diabetes"},
+		{Who: "ann", Via: "git", Address: "10.1.4.7", Action: "push", Subject: "projects/diabetes", Reason: "main 1f2e3d4c5b6a, v1.4 removed"},
+		{Who: "stranger", Via: "page", Address: "203.0.113.77", Action: "sign-in", Subject: "sessions", Outcome: ridgeline.AuditRefused, Code: ridgeline.Denied, Times: 12, Reason: "this token is not known here"},
 		{Who: awkward, Via: "mlflow", Address: "10.1.4.8", Action: "accept-data", Subject: "projects/" + long + "/datasets/sales/versions/3", Reason: awkward + " " + long},
 		{Who: long, Action: "override (gate off)", Subject: "model " + awkward, Reason: long},
 	}
@@ -222,6 +225,13 @@ func sampleActs() []actRow {
 
 func sampleAudit() auditPage {
 	return auditPage{Events: sampleActs(), Older: "/audit?before=x-5", Line: components.NewCLI("audit")}
+}
+
+// sampleVerified is a trail that somebody has gone over.
+func sampleVerified(fault *ridgeline.AuditFault) auditPage {
+	out := sampleAudit()
+	out.Chain = &ridgeline.AuditCheck{Events: 18_211, Links: 24_020, Joined: 311, Last: sampleTime, Hash: strings.Repeat("5e884898", 8), Fault: fault}
+	return out
 }
 
 // sampleRefused is the form of a webhook that was not taken.
