@@ -33,9 +33,9 @@ const (
 
 // An AuditCheck is what a look over the whole audit trail has found.
 type AuditCheck struct {
-	Events int64       // in the trail; 0 of one with a fault
-	Links  int64       // in its chain: one for each event, and one for each time that more was learned of one
-	Joined int64       // events that were there before their links: from before the chain, or of servers of an older program
+	Events int         // in the trail; 0 of one with a fault
+	Links  int         // in its chain: one for each event, and one for each time that more was learned of one
+	Joined int         // events that were there before their links: from before the chain, or of servers of an older program
 	Last   time.Time   // of the newest event that fits
 	Hash   string      // of the last link: who has noted it finds out later whether the end was cut off
 	Fault  *AuditFault // the first thing that does not fit; nil: all is as it was written

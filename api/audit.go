@@ -32,9 +32,9 @@ type AuditEvent struct {
 // AuditCheck is what a look over the whole audit trail has found.
 type AuditCheck struct {
 	Fits   bool        `json:"fits" doc:"whether all is as it was written"`
-	Events int64       `json:"events" doc:"in the trail; 0 of one that does not fit"`
-	Links  int64       `json:"links" doc:"of its chain: one for each event, and one for each time that more was learned of one"`
-	Joined int64       `json:"joined" doc:"events that are older than the chain, or from servers of an older program beside newer ones"`
+	Events int         `json:"events" doc:"in the trail; 0 of one that does not fit"`
+	Links  int         `json:"links" doc:"of its chain: one for each event, and one for each time that more was learned of one"`
+	Joined int         `json:"joined" doc:"events that are older than the chain, or from servers of an older program beside newer ones"`
 	Last   *time.Time  `json:"last,omitempty" doc:"of the newest event that fits"`
 	Hash   string      `json:"hash" doc:"of the last link: note it elsewhere, and give it as known later"`
 	Fault  *AuditFault `json:"fault,omitempty"`

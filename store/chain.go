@@ -134,7 +134,7 @@ func (s *Store) VerifyAudit(ctx context.Context, known string) (ridgeline.AuditC
 		}
 	}
 	if v.Fault == nil && known != "" && !v.seen {
-		v.fault(v.Links, "", "no link has the hash that was known: the trail was cut, or made anew")
+		v.fault(int64(v.Links), "", "no link has the hash that was known: the trail was cut, or made anew")
 	}
 	return v.AuditCheck, nil
 }
@@ -199,7 +199,7 @@ func (v *verifier) link(before, l link, e ridgeline.AuditEvent) {
 	case l.over(before.hash) != l.hash:
 		v.fault(l.position, l.event, "the link does not fit the one before it")
 	}
-	v.Links, v.seen = l.position, v.seen || l.hash == v.known
+	v.Links, v.seen = int(l.position), v.seen || l.hash == v.known
 	if l.joined {
 		v.Joined++
 	}
@@ -229,6 +229,6 @@ func (v *verifier) strays(ctx context.Context, s *Store) error {
 	case err != nil:
 		return err
 	}
-	v.fault(v.Links+1, id, "the event has no link: it was put in by hand, or by a server of an older program, whose events join the chain when a server starts")
+	v.fault(int64(v.Links)+1, id, "the event has no link: it was put in by hand, or by a server of an older program, whose events join the chain when a server starts")
 	return nil
 }

@@ -57,7 +57,7 @@ func testAuditChain(t *testing.T, s *Store) {
 	must(s.NoteAudit(ctx, often))(t)
 	same(t, must(s.AuditEvents(ctx, AuditFilter{Who: "stranger"}))(t), []ridgeline.AuditEvent{often})
 	now := verified(t, s)
-	same(t, []int64{now.Events, now.Links}, []int64{31, 52})
+	same(t, []int{now.Events, now.Links}, []int{31, 52})
 
 	// The end that was noted earlier is still in it; another one is not.
 	same(t, must(s.VerifyAudit(ctx, check.Hash))(t), now)
@@ -121,7 +121,7 @@ func testOldAudit(t *testing.T, address string) {
 	ok(t, old.Close())
 	s := opened(t, address)
 	check := verified(t, s)
-	same(t, []int64{check.Events, check.Links, check.Joined}, []int64{joinBatch + 5, joinBatch + 5, joinBatch + 5})
+	same(t, []int{check.Events, check.Links, check.Joined}, []int{joinBatch + 5, joinBatch + 5, joinBatch + 5})
 	for _, e := range must(s.AuditEvents(ctx, AuditFilter{}))(t) {
 		if e.ID == "" || e.Times != 1 {
 			t.Fatalf("an old event is %+v", e)
@@ -134,7 +134,7 @@ func testOldAudit(t *testing.T, address string) {
 	if found := must(s.VerifyAudit(ctx, ""))(t); found.Fault == nil || found.Fault.Event != "x-beside" {
 		t.Errorf("found %+v", found.Fault)
 	}
-	same(t, verified(t, opened(t, address)).Joined, int64(joinBatch+6))
+	same(t, verified(t, opened(t, address)).Joined, joinBatch+6)
 }
 
 // BenchmarkStore_Audited is what a change with its event costs, of eight who

@@ -38,7 +38,7 @@ func testDecisions(t *testing.T, s *Store) {
 	same(t, must(s.Decisions(ctx, "ridge"))(t), []ridgeline.Decision{first, second})
 	trail := must(s.AuditEvents(ctx, AuditFilter{Since: at(2)}))(t)
 	same(t, trail, []ridgeline.AuditEvent{
-		{ID: trail[0].ID, At: at(3), Who: "ann", Action: "promote", Subject: "models/ridge/versions/2", Reason: o.Reason, Outcome: ridgeline.AuditDone},
+		{ID: trail[0].ID, At: at(3), Who: "ann", Action: "promote", Subject: "models/ridge/versions/2", Reason: o.Reason, Outcome: ridgeline.AuditDone, Times: 1},
 	})
 
 	// A run with the gate off makes its model champion, whatever the verdict.
