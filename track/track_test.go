@@ -36,6 +36,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("repeated creations", func(t *testing.T) { testRepeatedCreations(t, address(t)) })
 	t.Run("logging", with(testLogging))
 	t.Run("histories", with(testHistories))
+	t.Run("many runs at once", with(testTogether))
 	t.Run("searches", with(testSearches))
 	t.Run("searches while logging", with(testSearchesWhileLogging))
 	t.Run("plans", with(testPlans))
@@ -277,6 +278,48 @@ func testHistories(t *testing.T, s *Store) {
 	}
 	_, err := s.History(ctx, "nope", "loss")
 	refused(t, err, ridgeline.NotFound, "nope")
+}
+
+// testTogether: what is asked of many runs at once is what each of them says,
+// folded or not, and of a tag's values only those that were asked for.
+func testTogether(t *testing.T, s *Store) {
+	ctx := t.Context()
+	experiment, ids := searchable(t, s)
+	team := func(i int) string { return strings.Repeat("x", 80) + fmt.Sprint(i) }
+	for i, id := range ids[:3] {
+		for step, v := range []float64{5, float64(-i), math.NaN(), 3} {
+			ok(t, s.Log(ctx, id, Batch{Metrics: []Metric{{Key: "wave", Value: v, Step: int64(step), Time: int64(step)}}}))
+		}
+		if i == 1 {
+			must(s.foldRun(ctx, must(s.Run(ctx, id))(t).number))(t)
+		}
+	}
+	runs := must(s.Tagged(ctx, []int64{experiment}, "team", []string{team(2), team(1), team(0), "nobody"}, 10))(t)
+	if len(runs) != 3 || runs[0].ID != ids[0] || runs[2].ID != ids[2] || runs[1].Tag("team") != team(1) || runs[1].Tag("none") != "" || len(runs[0].Metrics) == 0 {
+		t.Fatalf("by their tags: %+v", runs)
+	}
+	all := must(s.Histories(ctx, runs, "wave"))(t)
+	spans := must(s.Spans(ctx, runs))(t)
+	for i, id := range ids[:3] {
+		alone := must(s.History(ctx, id, "wave"))(t)
+		if len(alone) != 4 || fmt.Sprint(all[id]) != fmt.Sprint(alone) {
+			t.Errorf("%s among others: %v, alone: %v", id, all[id], alone)
+		}
+		if got, want := spans[id]["wave"], (Span{float64(-i), 5}); got != want {
+			t.Errorf("%s spans %v, want %v", id, got, want)
+		}
+	}
+	again := must(s.CreateRun(ctx, NewRun{Experiment: experiment, Started: 1000, Tags: []Pair{{"team", team(1)}}}))(t)
+	if got := must(s.Tagged(ctx, []int64{experiment}, "team", []string{team(1)}, 1))(t); len(got) != 1 || got[0].ID != again.ID {
+		t.Errorf("the newest of a team: %+v", got)
+	}
+	if got := must(s.Tagged(ctx, []int64{0}, "team", []string{team(1)}, 1))(t); len(got) != 0 {
+		t.Errorf("another experiment's: %+v", got)
+	}
+	ok(t, s.DeleteRun(ctx, again.ID))
+	if got := must(s.Tagged(ctx, []int64{experiment, 0}, "team", []string{team(1)}, 5))(t); len(got) != 1 || got[0].ID != ids[1] {
+		t.Errorf("with one of them deleted: %+v", got)
+	}
 }
 
 // searchable makes six runs in a new experiment; the later ones start earlier.

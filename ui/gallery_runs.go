@@ -29,6 +29,8 @@ func runSamples() []sample {
 		{"runs-empty", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: runsPage{}}},
 		{"compare", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(6)}},
 		{"compare-100", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(mostCompared)}},
+		{"compare-grouped", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleCohorts("p.solver", drawing{})}},
+		{"compare-grouped-log", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleCohorts("p.alpha", drawing{Log: true, Smooth: 0.6})}},
 		{"compare-pair", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: samplePair()}},
 		{"compare-empty", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: comparePage{}}},
 	}
@@ -289,12 +291,23 @@ func sampleGroups() runsPage {
 	return out
 }
 
-func sampleComparison(n int) (out comparePage) {
+func sampleComparison(n int) (out comparePage) { return sampleGrouped(n, "", drawing{}) }
+
+// sampleCohorts are seeds of a few settings, of which one has been tried once.
+func sampleCohorts(by string, d drawing) comparePage { return sampleGrouped(15, by, d) }
+
+func sampleGrouped(n int, by string, d drawing) (out comparePage) {
 	for i := range n {
 		line := sampleLine(i*4 + 2)
 		line.Status, line.Verdict = ridgeline.Succeeded, sampleLine(i+6).Verdict
+		if by != "" {
+			line.Params["solver"] = []string{"svd", "cholesky", awkward}[i%3]
+			line.Metrics["mse"] += 40 * math.Sin(float64(i)*5)
+		}
 		out.Rows = append(out.Rows, line)
 	}
+	out.Of, out.Drawing = "last", d
+	out.group(by)
 	out.Columns = columnsOf(out.Rows, false)
 	for i := range out.Rows {
 		for _, c := range out.Columns {
@@ -303,13 +316,17 @@ func sampleComparison(n int) (out comparePage) {
 	}
 	out.Numeric = numericColumns(out.Rows)
 	out.addScatter("", "m.mse")
-	out.Parallel = parallelChart(out.Rows, out.Numeric, out.Y)
-	var curves []curve
-	for i, r := range out.Rows {
-		curves = append(curves, curve{string(r.ID) + " train", sampleCurve(float64(i))})
+	out.Parallel = parallelChart(out.Rows, out.Numeric, out.Y, out.Cohorts)
+	tracked, histories := make([][]track.Run, n), map[string][]track.Metric{}
+	for i := range out.Rows {
+		id := fmt.Sprint(i)
+		of := float64(i)
+		if by != "" {
+			of = 9*float64(i%3) + float64(i)/4 // seeds lie closer together than settings
+		}
+		tracked[i], histories[id] = []track.Run{{ID: id, Name: "train"}}, sampleCurve(of)
 	}
-	chart := curveChart("loss", curves, out.Drawing)
-	out.Curve, out.Metric, out.Metrics = &chart, "loss", []string{"loss"}
+	out.Curve, out.Metric, out.Metrics = out.curves("loss", tracked, histories), "loss", []string{"loss"}
 	return out
 }
 

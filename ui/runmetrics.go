@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"net/url"
@@ -40,10 +41,14 @@ func drawingOf(query url.Values) drawing {
 	return drawing{query.Get("log") != "", smooth}
 }
 
-// Most charts on a page, and points of a curve.
+// Most charts on a page, and points of a curve, and of many curves on one chart
+// together; fewPoints is what each of them has at least.
 const (
 	mostCharts = 24
 	mostPoints = 600
+	allPoints  = 30_000
+	fewPoints  = 60
+	mostTold   = 20 // curves that are told in words
 )
 
 // addMetrics fills in what the steps measured, and how what they logged more
@@ -80,6 +85,9 @@ func (u *UI) addMetrics(ctx context.Context, out *runPage, steps []ridgeline.Ste
 	return nil
 }
 
+// runTag says which run's step has logged something.
+const runTag = "ridgeline.run"
+
 // logged is what the steps of a run have logged to tracking, one for each
 // attempt, newest first.
 func (u *UI) logged(ctx context.Context, run ridgeline.Run) ([]track.Run, error) {
@@ -91,7 +99,7 @@ func (u *UI) logged(ctx context.Context, run ridgeline.Run) ([]track.Run, error)
 		return nil, err
 	}
 	rows, _, err := u.Track.SearchRuns(ctx, track.Search{
-		Experiments: []int64{e.ID}, Filter: "tags.`ridgeline.run` = '" + strings.ReplaceAll(string(run.ID), "'", "") + "'", Max: 100,
+		Experiments: []int64{e.ID}, Filter: "tags.`" + runTag + "` = '" + strings.ReplaceAll(string(run.ID), "'", "") + "'", Max: 100,
 	})
 	return rows, err
 }
@@ -100,17 +108,20 @@ func (u *UI) logged(ctx context.Context, run ridgeline.Run) ([]track.Run, error)
 // step, over their order.
 func curveChart(name string, curves []curve, d drawing) components.Chart {
 	var series []any
-	label := name
+	label, most := name, max(fewPoints, min(mostPoints, allPoints/max(len(curves), 1)))
 	for _, c := range curves {
-		points := track.Downsample(c.Points, mostPoints)
-		byStep := points[0].Step != points[len(points)-1].Step
+		points := track.Downsample(c.Points, most)
+		if len(points) == 0 {
+			continue
+		}
+		stepped := byStep(points)
 		xs, ys := make([]float64, 0, len(points)), make([]float64, 0, len(points))
 		for i, p := range points {
 			if math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
 				continue
 			}
 			x := float64(i)
-			if byStep {
+			if stepped {
 				x = float64(p.Step)
 			}
 			xs, ys = append(xs, x), append(ys, p.Value)
@@ -118,26 +129,71 @@ func curveChart(name string, curves []curve, d drawing) components.Chart {
 		if len(ys) == 0 {
 			continue
 		}
-		label += "; " + c.Of + " from " + components.Number(ys[0]) + " to " + components.Number(ys[len(ys)-1])
+		switch {
+		case len(series) < mostTold:
+			label += "; " + c.Of + " from " + components.Number(ys[0]) + " to " + components.Number(ys[len(ys)-1])
+		case len(series) == mostTold:
+			label += fmt.Sprintf("; and up to %d more", len(curves)-mostTold)
+		}
 		series = append(series, map[string]any{"type": "line", "name": c.Of, "showSymbol": len(xs) < 30, "symbolSize": 5, "data": pairs(xs, smooth(ys, d.Smooth)), "lineStyle": map[string]any{"width": 1.6}})
 	}
+	return lineChart(name, label, series, d)
+}
+
+// lineChart has lines over steps.
+func lineChart(title, label string, series []any, d drawing) components.Chart {
 	axis := "value"
 	if d.Log {
 		axis = "log"
 	}
-	return components.Chart{Title: name, Label: label, Option: map[string]any{
+	return components.Chart{Title: title, Label: label, Option: map[string]any{
 		"xAxis": map[string]any{"type": "value", "min": "dataMin", "max": "dataMax"}, "yAxis": map[string]any{"type": axis, "scale": true},
 		"legend": map[string]any{"show": len(series) > 1, "type": "scroll", "top": 0}, "series": series,
 		"dataZoom": []any{map[string]any{"type": "inside"}},
 	}}
 }
 
+// byStep reports whether points lie at their steps; where all are at one, they
+// lie in their order.
+func byStep(points []track.Metric) bool {
+	return len(points) > 0 && points[0].Step != points[len(points)-1].Step
+}
+
 func pairs(xs, ys []float64) [][2]float64 {
-	out := make([][2]float64, len(xs))
+	out, span := make([][2]float64, len(xs)), spanOf(ys)
 	for i := range xs {
-		out[i] = [2]float64{xs[i], ys[i]}
+		out[i] = [2]float64{xs[i], rounded(ys[i], span)}
 	}
 	return out
+}
+
+func spanOf(ys []float64) float64 {
+	if len(ys) == 0 {
+		return 0
+	}
+	return slices.Max(ys) - slices.Min(ys)
+}
+
+// rounded keeps six digits of a value, or of how far values lie apart, where they
+// are large and differ little: a chart shows no more, and is half as long.
+func rounded(v, span float64) float64 {
+	size := min(math.Abs(v), span)
+	if size == 0 || math.IsInf(span, 0) {
+		return v
+	}
+	digits := 5 - int(math.Floor(math.Log10(size)))
+	switch {
+	case digits > 300: // 10 to that power is no number
+		return v
+	case digits < 0:
+		scale := math.Pow10(-digits)
+		return math.Round(v/scale) * scale
+	}
+	scale := math.Pow10(digits)
+	if near := math.Round(v*scale) / scale; !math.IsInf(near, 0) {
+		return near
+	}
+	return v
 }
 
 // smooth is the exponential moving average with that weight of what came

@@ -2,7 +2,7 @@
 // <script type="application/json">, with the names of our colours in place of
 // colours, and a table or a sentence that says the same.
 import * as echarts from "echarts/core";
-import { BarChart, LineChart, ParallelChart, ScatterChart } from "echarts/charts";
+import { BarChart, CustomChart, LineChart, ParallelChart, ScatterChart } from "echarts/charts";
 import {
   AriaComponent, DataZoomComponent, GridComponent, LegendComponent, MarkAreaComponent, MarkLineComponent,
   ParallelComponent, TooltipComponent, VisualMapComponent,
@@ -10,7 +10,7 @@ import {
 import { CanvasRenderer } from "echarts/renderers";
 
 echarts.use([
-  BarChart, LineChart, ParallelChart, ScatterChart, AriaComponent, DataZoomComponent, GridComponent, LegendComponent,
+  BarChart, CustomChart, LineChart, ParallelChart, ScatterChart, AriaComponent, DataZoomComponent, GridComponent, LegendComponent,
   MarkAreaComponent, MarkLineComponent, ParallelComponent, TooltipComponent, VisualMapComponent, CanvasRenderer,
 ]);
 
@@ -42,6 +42,19 @@ const theme = () => ({
   parallel: { parallelAxisDefault: axis() },
 });
 
+// band fills what lies between two lines: of each point of a series of type
+// custom the second and the third value, over the first.
+const band = (params, api) => {
+  if (params.context.drawn) return null; // the whole of it is one shape
+  params.context.drawn = true;
+  const low = [], high = [];
+  for (let i = 0; i < params.dataInsideLength; i++) {
+    low.push(api.coord([api.value(0, i), api.value(1, i)]));
+    high.push(api.coord([api.value(0, i), api.value(2, i)]));
+  }
+  return { type: "polygon", shape: { points: [...low, ...high.reverse()] }, style: { fill: api.visual("color"), opacity: 0.16 } };
+};
+
 export function draw(figure) {
   const source = figure.querySelector("script[type='application/json']");
   const box = figure.querySelector(".chart-box");
@@ -49,6 +62,7 @@ export function draw(figure) {
   let chart = drawn.get(box);
   if (chart?.source === source.textContent && chart.theme === document.documentElement.dataset.theme) return;
   const option = colours(JSON.parse(source.textContent));
+  for (const series of option.series ?? []) if (series.type === "custom") series.renderItem = band;
   const zoom = chart?.chart.getOption()?.dataZoom; // a live chart keeps what was zoomed to
   chart?.chart.dispose();
   const made = echarts.init(box, theme());
