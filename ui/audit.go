@@ -166,8 +166,8 @@ func subjectAt(address string) string {
 // is no other thing than the form was about.
 func madeAt(next, subject string) string {
 	next, _, _ = strings.Cut(strings.Trim(next, "/"), "?")
-	first, _, _ := strings.Cut(next, "/")
-	if made := map[string]bool{"runs": true, "releases": true, "builds": true}[first]; !made || next == subject {
+	first, _, one := strings.Cut(next, "/")
+	if made := map[string]bool{"runs": true, "releases": true, "builds": true}[first]; !made || !one || next == subject {
 		return ""
 	}
 	return next
@@ -192,6 +192,10 @@ func pageOf(subject string) string {
 		return components.Path("data", parts[1], parts[3], parts[5])
 	case parts[0] == "projects" && len(parts) > 3 && parts[2] == "datasets":
 		return components.Path("data", parts[1], parts[3])
+	case parts[0] == "projects" && len(parts) > 3 && parts[2] == "views":
+		return "/runs?" + url.Values{"project": {parts[1]}}.Encode()
+	case parts[0] == "views":
+		return "/runs"
 	case parts[0] == "projects":
 		return components.Path("projects", parts[1])
 	case parts[0] == "tokens" || parts[0] == "webhooks":

@@ -49,7 +49,7 @@ func refused(r *http.Request, field string, err error) (form, bool) {
 }
 
 // answers adds what a form does that answers with a page of its own, under the
-// status done: one that shows a secret once, or the form again. That goes with
+// status done: one that shows a secret once, the next one, or the form again. That goes with
 // the error.
 func (u *UI) answers(action string, done int, need ridgeline.Role, do func(ctx context.Context, r *http.Request) (Page, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -67,6 +67,8 @@ func (u *UI) answers(action string, done int, need ridgeline.Role, do func(ctx c
 			u.fail(w, r, err)
 		case err != nil:
 			u.write(w, r, statuses[ridgeline.CodeOf(err)], p)
+		case p.Next != "":
+			http.Redirect(w, r, local(p.Next), http.StatusSeeOther)
 		default:
 			u.write(w, r, done, p)
 		}

@@ -22,6 +22,8 @@ const sampleID = ridgeline.RunID("r-1kw4nzzgq3kb4p")
 func runSamples() []sample {
 	all := []sample{
 		{"runs", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleRuns(12, nil)}},
+		{"runs-views", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleViews(false)}},
+		{"runs-views-asked", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleViews(true)}},
 		{"runs-groups", Page{Title: "Runs", Nav: "runs", Project: "diabetes", Template: "runs", Body: sampleGroups()}},
 		{"runs-names", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: sampleRuns(4, map[string]string{awkward: strings.Repeat(long300, 8), "q": awkward})}},
 		{"logged", Page{Title: "Logged runs", Nav: "runs", Template: "logged", Body: sampleLogged()}},
@@ -268,6 +270,24 @@ func sampleRuns(n int, params map[string]string) (out runsPage) {
 	out.Chosen.Project, out.Older = "diabetes", "/runs?skip=12"
 	out.arrange(url.Values{}, nil)
 	out.Parts = "" // the store has no such runs
+	return out
+}
+
+// sampleViews is the table of runs with its menu of views open: as it is one of
+// them, or as somebody is asked whether it is to replace one.
+func sampleViews(asked bool) runsPage {
+	out := sampleRuns(12, nil)
+	out.Views.Here = ridgeline.View{Project: "diabetes", Query: "column=m.mse&column=p.alpha&sort=m.mse&where=p.solver+%3D+svd"}
+	saved := []ridgeline.View{{Name: "failed lately", Query: "status=failed"}, {Project: "diabetes", Name: "best ridge", Query: "sort=m.r2"}, {Project: "diabetes", Name: "best of svd", Query: out.Views.Here.Query}}
+	for _, name := range []string{awkward, strings.Repeat(long300, 3)[:100]} {
+		saved = append(saved, ridgeline.View{Project: "diabetes", Name: name, Query: "group=p.solver"})
+	}
+	out.Views.At, out.Views.Sent = "/", url.Values{}
+	if asked {
+		out.Views.form = form{"/projects/diabetes/views", url.Values{"name": {"best ridge"}}, "name", "There is another view of this name: give another one, or replace it."}
+		out.Views.Asked, out.Views.Here.Query = "best ridge", "sort=m.mse"
+	}
+	out.Views.list(saved)
 	return out
 }
 

@@ -32,6 +32,8 @@ type Page struct {
 	// Busy says that something on it moves: it is made again each second. Else
 	// it is made again when the feed of events goes on.
 	Busy bool
+	// Next is where a form leads to instead of to a page of its own.
+	Next string
 	// Still says that it never changes by itself.
 	Still bool
 	// Body is what its template shows, a struct. The template is the file of

@@ -36,6 +36,7 @@ type runsPage struct {
 	Latest   ridgeline.RunID // the newest run that is chosen, whether or not it is in the table
 	Size     int             // of the window
 	Chosen   runChoice
+	Views    viewMenu
 	Hidden   [][2]string
 }
 
@@ -132,6 +133,9 @@ func (u *UI) loadRuns(ctx context.Context, q url.Values) (out runsPage, busy boo
 	}
 	if ridgeline.CodeOf(err) == ridgeline.Invalid {
 		out.Problem, err = err.Error(), nil
+	}
+	if err == nil {
+		out.Views, err = u.viewMenu(ctx, q)
 	}
 	for _, r := range out.Rows {
 		busy = busy || !r.Status.Terminal()

@@ -95,6 +95,7 @@ func (u *UI) Handler() http.Handler {
 	u.traffic(mux)
 	u.run(mux)
 	u.runs(mux)
+	u.views(mux)
 	u.loggedRuns(mux)
 	u.compare(mux)
 	u.builds(mux)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,32 @@ func TestRuns(t *testing.T) {
 	inSight("by loss", 0)
 	p.opens("/runs?sort=m.loss&where=p.kind+%3D+ridge&skip=900")
 	inSight("sorted, of a kind, by its address", 2700)
+
+	// Under a name it is found again by the menu.
+	p.opens("/runs?project=iris&where=p.kind+%3D+ridge&sort=m.loss&down=1&column=m.loss")
+	inSight("the worst of a kind", manyRuns)
+	p.clicks(".menu.views > summary", "Views")
+	p.acts("Save this table", "name", "worst <ridge>")
+	p.reads(".menu.views > summary", "worst <ridge>")
+	p.goes("Models", "No model")
+	p.goes("Runs", "newest first")
+	p.clicks(".menu.views > summary", "Views")
+	p.clicks(".menu.views .list a", "worst <ridge>")
+	p.reads(".menu.views > summary", "worst <ridge>")
+	inSight("by the view", manyRuns)
+	p.clicks("th a", "loss") // and by another table, once asked
+	inSight("the best of a kind", 0)
+	p.clicks(".menu.views > summary", "Views")
+	p.content()
+	p.acts("Save this table", "name", "worst <ridge>")
+	p.reads(".menu.views .problem", "another view of this name")
+	p.until("the browser tells of the refusal", func() bool { return strings.Contains(strings.Join(p.tab.Complaints(), " "), "409") })
+	p.acts("Replace worst")
+	p.reads(".menu.views > summary", "worst <ridge>")
+	inSight("by what it was replaced with", 0)
+	p.clicks(".menu.views > summary", "worst")
+	p.acts("Remove this view")
+	p.reads(".menu.views > summary", "Views")
 
 	p.opens("/runs?group=p.kind&of=m.loss")
 	p.sees("forest", "boost", "1,000 succeeded", "1,500")
