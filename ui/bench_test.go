@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -59,6 +60,86 @@ func BenchmarkRuns(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkRun is the server's time for the page of a run of 5,000 steps that
+// were declared one by one, from the store to the HTML, which is made again each
+// second while it goes on. It tells the size of the page, too.
+func BenchmarkRun(b *testing.B) {
+	ctx := b.Context()
+	s, err := store.Open(ctx, "sqlite:"+filepath.Join(b.TempDir(), "app.db"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	u := &UI{Store: s}
+	if err := u.Open(); err != nil {
+		b.Fatal(err)
+	}
+	id, needs := keepDeclared(b, s, 5000)
+	for name, query := range map[string]string{"first": "", "amid": "step=compare", "layer": "layer=3", "before": "before=report"} {
+		b.Run(name, func(b *testing.B) {
+			q, err := url.ParseQuery(query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				page := runPage{Run: ridgeline.Run{ID: id, Status: ridgeline.Running, Started: begun}}
+				steps, err := s.Steps(ctx, id)
+				if err != nil {
+					b.Fatal(err)
+				}
+				chosen := chooseStep(steps, q.Get("step"))
+				page.draw(stepRows(page.Run, steps, chosen, begun.Add(time.Minute)), needs, chosen, q)
+				html, err := u.render("content", layout{Page: Page{Template: "run", Body: page}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(len(html)), "bytes/page")
+			}
+		})
+	}
+}
+
+// keepDeclared keeps a run of n steps, half through, with what each needs.
+func keepDeclared(b *testing.B, s *store.Store, n int) (ridgeline.RunID, map[string][]string) {
+	b.Helper()
+	const id = ridgeline.RunID("r-00000000000001")
+	needs := map[string][]string{}
+	var plan []ridgeline.Step
+	for _, step := range sampleSteps(n) {
+		needs[step.Name], plan = step.Needs, append(plan, ridgeline.Step{Name: step.Name})
+	}
+	err := s.InTx(b.Context(), func(tx *store.Store) error {
+		if _, err := tx.EnsureProject(b.Context(), "iris", begun); err != nil {
+			return err
+		}
+		if err := tx.CreateRun(b.Context(), ridgeline.Run{ID: id, Project: "iris", Pipeline: 1, Cause: "cli", Status: ridgeline.Queued, Created: begun}); err != nil {
+			return err
+		}
+		if err := tx.PlanSteps(b.Context(), id, plan); err != nil {
+			return err
+		}
+		for i, step := range plan[:len(plan)/2] {
+			row := sampleStep(id, step.Name, ridgeline.Succeeded)
+			if i%600 == 599 {
+				row = sampleStep(id, step.Name, ridgeline.Failed)
+			}
+			for _, a := range row.Attempts {
+				if err := tx.SaveAttempt(b.Context(), id, step.Name, a); err != nil {
+					return err
+				}
+			}
+			if err := tx.SaveStep(b.Context(), row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return id, needs
 }
 
 func fill(b *testing.B, tx *store.Store, i int) error {

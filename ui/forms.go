@@ -95,7 +95,7 @@ func (u *UI) projectAgain(ctx context.Context, field string, r *http.Request, er
 		return Page{}, err
 	}
 	name := ridgeline.ProjectName(r.PathValue("project"))
-	body, failed := u.loadProject(ctx, name)
+	body, failed := u.loadProject(ctx, name, r.URL.Query())
 	if failed != nil {
 		return Page{}, failed
 	}

@@ -48,7 +48,8 @@ func runSamples() []sample {
 		tab(&body)
 		all = append(all, sample{"run-" + name, runSample(body)})
 	}
-	return append(all, sample{"run-5000-steps", runSample(sampleMany())}, sample{"run-10000-lines", runSample(sampleLong())}, sample{"run-names", runSample(sampleNames())})
+	all = append(all, stepSamples()...)
+	return append(all, sample{"run-5000-instances", runSample(sampleMany())}, sample{"run-10000-lines", runSample(sampleLong())}, sample{"run-names", runSample(sampleNames())})
 }
 
 func runSample(body runPage) Page {
@@ -134,14 +135,25 @@ func sampleRun(status ridgeline.Status, verdict ridgeline.Verdict) runPage {
 		lines = append(lines, "Traceback (most recent call last):", `  File "diabetes/train.py", line 41, in main`, "    model.fit(x, y)", "ValueError: Input X contains NaN.")
 	}
 	body.fill(steps, 1, lines)
-	body.Graph = sampleGraph(body.Steps)
 	return body
 }
 
 // fill puts steps on the page, one of them with its log.
 func (p *runPage) fill(steps []ridgeline.Step, chosen int, lines []string) {
+	needs, last := map[string][]string{}, ""
+	for _, s := range steps { // one after another
+		if s.Parent == "" {
+			needs[s.Name], last = []string{last}, s.Name
+		}
+	}
+	p.fillGraph(steps, needs, chosen, lines, url.Values{})
+}
+
+// fillGraph puts steps on the page that need each other in some way.
+func (p *runPage) fillGraph(steps []ridgeline.Step, needs map[string][]string, chosen int, lines []string, q url.Values) {
 	rows := stepRows(p.Run, steps, chosen, sampleTime.Add(45*time.Second))
-	p.list(rows, url.Values{})
+	p.draw(rows, needs, chosen, q)
+	p.still()
 	c := chosenStep{stepRow: rows[chosen]}
 	if len(c.Attempts) > 0 || len(rows[chosen].Step.Attempts) > 0 {
 		c.Attempt = rows[chosen].Step.Attempts[0]
@@ -151,28 +163,6 @@ func (p *runPage) fill(steps []ridgeline.Step, chosen int, lines []string) {
 	if p.Status == ridgeline.Failed {
 		p.Failure = &rows[chosen]
 	}
-}
-
-func sampleGraph(rows []stepRow) *components.Graph {
-	parts := partsOf(rows)
-	var nodes []components.GraphNode
-	for _, s := range rows {
-		if s.Parent != "" {
-			continue
-		}
-		n := components.GraphNode{Name: s.Name, URL: s.URL, Tone: components.NewStatus(s.Status).Tone, Now: s.Now, Note: stepNote(s)}
-		if s.Status == ridgeline.Running {
-			n.Note = "running · 1 min" // the time since then would be another in each picture
-		}
-		if many, ok := parts[s.Name]; ok {
-			many.fill(&n, s)
-		}
-		if len(nodes) > 0 {
-			n.Needs = []string{nodes[len(nodes)-1].Name}
-		}
-		nodes = append(nodes, n)
-	}
-	return components.NewGraph("the steps of the run, and what waits for what", nodes)
 }
 
 func sampleStep(run ridgeline.RunID, name string, status ridgeline.Status) ridgeline.Step {
@@ -203,7 +193,6 @@ func sampleMany() runPage {
 		steps = append(steps, s)
 	}
 	body.fill(append(steps, sampleStep(body.ID, "pack", ridgeline.Queued)), 0, nil)
-	body.Graph = sampleGraph(stepRows(body.Run, append(steps, sampleStep(body.ID, "pack", ridgeline.Queued)), 0, sampleTime))
 	return body
 }
 
@@ -228,7 +217,6 @@ func sampleNames() runPage {
 	failed := sampleStep(body.ID, long, ridgeline.Failed)
 	failed.Message, failed.Note = awkward+long, long
 	body.fill([]ridgeline.Step{failed, sampleStep(body.ID, awkward, ridgeline.Queued)}, 0, []string{awkward, long, strings.Repeat(long, 10)})
-	body.Graph = sampleGraph(body.Steps)
 	return body
 }
 

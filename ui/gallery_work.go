@@ -37,6 +37,7 @@ func workSamples() []sample {
 		}}}},
 		{"projects-empty", Page{Title: "Projects", Nav: "projects", Template: "projects", Body: projectsPage{}}},
 		{"project", Page{Title: "diabetes", Nav: "projects", Project: "diabetes", Template: "project", Body: sampleProject(all)}},
+		{"project-300-steps", Page{Title: "diabetes", Nav: "projects", Project: "diabetes", Template: "project", Body: sampleLargeProject(all)}},
 		{"project-empty", Page{Title: "new", Nav: "projects", Project: "new", Template: "project", Body: projectPage{Name: "new"}}},
 		{"data", Page{Title: "Data", Nav: "data", Template: "data", Body: dataPage{[]intake.State{set, held, {Dataset: ridgeline.Dataset{Project: "churn", Name: strings.Repeat("n", 60), Problem: awkward}}}}}},
 		{"data-empty", Page{Title: "Data", Nav: "data", Template: "data", Body: dataPage{}}},
@@ -117,11 +118,12 @@ func sampleProject(builds []ridgeline.Build) projectPage {
 		Steps: []project.Step{{Name: "prepare", Run: "python -m diabetes.prepare"}, {Name: "train", Run: "python -m diabetes.train", Needs: []string{"prepare"}}, {Name: "report", Run: "python -m diabetes.report", Needs: []string{"prepare"}}},
 	}}
 	out := projectPage{
-		Name: "diabetes", Config: config, Graph: pipelineGraph(config), Train: trainAction("diabetes", config.Pipeline), Builds: builds,
+		Name: "diabetes", Config: config, Train: trainAction("diabetes", config.Pipeline), Builds: builds,
 		Pipeline:  &ridgeline.Pipeline{Project: "diabetes", Version: 7, Commit: builds[0].Commit, Created: sampleTime},
 		Schedules: []ridgeline.Schedule{sampleSchedule()}, Sets: []intake.State{sampleSet(0)},
 		Remotes: []ridgeline.Remote{{Project: "diabetes", Name: "github", Forge: "github", URL: "https://github.com/example/diabetes.git"}},
 	}
+	out.draw(url.Values{})
 	for _, r := range sampleRuns(6, nil).Rows {
 		out.Runs = append(out.Runs, r.Run)
 	}

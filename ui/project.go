@@ -3,6 +3,9 @@ package ui
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/intake"
@@ -23,9 +26,11 @@ type projectRow struct {
 // projectPage is one project: its pipeline, what starts it, its data and
 // endpoints, its last builds and runs.
 type projectPage struct {
-	Name      ridgeline.ProjectName
-	Pipeline  *ridgeline.Pipeline // the newest; nil: none yet
-	Graph     *components.Graph
+	Name     ridgeline.ProjectName
+	Pipeline *ridgeline.Pipeline // the newest; nil: none yet
+	graphView
+	Steps     []pipelineStep // of a large pipeline, those that are asked for
+	Parts     partList
 	Config    project.Config
 	Train     components.Action
 	Schedules []ridgeline.Schedule
@@ -35,6 +40,12 @@ type projectPage struct {
 	Runs      []ridgeline.Run
 	Remotes   []ridgeline.Remote
 	form
+}
+
+// A pipelineStep is a step with what it does.
+type pipelineStep struct {
+	project.Step
+	URL, Work string
 }
 
 // mostRecent is how many builds and runs a project's page lists.
@@ -47,7 +58,7 @@ func (u *UI) projects(mux *http.ServeMux) {
 	}))
 	mux.Handle("GET /projects/{project}", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
 		name := ridgeline.ProjectName(r.PathValue("project"))
-		body, err := u.loadProject(ctx, name)
+		body, err := u.loadProject(ctx, name, r.URL.Query())
 		busy := len(body.Runs) > 0 && !body.Runs[0].Status.Terminal() || len(body.Builds) > 0 && !body.Builds[0].Status.Terminal()
 		return Page{Title: string(name), Nav: "projects", Project: name, Busy: busy, Template: "project", Body: body, Crumbs: []components.Crumb{{Text: "Projects", URL: "/projects"}, {Text: string(name)}}}, err
 	}))
@@ -80,7 +91,7 @@ func (u *UI) loadProjects(ctx context.Context, only ridgeline.ProjectName) (out 
 	return out, err
 }
 
-func (u *UI) loadProject(ctx context.Context, name ridgeline.ProjectName) (out projectPage, err error) {
+func (u *UI) loadProject(ctx context.Context, name ridgeline.ProjectName, query url.Values) (out projectPage, err error) {
 	if _, err = u.Store.Project(ctx, name); err != nil {
 		return out, err
 	}
@@ -89,7 +100,8 @@ func (u *UI) loadProject(ctx context.Context, name ridgeline.ProjectName) (out p
 	if err == nil {
 		out.Pipeline = &p
 		if out.Config, err = u.Runs.Config(ctx, p); err == nil {
-			out.Graph, out.Train = pipelineGraph(out.Config), trainAction(name, out.Config.Pipeline)
+			out.Train = trainAction(name, out.Config.Pipeline)
+			out.draw(query)
 		}
 		err = nil // a configuration that this program does not read has no graph
 	}
@@ -122,20 +134,41 @@ func (u *UI) loadProject(ctx context.Context, name ridgeline.ProjectName) (out p
 	return out, err
 }
 
-// pipelineGraph draws a project's own steps.
-func pipelineGraph(c project.Config) *components.Graph {
+// draw draws a project's own steps, and lists those that are asked for.
+func (p *projectPage) draw(q url.Values) {
+	at := func(pairs ...string) string { return components.Path("projects", p.Name) + pairsOf(pairs) }
+	var steps []pipelineStep
 	var nodes []components.GraphNode
-	for _, s := range c.Pipeline.Order() {
+	for _, s := range p.Config.Pipeline.Order() {
 		if builtIn(s.Name) {
 			continue
 		}
-		note := s.Run
-		if len(s.Matrix) > 0 {
-			note = "for each of a matrix"
-		} else if s.Sweep != nil {
-			note = "a sweep"
-		}
-		nodes = append(nodes, components.GraphNode{Name: s.Name, Note: components.Cut(note, 20), Needs: s.Needs, URL: "#pipeline", Tone: "quiet"})
+		work := stepWork(s)
+		steps = append(steps, pipelineStep{s, at("step", s.Name) + "#around", work})
+		nodes = append(nodes, components.GraphNode{Name: s.Name, Note: components.Cut(work, 20), Needs: s.Needs, URL: "#pipeline", Tone: "quiet"})
 	}
-	return components.NewGraph("the steps of the pipeline", nodes)
+	g := newStepGraph("the steps of the pipeline", nodes, nil, at)
+	if p.graphView = g.view(q.Get("step"), q); !p.Large {
+		return
+	}
+	l, names := newPartList(q, g)
+	if l.URL, l.Many = at(), true; l.Asked {
+		steps = slices.DeleteFunc(steps, func(s pipelineStep) bool {
+			return names != nil && !names[s.Name] || !strings.Contains(s.Name, l.Find)
+		})
+		from, to := l.page(len(steps), q, at)
+		p.Steps = steps[from:to]
+	}
+	p.Parts = l
+}
+
+// stepWork is what a step does.
+func stepWork(s project.Step) string {
+	switch {
+	case len(s.Matrix) > 0:
+		return "for each of a matrix"
+	case s.Sweep != nil:
+		return "a sweep"
+	}
+	return s.Run
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
-	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
@@ -25,11 +24,10 @@ type runPage struct {
 	Cost    cost
 	Rivals  []rival
 
-	Graph  *components.Graph // nil: too large, or not known
-	Steps  []stepRow
-	Hidden int // instances of steps that are not listed, as there are too many
-	Parts  partList
-	Chosen *chosenStep
+	graphView // of nothing, where the pipeline's configuration is not known
+	Steps     []stepRow
+	Parts     partList
+	Chosen    *chosenStep
 
 	Charts      []components.Chart
 	Metrics     []stepMetric
@@ -65,7 +63,7 @@ type chosenStep struct {
 // they are called.
 var runTabs = [][2]string{{"", "Steps"}, {"metrics", "Metrics"}, {"artifacts", "Artifacts"}, {"environment", "Code and environment"}}
 
-// mostInstances is how many steps a page lists, unless asked for all.
+// mostInstances is how many steps a page lists.
 const mostInstances = 200
 
 func (u *UI) run(mux *http.ServeMux) {
@@ -131,8 +129,7 @@ func (u *UI) loadRun(ctx context.Context, id ridgeline.RunID, query url.Values) 
 	case "environment":
 		return out, u.addEnvironment(ctx, &out, p)
 	}
-	out.list(all, query)
-	out.Graph = u.runGraph(ctx, p, all, chosen)
+	out.draw(all, u.needsOf(ctx, p), chosen, query)
 	if chosen >= 0 {
 		out.Chosen, err = u.chosen(ctx, all[chosen], query)
 	}
@@ -141,6 +138,11 @@ func (u *UI) loadRun(ctx context.Context, id ridgeline.RunID, query url.Values) 
 
 // runURL is the address of a run's page with one thing chosen.
 func runURL(id ridgeline.RunID, pairs ...string) string {
+	return components.Path("runs", id) + pairsOf(pairs)
+}
+
+// pairsOf is names and values, of those that have one, as an address's query.
+func pairsOf(pairs []string) string {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
@@ -148,9 +150,9 @@ func runURL(id ridgeline.RunID, pairs ...string) string {
 		}
 	}
 	if len(q) == 0 {
-		return components.Path("runs", id)
+		return ""
 	}
-	return components.Path("runs", id, "?"+q.Encode())
+	return "?" + q.Encode()
 }
 
 // chooseStep is the place of the named step; of none, of what people look for
@@ -216,41 +218,35 @@ func stepRows(run ridgeline.Run, steps []ridgeline.Step, chosen int, now time.Ti
 	return rows
 }
 
-// fewer lists every step, and of instances, where there are too many, those
-// that did not simply succeed or wait, and as many others as there is room for.
-func fewer(all []stepRow, everything bool) (rows []stepRow, hidden int) {
-	if everything || len(all) <= mostInstances {
-		return all, 0
-	}
-	room := mostInstances
-	for _, s := range all {
-		plain := s.Parent != "" && !s.Now && (s.Status == ridgeline.Succeeded || s.Status == ridgeline.Queued || s.Status == ridgeline.Skipped)
-		if !plain || room > 0 {
-			rows = append(rows, s)
-			room--
-		} else {
-			hidden++
+// draw draws the steps, and lists those that are asked for. Of a run whose needs
+// nobody knows there is the list alone.
+func (p *runPage) draw(all []stepRow, needs map[string][]string, chosen int, query url.Values) {
+	var g *stepGraph
+	if needs != nil {
+		centre := ""
+		if chosen >= 0 {
+			centre = cmp.Or(all[chosen].Parent, all[chosen].Name)
 		}
+		g = runGraph(p.ID, all, needs)
+		p.graphView = g.view(centre, query)
+		p.Below = "#log"
 	}
-	return rows, hidden
+	p.list(all, query, g)
 }
 
-// runGraph draws the steps that are nobody's instances, as the pipeline orders
+// runGraph is the steps that are nobody's instances, as the pipeline orders
 // them; what judges the model comes after all of the project's own.
-func (u *UI) runGraph(ctx context.Context, p ridgeline.Pipeline, rows []stepRow, chosen int) *components.Graph {
-	config, err := u.Runs.Config(ctx, p)
-	if err != nil {
-		return nil // a configuration of an older program, which this one does not read: there is the list
-	}
-	needs, parts := needsOf(config), partsOf(rows)
+func runGraph(id ridgeline.RunID, rows []stepRow, needs map[string][]string) *stepGraph {
+	parts := partsOf(rows)
 	var nodes []components.GraphNode
+	var stand []ridgeline.Status
 	var last string
 	var ends []string
-	for i, s := range rows {
+	for _, s := range rows {
 		if s.Parent != "" {
 			continue
 		}
-		n := components.GraphNode{Name: s.Name, URL: s.URL, Tone: components.NewStatus(s.Status).Tone, Now: i == chosen, Note: stepNote(s)}
+		n := components.GraphNode{Name: s.Name, URL: s.URL, Tone: components.NewStatus(s.Status).Tone, Now: s.Now, Note: stepNote(s)}
 		if many, ok := parts[s.Name]; ok {
 			many.fill(&n, s)
 		}
@@ -262,13 +258,18 @@ func (u *UI) runGraph(ctx context.Context, p ridgeline.Pipeline, rows []stepRow,
 		} else {
 			n.Needs, last = []string{last}, s.Name
 		}
-		nodes = append(nodes, n)
+		nodes, stand = append(nodes, n), append(stand, s.Status)
 	}
-	return components.NewGraph("the steps of the run, and what waits for what", nodes)
+	return newStepGraph("the steps of the run, and what waits for what", nodes, stand, func(pairs ...string) string { return runURL(id, pairs...) })
 }
 
-// needsOf says what each of the project's own steps waits for.
-func needsOf(config project.Config) map[string][]string {
+// needsOf says what each of the project's own steps waits for; nil: a
+// configuration of an older program, which this one does not read.
+func (u *UI) needsOf(ctx context.Context, p ridgeline.Pipeline) map[string][]string {
+	config, err := u.Runs.Config(ctx, p)
+	if err != nil {
+		return nil
+	}
 	needs := map[string][]string{}
 	for _, s := range config.Pipeline.Steps {
 		if !builtIn(s.Name) {

@@ -30,7 +30,7 @@ func TestParts(t *testing.T) {
 	}
 	rows, seen, pages := stepRows(page.Run, all, 0, sampleTime), map[string]int{}, 0
 	for q := (url.Values{"of": {"tries"}}); q != nil; pages++ {
-		page.list(rows, q)
+		page.list(rows, q, nil)
 		for _, s := range page.Steps {
 			seen[s.Name]++
 		}
@@ -46,7 +46,7 @@ func TestParts(t *testing.T) {
 	if pages != 3 || len(seen) != 451 || seen["other"] != 0 || page.Parts.Found != 451 || page.Parts.Earlier == "" {
 		t.Errorf("%d pages, %d steps, %+v", pages, len(seen), page.Parts)
 	}
-	page.list(rows, url.Values{"find": {"[12"}})
+	page.list(rows, url.Values{"find": {"[12"}}, nil)
 	if page.Parts.Found != 11 {
 		t.Errorf("found %d", page.Parts.Found)
 	}
