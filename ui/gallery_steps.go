@@ -92,6 +92,9 @@ func sampleDeclared(n int, status ridgeline.Status, q url.Values) runPage {
 		steps = append(steps, one)
 	}
 	for _, name := range []string{"pack", "evaluate", "gate", "register"} {
+		if q.Get("step") == name {
+			chosen = len(steps)
+		}
 		steps = append(steps, ridgeline.Step{Run: body.ID, Name: name, Status: stand["report"]})
 	}
 	body.fillGraph(steps, needs, chosen, []string{"loading 353 rows of diabetes v3", "ValueError: Input X contains NaN."}, q)

@@ -148,39 +148,52 @@ func (g *stepGraph) step(i int) components.GraphNode {
 	return n
 }
 
+// An amid is a box around a step: of one step, or of several others that are as
+// near, or farther away.
+type amid struct {
+	components.GraphNode
+	steps     []int
+	near, far bool
+}
+
 // around draws a step, what it needs and what needs it, two steps each way. Of
 // too many, one box leads to the other nearest, and one to all farther away. The
 // graph's own order is that of its boxes, so that lines only go to later ones.
 func (g *stepGraph) around(centre int) *components.Graph {
-	before, after := g.reach(centre, g.needs), g.reach(centre, g.needed)
-	shown, near, far := g.pick(before, g.needs)
-	next, nearNext, farNext := g.pick(after, g.needed)
-	var boxes []components.GraphNode
-	var holds [][]int // the steps of each box
-	add := func(way string, steps ...int) {
-		switch {
-		case len(steps) == 1:
-			boxes, holds = append(boxes, g.step(steps[0])), append(holds, steps)
-		case len(steps) > 1:
-			more := components.GraphNode{Name: "and " + components.Count(len(steps)) + " more", URL: g.at(way, g.nodes[centre].Name) + "#steps"}
-			boxes, holds = append(boxes, g.sum(more, steps)), append(holds, steps)
-		}
+	before, near, far := g.pick(centre, g.needs)
+	var boxes []amid
+	boxes = g.others(boxes, "before", centre, amid{steps: far, far: true})
+	for _, i := range before {
+		boxes = append(boxes, amid{GraphNode: g.step(i), steps: []int{i}})
 	}
-	add("before", far...)
-	for _, i := range shown {
-		add("", i)
-	}
-	add("before", near...)
+	boxes = g.others(boxes, "before", centre, amid{steps: near, near: true})
 	middle := len(boxes)
-	add("", centre)
+	boxes = append(boxes, amid{GraphNode: g.step(centre), steps: []int{centre}})
 	boxes[middle].Now = true
-	add("after", nearNext...)
-	for _, i := range next {
-		add("", i)
+	after, near, far := g.pick(centre, g.needed)
+	for _, i := range after {
+		boxes = append(boxes, amid{GraphNode: g.step(i), steps: []int{i}})
 	}
-	add("after", farNext...)
-	needs := g.between(holds, middle)
-	return components.DrawGraph("what "+g.nodes[centre].Name+" needs, and what needs it", boxes, beside(needs, middle), needs)
+	boxes = g.others(boxes, "after", centre, amid{steps: near, near: true})
+	boxes = g.others(boxes, "after", centre, amid{steps: far, far: true})
+	needs, nodes := g.between(boxes, middle), make([]components.GraphNode, len(boxes))
+	for b := range boxes {
+		nodes[b] = boxes[b].GraphNode
+	}
+	return components.DrawGraph("what "+g.nodes[centre].Name+" needs, and what needs it", nodes, beside(needs, middle), needs)
+}
+
+// others adds the box of those that are not shown, which leads to all on the way
+// from the step in the middle; where it is one, its own.
+func (g *stepGraph) others(boxes []amid, way string, centre int, b amid) []amid {
+	switch len(b.steps) {
+	case 0:
+		return boxes
+	case 1:
+		return append(boxes, amid{GraphNode: g.step(b.steps[0]), steps: b.steps})
+	}
+	b.GraphNode = g.sum(components.GraphNode{Name: "and " + components.Count(len(b.steps)) + " more", URL: g.at(way, g.nodes[centre].Name) + "#steps"}, b.steps)
+	return append(boxes, b)
 }
 
 // reach is how far every step is from one on a way, and 0 of those that are not
@@ -200,12 +213,16 @@ func (g *stepGraph) reach(from int, ways [][]int) []int {
 
 // pick chooses those that are shown of the nearest, and of what these lead to: the
 // failed ones first, then those at work. The others are the near or the far ones.
-func (g *stepGraph) pick(distance []int, ways [][]int) (shown, near, far []int) {
+func (g *stepGraph) pick(centre int, ways [][]int) (shown, near, far []int) {
+	distance := g.reach(centre, ways)
 	first := func(steps []int) (some, others []int) {
 		if g.stand != nil {
 			slices.SortStableFunc(steps, func(a, b int) int { return cmp.Compare(worth(g.stand[a]), worth(g.stand[b])) })
 		}
 		most := min(mostBeside, len(steps))
+		if len(steps) == mostBeside+1 {
+			most++ // rather than a box that says there is one more
+		}
 		return steps[:most:most], steps[most:]
 	}
 	for i, d := range distance {
@@ -231,22 +248,24 @@ func (g *stepGraph) pick(distance []int, ways [][]int) (shown, near, far []int) 
 	return shown, near, far
 }
 
-// between is which boxes need which earlier ones, of those on the same side of
-// the middle.
-func (g *stepGraph) between(holds [][]int, middle int) [][]int {
+// between is which boxes need which earlier ones on the same side of the middle.
+// The others that are near are joined to the middle and to what is far alone.
+func (g *stepGraph) between(boxes []amid, middle int) [][]int {
 	box := map[int]int{}
-	for b, steps := range holds {
-		for _, i := range steps {
+	for b := range boxes {
+		for _, i := range boxes[b].steps {
 			box[i] = b
 		}
 	}
-	needs := make([][]int, len(holds))
-	for b, steps := range holds {
-		for _, i := range steps {
+	needs := make([][]int, len(boxes))
+	for b, to := range boxes {
+		for _, i := range to.steps {
 			for _, j := range g.needs[i] {
-				if from, ok := box[j]; ok && from < b && (b <= middle || from >= middle) && !slices.Contains(needs[b], from) {
-					needs[b] = append(needs[b], from)
+				from, ok := box[j]
+				if !ok || from >= b || b > middle && from < middle || to.near && !boxes[from].far && from != middle || slices.Contains(needs[b], from) {
+					continue
 				}
+				needs[b] = append(needs[b], from)
 			}
 		}
 	}
