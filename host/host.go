@@ -78,8 +78,15 @@ type TaskState struct {
 	Message  string    // a sentence for people: why it did not end with exit code 0, or what it waits for
 	Started  time.Time
 	Ended    time.Time
-	Usage    ridgeline.Usage // filled when Ended; a running task may show what it used up to now
-	Kept     string          // digest of the tree that lay in Task.Keep
+	Usage    ridgeline.Usage  // filled when Ended; a running task may show what it used up to now
+	Course   ridgeline.Course // how that went; empty: not known
+	Kept     string           // digest of the tree that lay in Task.Keep
+}
+
+// A Measure is what a task has used up to some moment, and how that went.
+type Measure struct {
+	ridgeline.Usage
+	Course ridgeline.Course `json:"course"`
 }
 
 // Tasks is a host that runs commands to their end.

@@ -14,6 +14,9 @@ import (
 // chunk is how much of a log goes to the sink at a time.
 const chunk = 256 << 10
 
+// usedEvery is how often it is told, at most, what a task uses.
+const usedEvery = 10 * time.Second
+
 // A LogSink keeps the logs of tasks for good.
 type LogSink interface {
 	// Append adds p to the log of name, whose size is offset before.
@@ -31,6 +34,9 @@ type Follow struct {
 	Poll      time.Duration                           // how often both are looked at; 0 means 1 s
 	Waits     func(ctx context.Context, why string)   // told what a task that has not begun waits for, when that changes; nil for nobody
 	Secrets   func(ctx context.Context) []string      // what the log shows as asterisks, asked for once; nil for nothing
+	// Used is told what a running task uses, when that is known to have gone on,
+	// and each usedEvery at most; nil for nobody.
+	Used func(ctx context.Context, course ridgeline.Course)
 }
 
 // Run takes a task to its end: it ensures it, ships its log as it comes and
@@ -59,7 +65,7 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 		yes, err := f.Cancelled(ctx)
 		return yes && err == nil // who cannot be asked now is asked again
 	}
-	tell := teller{to: f.Waits}
+	tell := teller{to: f.Waits, course: f.Used}
 	patiently := func(do func() (TaskState, error)) (TaskState, error) {
 		for {
 			st, err := do()
@@ -121,9 +127,10 @@ func Run(ctx context.Context, tasks Tasks, t Task, f Follow) (TaskState, error) 
 			}
 		case <-tick.C:
 			_ = ship.all(ctx, false) // what does not go now goes with the next round
-			if f.Waits != nil {
+			if f.Waits != nil || f.Used != nil {
 				if st, err := tasks.Observe(ctx, t.Name); err == nil && (st.Phase == Pending || st.Phase == Running) {
 					tell.waits(ctx, st.Message)
+					tell.used(ctx, st.Course)
 				}
 			}
 			if killing == nil && cancelled() {
@@ -162,11 +169,24 @@ func unreached(err error) TaskState {
 	return TaskState{Phase: Ended, Reason: Killed, Message: "cancelled while its host could not be reached: " + err.Error(), Started: now, Ended: now}
 }
 
-// A teller says what a task waits for, when that changes.
+// A teller says what a task waits for, and what it uses, when that changes.
 type teller struct {
 	to   func(ctx context.Context, why string)
 	mu   sync.Mutex
 	last string
+
+	course func(ctx context.Context, course ridgeline.Course)
+	length float64   // of the course that was told
+	told   time.Time // when
+}
+
+// used is called by one goroutine alone.
+func (t *teller) used(ctx context.Context, c ridgeline.Course) {
+	if t.course == nil || !c.Worth() || c.Length() <= t.length || time.Since(t.told) < usedEvery {
+		return
+	}
+	t.length, t.told = c.Length(), time.Now()
+	t.course(ctx, c)
 }
 
 func (t *teller) waits(ctx context.Context, why string) {

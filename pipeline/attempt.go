@@ -179,7 +179,13 @@ func (r *Runner) attempt(ctx context.Context, p *passage, w work, row *ridgeline
 		waiting.Message = why
 		_ = r.Store.SaveStep(ctx, waiting) // for people; the next change says it again
 	}
+	follow.Used = func(ctx context.Context, c ridgeline.Course) {
+		_ = r.Store.SaveCourse(ctx, p.Run.ID, row.Name, number, c) // for people; the next one says it again
+	}
 	state, err := host.Run(ctx, pool.Tasks, spec, follow)
+	if err == nil && state.Course.Worth() {
+		err = r.Store.SaveCourse(ctx, p.Run.ID, row.Name, number, state.Course)
+	}
 	if err == nil {
 		err = r.bring(ctx, pool, j, state)
 	}

@@ -54,6 +54,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("steps", with(testSteps))
 	t.Run("earlier steps", with(testEarlierSteps))
 	t.Run("spent", with(testSpent))
+	t.Run("courses", with(testCourses))
 	t.Run("served", with(testServed))
 	t.Run("model versions", with(testModelVersions))
 	t.Run("champions", with(testChampions))

@@ -135,7 +135,7 @@ func asJSON(v any) sql.Scanner {
 }
 
 // jsonText writes what cannot fail to be JSON; nil stays distinct from empty.
-func jsonText[V map[string]string | map[string]int | ridgeline.Metrics | ridgeline.Result | ridgeline.Report | []ridgeline.Column | []ridgeline.Override | *ridgeline.Override](v V) string {
+func jsonText[V map[string]string | map[string]int | ridgeline.Metrics | ridgeline.Result | ridgeline.Report | []ridgeline.Column | []ridgeline.Override | *ridgeline.Override | ridgeline.Course](v V) string {
 	b, _ := json.Marshal(v)
 	return string(b)
 }

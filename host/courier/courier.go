@@ -39,7 +39,7 @@ const (
 	partFetch = "content" // GET ?digest=: one of Task.Fetch
 	partLog   = "log"     // POST ?offset=: what the command has written from there on
 	partKept  = "kept"    // PUT: Task.Keep as a tar archive
-	partUsed  = "used"    // PUT: what it has used up to now, a ridgeline.Usage
+	partUsed  = "used"    // PUT: what it has used up to now, a host.Measure
 	partEnd   = "end"     // PUT: how it ended, an End
 )
 

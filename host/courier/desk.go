@@ -21,6 +21,13 @@ import (
 // maxChunk bounds what one request may add to a log.
 const maxChunk = 4 << 20
 
+// maxUsed bounds what a task says it has used, and freshUsed is how old it may
+// be when it is read.
+const (
+	maxUsed   = 64 << 10
+	freshUsed = 4 * time.Second
+)
+
 // Contents are the blob store.
 type Contents interface {
 	Get(ctx context.Context, digest string) (io.ReadCloser, error)
@@ -54,6 +61,7 @@ type Desk struct {
 
 	mu    sync.Mutex
 	bells map[string]chan struct{} // by task: closed when its end has arrived here
+	used  map[string]seenUsed      // by task
 }
 
 // The notes on a task.
@@ -98,10 +106,31 @@ func (d *Desk) End(ctx context.Context, task string) (host.TaskState, bool, erro
 }
 
 // Used is what the task's container has said that its command used up to now;
-// zero when it has not said so.
-func (d *Desk) Used(ctx context.Context, task string) (u ridgeline.Usage, err error) {
-	_, err = d.read(ctx, usedNote(task), &u)
-	return u, err
+// zero when it has not said so. What it says is read each freshUsed at most:
+// it is asked for more often than it changes.
+func (d *Desk) Used(ctx context.Context, task string) (m host.Measure, err error) {
+	d.mu.Lock()
+	last, there := d.used[task]
+	d.mu.Unlock()
+	if there && time.Since(last.at) < freshUsed {
+		return last.Measure, nil
+	}
+	if there, err = d.read(ctx, usedNote(task), &m); err != nil || !there {
+		return m, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.used == nil {
+		d.used = map[string]seenUsed{}
+	}
+	d.used[task] = seenUsed{m, time.Now()}
+	return m, nil
+}
+
+// seenUsed is what a note said, and when it was read.
+type seenUsed struct {
+	host.Measure
+	at time.Time
 }
 
 // Settle writes down how a task ended that will not tell so itself. When an end
@@ -112,14 +141,14 @@ func (d *Desk) Settle(ctx context.Context, task string, st host.TaskState) (host
 		return known, err
 	}
 	if st.Usage == (ridgeline.Usage{}) {
-		used, err := d.Used(ctx, task)
-		if err != nil {
+		var used host.Measure
+		if _, err := d.read(ctx, usedNote(task), &used); err != nil {
 			return host.TaskState{}, err
 		}
-		if used != (ridgeline.Usage{}) { // it held its place until now
+		if used.Usage != (ridgeline.Usage{}) { // it held its place until now
 			used.WallSeconds = max(used.WallSeconds, st.Ended.Sub(st.Started).Seconds())
 		}
-		st.Usage = used
+		st.Usage, st.Course = used.Usage, used.Course
 	}
 	if err := d.note(ctx, endNote(task), st); err != nil {
 		return host.TaskState{}, err
@@ -171,6 +200,9 @@ func (d *Desk) Close(ctx context.Context, task string) error {
 		}
 	}
 	d.ring(task)
+	d.mu.Lock()
+	delete(d.used, task)
+	d.mu.Unlock()
 	return d.Logs.Remove(ctx, logOf(task))
 }
 
@@ -294,11 +326,14 @@ func (d *Desk) takeKept(w http.ResponseWriter, r *http.Request, task string) err
 
 // takeUsed keeps what the task has used up to now, in place of what was there.
 func (d *Desk) takeUsed(w http.ResponseWriter, r *http.Request, task string) error {
-	var u ridgeline.Usage
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&u); err != nil {
+	var m host.Measure
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxUsed)).Decode(&m); err != nil {
 		return ridgeline.Errorf(ridgeline.Invalid, "read what was used: %w", err)
 	}
-	if err := d.note(r.Context(), usedNote(task), u); err != nil {
+	if !m.Course.Whole() {
+		return ridgeline.Errorf(ridgeline.Invalid, "the course of what was used is not one: columns of one length were expected, with times that rise")
+	}
+	if err := d.note(r.Context(), usedNote(task), m); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -310,6 +345,9 @@ func (d *Desk) takeEnd(w http.ResponseWriter, r *http.Request, task string) erro
 	var st host.TaskState
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&st); err != nil {
 		return ridgeline.Errorf(ridgeline.Invalid, "read the end: %w", err)
+	}
+	if !st.Course.Whole() { // an end is not lost for its ornament
+		st.Course = ridgeline.Course{}
 	}
 	if st.Phase != host.Ended {
 		return ridgeline.Errorf(ridgeline.Invalid, "an end was expected, got a task that is %q", st.Phase)

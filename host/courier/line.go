@@ -17,7 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/blob/archive"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
@@ -206,7 +205,7 @@ func (l *line) log(ctx context.Context, offset int64, p []byte, insist bool) (ha
 }
 
 // report says what was used, as it comes, once each: the end says it, too.
-func (l *line) report(ctx context.Context, used <-chan ridgeline.Usage) {
+func (l *line) report(ctx context.Context, used <-chan host.Measure) {
 	for u := range used {
 		text, err := json.Marshal(u)
 		if err != nil {

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/host/process"
 )
@@ -113,9 +112,9 @@ func work(ctx context.Context, o Options, e Errand, l *line, stop <-chan os.Sign
 	log := &follower{path: process.LogFile(o.Work), line: l, show: o.Stdout}
 	over, following := make(chan struct{}), sync.WaitGroup{}
 	following.Go(func() { log.follow(ctx, over) })
-	used := make(chan ridgeline.Usage, 1)
+	used := make(chan host.Measure, 1)
 	following.Go(func() { l.report(ctx, used) })
-	end, err := process.Execute(o.Work, e.Task, e.MaxLog, stop, func(u ridgeline.Usage) {
+	end, err := process.Execute(o.Work, e.Task, e.MaxLog, stop, func(u host.Measure) {
 		select {
 		case used <- u:
 		default: // the server is slow: it hears the next one

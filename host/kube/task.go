@@ -196,6 +196,11 @@ func (t Tasks) Observe(ctx context.Context, task string) (host.TaskState, error)
 	if st.Phase == host.Ended || st.Phase == host.Lost {
 		return t.pool.Desk.Settle(ctx, task, st)
 	}
+	if st.Phase == host.Running {
+		if used, err := t.pool.Desk.Used(ctx, task); err == nil { // what is not known now is known later
+			st.Usage, st.Course = used.Usage, used.Course
+		}
+	}
 	return st, nil
 }
 

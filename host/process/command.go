@@ -45,21 +45,22 @@ type command struct {
 
 	began time.Time
 	base  syscall.Rusage // of children, before it began
-	tell  func(ridgeline.Usage)
+	tell  func(host.Measure)
 	next  time.Duration // when tell is due, since it began
+	used  recorder
 }
 
 // run runs the spec's command once and returns when nothing of it is left and
 // all it wrote is in the log. A value on stop ends it politely. While it runs,
 // tell hears now and then what it has used, for the case that nobody is left to
 // say so at the end; nil for nobody.
-func run(sp spec, log io.Writer, stop <-chan os.Signal, tell func(ridgeline.Usage)) end {
+func run(sp spec, log io.Writer, stop <-chan os.Signal, tell func(host.Measure)) end {
 	c := &command{spec: sp, exited: make(chan syscall.WaitStatus, 1), gone: make(chan struct{}), tell: tell, next: firstTold, base: childUsage()}
 	c.group = newCgroup(sp.Key, sp.Resources)
 	defer c.group.remove()
 	before := oomKills()
 	e := end{Phase: host.Ended, Started: time.Now()}
-	c.began = e.Started
+	c.began, c.used.course = e.Started, ridgeline.NewCourse(e.Started.UTC().Round(time.Millisecond))
 
 	out, err := c.start(log)
 	if err != nil {
@@ -71,6 +72,7 @@ func run(sp spec, log io.Writer, stop <-chan os.Signal, tell func(ridgeline.Usag
 	e.Ended = time.Now()
 	e.Usage = usage(c.base, childUsage(), c.peak)
 	e.Usage.WallSeconds = e.Ended.Sub(e.Started).Seconds()
+	e.Course = c.used.end(e.Usage)
 	c.judge(&e, before)
 	return e
 }
@@ -238,7 +240,8 @@ func (c *command) watch(stop <-chan os.Signal) {
 			begin := time.Now()
 			rss, cpu := c.sample(watching)
 			c.peak = max(c.peak, rss)
-			c.tellUsed(cpu)
+			c.used.look(time.Since(c.began), cpu, rss)
+			c.tellUsed()
 			if watching && rss > c.spec.Resources.Memory || c.group.oomKills() > 0 {
 				ask(host.OutOfMemory, syscall.SIGKILL)
 			}
@@ -276,24 +279,24 @@ func (c *command) signal(sig syscall.Signal) {
 	}
 }
 
-// tellUsed says what was used up to now, when it is time. cpu is that of the
-// processes which live; the others' is in what was reaped.
-func (c *command) tellUsed(cpu float64) {
+// tellUsed says what was used up to now, when it is time.
+func (c *command) tellUsed() {
 	wall := time.Since(c.began)
 	if c.tell == nil || wall < c.next {
 		return
 	}
 	c.next = wall + min(wall, seldomTold)
-	c.tell(ridgeline.Usage{WallSeconds: wall.Seconds(), CPUSeconds: cpu + cpuOf(childUsage()) - cpuOf(c.base), PeakMemory: c.peak})
+	c.tell(host.Measure{Usage: ridgeline.Usage{WallSeconds: wall.Seconds(), CPUSeconds: c.used.cpu, PeakMemory: c.peak}, Course: c.used.course})
 }
 
-// sample measures the resident memory and the processor seconds of all that
-// the command started and that lives. Pages that several of them share count
+// sample measures the resident memory of all that the command started and that
+// lives, and the processor seconds of that and of what was reaped. Pages that several of them share count
 // several times; exact looks closer, but only if the sum is over the limit.
 func (c *command) sample(exact bool) (memory int64, cpu float64) {
+	cpu = cpuOf(childUsage()) - cpuOf(c.base) // first: what ends meanwhile is missed once, and not counted twice
 	tree, err := below(os.Getpid())
 	if err != nil {
-		return 0, 0
+		return 0, cpu
 	}
 	var sum int64
 	for _, p := range tree {

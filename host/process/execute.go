@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
@@ -23,7 +22,7 @@ const defaultGrace = 5 * time.Second
 // returns when nothing of the command is left. This process must have no other
 // children, since it reaps all of them; limits are the container's to keep.
 // While it runs, used hears now and then what it has used; it must not wait.
-func Execute(dir string, t host.Task, maxLog int64, stop <-chan os.Signal, used func(ridgeline.Usage)) (host.TaskState, error) {
+func Execute(dir string, t host.Task, maxLog int64, stop <-chan os.Signal, used func(host.Measure)) (host.TaskState, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return host.TaskState{}, fmt.Errorf("become child subreaper: %w", err)
 	}

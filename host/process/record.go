@@ -66,11 +66,12 @@ type end struct {
 	Started  time.Time
 	Ended    time.Time
 	Usage    ridgeline.Usage
+	Course   ridgeline.Course
 }
 
 func (e end) state() host.TaskState {
 	return host.TaskState{Phase: e.Phase, Reason: e.Reason, ExitCode: e.ExitCode, Message: e.Message,
-		Started: e.Started, Ended: e.Ended, Usage: e.Usage}
+		Started: e.Started, Ended: e.Ended, Usage: e.Usage, Course: e.Course}
 }
 
 // copyState is what the supervisor of a copy tells of it.

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
@@ -152,8 +151,8 @@ func underWay(dir string) (host.TaskState, error) {
 	if err != nil || !ok {
 		return host.TaskState{Phase: host.Pending}, err
 	}
-	st := host.TaskState{Phase: host.Running, Started: s.At}
-	st.Usage, _, err = read[ridgeline.Usage](dir, usedFile)
+	used, _, err := read[host.Measure](dir, usedFile)
+	st := host.TaskState{Phase: host.Running, Started: s.At, Usage: used.Usage, Course: used.Course}
 	st.Usage.WallSeconds = time.Since(s.At).Seconds()
 	return st, err
 }
@@ -171,11 +170,11 @@ func bury(dir string) (host.TaskState, error) {
 	if err := sweep(dir); err != nil {
 		return host.TaskState{}, err
 	}
-	used, _, err := read[ridgeline.Usage](dir, usedFile)
+	used, _, err := read[host.Measure](dir, usedFile)
 	if err != nil {
 		return host.TaskState{}, err
 	}
-	e := end{Phase: host.Lost, Started: s.At, Ended: time.Now(), Usage: used,
+	e := end{Phase: host.Lost, Started: s.At, Ended: time.Now(), Usage: used.Usage, Course: used.Course,
 		Message: "what ran it is gone without leaving an end (killed, or the machine went down); start it again under another name"}
 	return e.state(), write(dir, endFile, e)
 }

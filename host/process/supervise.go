@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/host"
 )
 
@@ -65,7 +64,7 @@ func Supervise(dir string) int {
 	if sp.Service {
 		e = keepUp(dir, sp, log, stop)
 	} else {
-		e = run(sp, log, stop, func(u ridgeline.Usage) { _ = write(dir, usedFile, u) }) // of use only when this process is killed
+		e = run(sp, log, stop, func(m host.Measure) { _ = write(dir, usedFile, m) }) // of use only when this process is killed
 	}
 	_ = os.Remove(filepath.Join(dir, reserveFile))
 	log.Close()
