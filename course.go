@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// CourseWorth is how many seconds a Course has to cover to be kept.
+const CourseWorth = 3
+
 // mostSamples bounds a Course, whatever time it covers.
 const mostSamples = 200
 
@@ -32,7 +35,7 @@ func (c Course) Length() float64 {
 
 // Worth reports whether it is long enough to be kept: of what takes some
 // seconds, its sums say all.
-func (c Course) Worth() bool { return c.Length() >= 3 }
+func (c Course) Worth() bool { return c.Length() >= CourseWorth }
 
 // Due reports whether it is time for another sample.
 func (c Course) Due(seconds float64) bool { return seconds-c.Length() >= c.Every }
@@ -101,11 +104,37 @@ func (c Course) Peak() (cores float64, memory int64) {
 	return cores, memory
 }
 
-// An AttemptCourse is the Course of an attempt at a run's step.
-type AttemptCourse struct {
+// Used is what the attempt that it is of has used: by the attempt's end, which
+// knows it exactly, else by the samples.
+func (c Course) Used(a Attempt) Used {
+	if all := a.Used(); all.Known() {
+		return all
+	}
+	_, memory := c.Peak()
+	return Used{Seconds: c.Length(), CPU: c.CPUSeconds(), Peak: memory}
+}
+
+// An AttemptName is an attempt among all of its run.
+type AttemptName struct {
 	Step   string
-	Number int // of the attempt
+	Number int
+}
+
+// An AttemptCourse is the Course of an attempt.
+type AttemptCourse struct {
+	AttemptName
 	Course
+}
+
+// Tried are the attempts at all the steps.
+func Tried(steps []Step) map[AttemptName]Attempt {
+	all := map[AttemptName]Attempt{}
+	for _, s := range steps {
+		for _, a := range s.Attempts {
+			all[AttemptName{s.Name, a.Number}] = a
+		}
+	}
+	return all
 }
 
 // round keeps 1/unit of a value.

@@ -58,6 +58,16 @@ func (a *API) runs(api huma.API) {
 		})
 	route(a, api, huma.Operation{OperationID: "show-run", Method: http.MethodGet, Path: "/runs/{id}", Summary: "One run with its steps", Tags: tags},
 		ridgeline.Viewer, func(ctx context.Context, in *byID) (Run, error) { return a.run(ctx, in.ID) })
+	route(a, api, huma.Operation{
+		OperationID: "run-system", Method: http.MethodGet, Path: "/runs/{id}/system", Tags: tags,
+		Summary: "How much the attempts at a run's steps used over their time; those of some seconds are left out",
+	}, ridgeline.Viewer, func(ctx context.Context, in *struct {
+		ID    string `path:"id"`
+		Step  string `query:"step" doc:"only of this one"`
+		Limit int    `query:"limit" default:"50" minimum:"1" maximum:"1000" doc:"of more, the longest"`
+	}) ([]SystemUse, error) {
+		return a.system(ctx, ridgeline.RunID(in.ID), in.Step, in.Limit)
+	})
 	route(a, api, huma.Operation{OperationID: "cancel-run", Method: http.MethodPost, Path: "/runs/{id}/cancel", Summary: "Cancel a run", Tags: tags},
 		ridgeline.Writer, func(ctx context.Context, in *byID) (Run, error) {
 			if err := a.Store.RequestCancel(ctx, ridgeline.RunID(in.ID)); err != nil {
@@ -115,6 +125,22 @@ func (a *API) run(ctx context.Context, id string) (Run, error) {
 	}
 	steps, err := a.Store.Steps(ctx, row.ID)
 	return viewRun(row, steps, time.Now()), err
+}
+
+func (a *API) system(ctx context.Context, id ridgeline.RunID, step string, limit int) ([]SystemUse, error) {
+	if _, err := a.Store.Run(ctx, id); err != nil {
+		return nil, err
+	}
+	courses, err := a.Store.Courses(ctx, id, step, limit)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := a.Store.Steps(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	tried := ridgeline.Tried(steps)
+	return list(courses, func(c ridgeline.AttemptCourse) SystemUse { return viewUse(c, tried[c.AttemptName]) }), nil
 }
 
 func (a *API) models(api huma.API) {

@@ -87,6 +87,24 @@ type Run struct {
 	Steps      []Step            `json:"steps,omitempty"`
 }
 
+// SystemUse is how much an attempt at a step used over its time: columns of one
+// length. A sample stands for the time since the one before it.
+type SystemUse struct {
+	Step    string    `json:"step"`
+	Attempt int       `json:"attempt"`
+	Began   time.Time `json:"began" doc:"when its command did"`
+	Every   float64   `json:"every_seconds" doc:"from one sample to the next, about; there are 200 at most"`
+	Seconds []float64 `json:"seconds" doc:"since it began, when the sample was taken"`
+	Cores   []float64 `json:"cores" doc:"busy on average"`
+	Memory  []int64   `json:"memory_bytes" doc:"resident, the most that was seen"`
+
+	AskedCPU    float64 `json:"asked_cpu,omitempty" doc:"cores that it has for itself; absent: none"`
+	AskedMemory int64   `json:"asked_memory_bytes,omitempty" doc:"above which it is ended; absent: no limit"`
+	GPUs        int     `json:"gpus,omitempty" doc:"that it has for itself"`
+	GPUSeconds  float64 `json:"gpu_seconds,omitempty" doc:"for which they were held, by all that is known"`
+	Advice      string  `json:"advice,omitempty" doc:"what was asked for in vain, or was nearly too little"`
+}
+
 // ModelVersion is a model that reached the gate.
 type ModelVersion struct {
 	Name        string            `json:"name"`
@@ -281,6 +299,14 @@ func viewRun(r ridgeline.Run, steps []ridgeline.Step, now time.Time) Run {
 		out.Steps = append(out.Steps, step)
 	}
 	return out
+}
+
+// viewUse says how much an attempt used beside what it had asked for.
+func viewUse(c ridgeline.AttemptCourse, a ridgeline.Attempt) SystemUse {
+	return SystemUse{
+		Step: c.Step, Attempt: c.Number, Began: c.Began, Every: c.Every, Seconds: c.Seconds, Cores: c.Cores, Memory: c.Memory,
+		AskedCPU: a.Held.CPU, AskedMemory: a.Held.Memory, GPUs: a.Held.GPU, GPUSeconds: float64(a.Held.GPU) * c.Length(), Advice: a.Held.Advice(c.Used(a)),
+	}
 }
 
 func (a *API) viewVersion(v ridgeline.ModelVersion) ModelVersion {

@@ -357,6 +357,38 @@ func sampleMetrics(p *runPage) {
 	p.Charts = []components.Chart{
 		curveChart("loss", []curve{{"train", sampleCurve(0)}}, p.Drawing), curveChart("val_loss", []curve{{"train", sampleCurve(3)}}, p.Drawing),
 	}
+	p.System = sampleSystem(p.Run)
+}
+
+// sampleSystem is of a train step that was tried twice, with a GPU and more
+// asked for than it needs, of one with an awkward name, and what MLflow's client
+// logged.
+func sampleSystem(run ridgeline.Run) (s systemPart) {
+	course := func(after, seconds int, cores, memory float64) ridgeline.Course {
+		c := ridgeline.NewCourse(sampleTime.Add(time.Duration(after) * time.Second))
+		for i := range seconds {
+			x := float64(i)
+			c.Add(x+1, cores*(1-0.3*math.Abs(math.Sin(x*0.7))), int64(memory*(1-math.Exp(-x/6))+6e7))
+		}
+		return c
+	}
+	held := ridgeline.Held{CPU: 4, Memory: 4e9, GPU: 1}
+	first, second := ridgeline.AttemptName{Step: "train", Number: 1}, ridgeline.AttemptName{Step: "train", Number: 2}
+	s.Charts = []components.Chart{loggedSystem("system/gpu_0_utilization_percentage", []curve{{"train", sampleLoad(0)}}), loggedSystem("system/disk_usage_megabytes", []curve{{"train", sampleLoad(2)}})}
+	s.fill(run, []ridgeline.AttemptCourse{
+		{AttemptName: ridgeline.AttemptName{Step: "prepare " + awkward, Number: 1}, Course: course(2, 7, 0.9, 2e8)},
+		{AttemptName: first, Course: course(9, 12, 1.1, 6e8)}, {AttemptName: second, Course: course(23, 24, 1.2, 7e8)},
+	}, map[ridgeline.AttemptName]ridgeline.Attempt{first: {Held: held}, second: {Held: held}})
+	s.Logged = []stepMetric{{"train", "system/disk_usage_megabytes", 51_204.2}, {"train", "system/gpu_0_utilization_percentage", 87}}
+	s.Line, s.Rest = components.NewCLI("run", run.ID, "--json"), true
+	return s
+}
+
+func sampleLoad(of float64) (points []track.Metric) {
+	for i := range 36 {
+		points = append(points, track.Metric{Step: int64(i), Time: sampleTime.Add(time.Duration(10+i) * time.Second).UnixMilli(), Value: 60 + 30*math.Sin(float64(i)/3+of)})
+	}
+	return points
 }
 
 func sampleArtifacts(p *runPage) {

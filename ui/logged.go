@@ -47,6 +47,7 @@ type loggedRunPage struct {
 	Children       []track.Run
 	Of             ridgeline.RunID // the pipeline's run whose step logged it
 	Charts         []components.Chart
+	System         systemPart
 	Drawing        drawing
 	Artifacts      []artifact
 	Notes          []track.Pair // tags that people set
@@ -187,14 +188,8 @@ func (u *UI) loadLoggedRun(ctx context.Context, id string, q url.Values) (out lo
 			out.Notes = append(out.Notes, t)
 		}
 	}
-	for _, m := range out.Metrics[:min(len(out.Metrics), mostCharts)] {
-		points, err := u.Track.History(ctx, id, m.Key)
-		if err != nil {
-			return out, err
-		}
-		if len(points) > 1 {
-			out.Charts = append(out.Charts, curveChart(m.Key, []curve{{out.Name, points}}, out.Drawing))
-		}
+	if err := u.addLogged(ctx, &out); err != nil {
+		return out, err
 	}
 	out.Children, _, err = u.Track.SearchRuns(ctx, track.Search{
 		Experiments: []int64{out.Run.Experiment}, Filter: "tags.`mlflow.parentRunId` = '" + strings.ReplaceAll(id, "'", "") + "'", Max: mostChildren,
@@ -217,6 +212,36 @@ func (u *UI) loadLoggedRun(ctx context.Context, id string, q url.Values) (out lo
 		err = nil
 	}
 	return out, err
+}
+
+// addLogged draws what was logged more than once; of the machine, by itself.
+func (u *UI) addLogged(ctx context.Context, out *loggedRunPage) error {
+	var own []track.Metric
+	for _, m := range out.Metrics {
+		charts := &out.Charts
+		if isSystem(m.Key) {
+			charts = &out.System.Charts
+			out.System.Logged = append(out.System.Logged, stepMetric{Name: m.Key, Value: m.Value})
+		} else {
+			own = append(own, m)
+		}
+		if len(*charts) >= mostCharts {
+			continue
+		}
+		points, err := u.Track.History(ctx, out.ID, m.Key)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(points) < 2:
+		case isSystem(m.Key):
+			*charts = append(*charts, loggedSystem(m.Key, []curve{{out.Name, points}}))
+		default:
+			*charts = append(*charts, curveChart(m.Key, []curve{{out.Name, points}}, out.Drawing))
+		}
+	}
+	out.Metrics = own
+	return nil
 }
 
 // loggedFile sends a file that a run has logged.

@@ -30,6 +30,7 @@ type runPage struct {
 	Chosen    *chosenStep
 
 	Charts      []components.Chart
+	System      systemPart
 	Metrics     []stepMetric
 	Drawing     drawing
 	Artifacts   []artifact
@@ -47,6 +48,7 @@ type stepRow struct {
 	Asked  int64 // bytes of memory of the last attempt; 0: none, or any
 	CPU    float64
 	Advice string // what the last attempt asked for in vain
+	System string // address of how it used all that, over its time; empty: it was too short
 	Bars   []components.Bar
 	Again  bool // it can be done anew, with all that depends on it
 }
@@ -205,6 +207,9 @@ func stepRows(run ridgeline.Run, steps []ridgeline.Step, chosen int, now time.Ti
 			row.CPU += a.Usage.CPUSeconds
 			row.Memory = max(row.Memory, a.Usage.PeakMemory)
 			row.Asked, row.Advice = a.Held.Memory, a.Held.Advice(a.Used())
+			if a.Usage.WallSeconds >= ridgeline.CourseWorth {
+				row.System = runURL(run.ID, "tab", "metrics", "step", s.Name)
+			}
 			if !a.Started.IsZero() {
 				row.Bars = append(row.Bars, components.NewBar(since(a.Started), since(cmp.Or(a.Ended, end)), whole, components.NewStatus(a.Status).Tone,
 					"attempt "+strconv.Itoa(a.Number)+": "+string(a.Status)))

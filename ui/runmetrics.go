@@ -56,16 +56,24 @@ const (
 func (u *UI) addMetrics(ctx context.Context, out *runPage, steps []ridgeline.Step, query url.Values) error {
 	for _, s := range steps {
 		for _, name := range slices.Sorted(maps.Keys(s.Result.Metrics)) {
-			out.Metrics = append(out.Metrics, stepMetric{s.Name, name, s.Result.Metrics[name]})
+			list := &out.Metrics
+			if isSystem(name) {
+				list = &out.System.Logged
+			}
+			*list = append(*list, stepMetric{s.Name, name, s.Result.Metrics[name]})
 		}
 	}
 	logged, err := u.logged(ctx, out.Run)
 	if err != nil {
 		return err
 	}
-	curves := map[string][]curve{}
+	curves, system := map[string][]curve{}, map[string][]curve{}
 	for _, l := range logged {
 		for _, m := range l.Metrics {
+			curves := curves
+			if isSystem(m.Key) {
+				curves = system
+			}
 			if len(curves) >= mostCharts && curves[m.Key] == nil {
 				continue
 			}
@@ -82,7 +90,10 @@ func (u *UI) addMetrics(ctx context.Context, out *runPage, steps []ridgeline.Ste
 	for _, name := range slices.Sorted(maps.Keys(curves)) {
 		out.Charts = append(out.Charts, curveChart(name, curves[name], out.Drawing))
 	}
-	return nil
+	for _, name := range slices.Sorted(maps.Keys(system)) {
+		out.System.Charts = append(out.System.Charts, loggedSystem(name, system[name]))
+	}
+	return u.addSystem(ctx, out, steps, query)
 }
 
 // runTag says which run's step has logged something.

@@ -326,8 +326,16 @@ func columnsOf(lines []runLine, different bool) (all []column) {
 	return all
 }
 
-// paramsFirst is the order of columns.
-func paramsFirst(a, b string) int { return cmp.Or(-cmp.Compare(a[0], b[0]), cmp.Compare(a, b)) }
+// paramsFirst is the order of columns. What the machine did comes last.
+func paramsFirst(a, b string) int {
+	system := func(key string) int {
+		if isSystem(key[2:]) {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(-cmp.Compare(a[0], b[0]), system(a)-system(b), cmp.Compare(a, b))
+}
 
 // differs reports whether a column is not the same in all rows.
 func differs(lines []runLine, key string) bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
 )
 
@@ -48,25 +49,49 @@ func (c *cli) run() *cobra.Command {
 	return &cobra.Command{
 		Use: "run ID", Short: "Show one run and its steps", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return get(cmd.Context(), c, "/api/v1/runs/"+url.PathEscape(args[0]), func(r api.Run) error {
-				fmt.Fprintf(c.out, "run %s of %s, pipeline %d, started by %s: %s\n", r.ID, r.Project, r.Pipeline, r.Cause, r.Status)
-				if len(r.Params) > 0 {
-					fmt.Fprintf(c.out, "  params    %s\n", pairs(r.Params))
-				}
-				for _, s := range r.Steps {
-					fmt.Fprintf(c.out, "  %-9s %-12s %6.1f s  %s\n", stepWord(s), s.Name, s.Seconds, indent(s.Message))
-				}
-				fmt.Fprintln(c.out, outcome{Run: r}.verdict())
-				if r.Note != "" {
-					fmt.Fprintf(c.out, "note: %s\n", r.Note)
-				}
-				if r.Release != "" {
-					fmt.Fprintf(c.out, "released by %s\n", r.Release)
-				}
-				return nil
-			})
+			path := "/api/v1/runs/" + url.PathEscape(args[0])
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			r, err := api.Get[api.Run](cmd.Context(), client, path)
+			if err != nil {
+				return err
+			}
+			system, err := api.Get[[]api.SystemUse](cmd.Context(), client, path+"/system")
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.print(struct {
+					api.Run
+					System []api.SystemUse `json:"system"`
+				}{r, system})
+			}
+			return c.showRun(r, system)
 		},
 	}
+}
+
+func (c *cli) showRun(r api.Run, system []api.SystemUse) error {
+	fmt.Fprintf(c.out, "run %s of %s, pipeline %d, started by %s: %s\n", r.ID, r.Project, r.Pipeline, r.Cause, r.Status)
+	if len(r.Params) > 0 {
+		fmt.Fprintf(c.out, "  params    %s\n", pairs(r.Params))
+	}
+	for _, s := range r.Steps {
+		fmt.Fprintf(c.out, "  %-9s %-12s %6.1f s  %s\n", stepWord(s), s.Name, s.Seconds, indent(s.Message))
+	}
+	for _, u := range system {
+		fmt.Fprintln(c.out, "  used      "+useLine(u))
+	}
+	fmt.Fprintln(c.out, outcome{Run: r}.verdict())
+	if r.Note != "" {
+		fmt.Fprintf(c.out, "note: %s\n", r.Note)
+	}
+	if r.Release != "" {
+		fmt.Fprintf(c.out, "released by %s\n", r.Release)
+	}
+	return nil
 }
 
 func (c *cli) cancel() *cobra.Command {
@@ -83,6 +108,24 @@ func (c *cli) cancel() *cobra.Command {
 			})
 		},
 	}
+}
+
+// useLine says what an attempt at a step used over its time.
+func useLine(u api.SystemUse) string {
+	course := ridgeline.Course{Seconds: u.Seconds, Cores: u.Cores, Memory: u.Memory}
+	cores, memory := course.Peak()
+	name := u.Step
+	if u.Attempt > 1 {
+		name += fmt.Sprintf(", attempt %d", u.Attempt)
+	}
+	line := fmt.Sprintf("%-12s %.2g cores on average, up to %.2g; up to %s of memory", name, course.CPUSeconds()/max(course.Length(), 1e-9), cores, sizeText(memory))
+	if u.GPUs > 0 {
+		line += fmt.Sprintf("; %d GPUs held for %.0f s", u.GPUs, course.Length())
+	}
+	if u.Advice != "" {
+		line += " (" + u.Advice + ")"
+	}
+	return line
 }
 
 // stepWord is a step's status as people see it.
