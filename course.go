@@ -37,8 +37,9 @@ func (c Course) Length() float64 {
 // seconds, its sums say all.
 func (c Course) Worth() bool { return c.Length() >= CourseWorth }
 
-// Due reports whether it is time for another sample.
-func (c Course) Due(seconds float64) bool { return seconds-c.Length() >= c.Every }
+// Due reports whether it is time for another sample, or nearly: who looks now and
+// then should not wait for another look.
+func (c Course) Due(seconds float64) bool { return seconds-c.Length() >= 0.8*c.Every }
 
 // Add adds a sample: cores that were busy on average since the last one, and
 // bytes of memory. When there is no room, each two samples become one, of the

@@ -47,7 +47,7 @@ func sampleLoggedRun() loggedRunPage {
 	return loggedRunPage{
 		Run: run, Experiment: track.Experiment{ID: 1, Name: "notebooks"}, Started: sampleTime, Ended: sampleTime.Add(90 * time.Second), Notes: run.Tags,
 		Charts:   []components.Chart{curveChart("loss", []curve{{run.Name, points}}, drawing{})},
-		System:   systemPart{Charts: []components.Chart{loggedSystem("system/cpu_utilization_percentage", []curve{{run.Name, sampleLoad(1)}})}, Logged: []stepMetric{{Name: "system/cpu_utilization_percentage", Value: 74.1}}},
+		System:   systemPart{Curves: []components.Chart{loggedSystem("system/cpu_utilization_percentage", []curve{{run.Name, sampleLoad(1)}})}, Logged: []stepMetric{{Name: "system/cpu_utilization_percentage", Value: 74.1}}},
 		Children: []track.Run{run}, Artifacts: []artifact{{Path: strings.Repeat(long300, 2), Size: 1200, URL: "#"}},
 	}
 }

@@ -374,7 +374,7 @@ func sampleSystem(run ridgeline.Run) (s systemPart) {
 	}
 	held := ridgeline.Held{CPU: 4, Memory: 4e9, GPU: 1}
 	first, second := ridgeline.AttemptName{Step: "train", Number: 1}, ridgeline.AttemptName{Step: "train", Number: 2}
-	s.Charts = []components.Chart{loggedSystem("system/gpu_0_utilization_percentage", []curve{{"train", sampleLoad(0)}}), loggedSystem("system/disk_usage_megabytes", []curve{{"train", sampleLoad(2)}})}
+	s.Curves = []components.Chart{loggedSystem("system/gpu_0_utilization_percentage", []curve{{"train", sampleLoad(0)}}), loggedSystem("system/disk_usage_megabytes", []curve{{"train", sampleLoad(2)}})}
 	s.fill(run, []ridgeline.AttemptCourse{
 		{AttemptName: ridgeline.AttemptName{Step: "prepare " + awkward, Number: 1}, Course: course(2, 7, 0.9, 2e8)},
 		{AttemptName: first, Course: course(9, 12, 1.1, 6e8)}, {AttemptName: second, Course: course(23, 24, 1.2, 7e8)},

@@ -220,7 +220,7 @@ func (u *UI) addLogged(ctx context.Context, out *loggedRunPage) error {
 	for _, m := range out.Metrics {
 		charts := &out.Charts
 		if isSystem(m.Key) {
-			charts = &out.System.Charts
+			charts = &out.System.Curves
 			out.System.Logged = append(out.System.Logged, stepMetric{Name: m.Key, Value: m.Value})
 		} else {
 			own = append(own, m)

@@ -91,7 +91,7 @@ func (u *UI) addMetrics(ctx context.Context, out *runPage, steps []ridgeline.Ste
 		out.Charts = append(out.Charts, curveChart(name, curves[name], out.Drawing))
 	}
 	for _, name := range slices.Sorted(maps.Keys(system)) {
-		out.System.Charts = append(out.System.Charts, loggedSystem(name, system[name]))
+		out.System.Curves = append(out.System.Curves, loggedSystem(name, system[name]))
 	}
 	return u.addSystem(ctx, out, steps, query)
 }

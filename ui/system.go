@@ -22,15 +22,19 @@ const systemPrefix = "system/"
 // mostCourses is how many attempts the charts of a run show together.
 const mostCourses = 8
 
+// longestName is how much of a step's name a legend has room for.
+const longestName = 28
+
 // systemPart is what a run used of its machines over its time: as those saw it
 // who ran its steps, and as its scripts have logged it.
 type systemPart struct {
-	Charts []components.Chart
+	Charts []components.Chart // of the attempts
 	Uses   []systemUse
-	Rest   bool   // there are more attempts than these, the longest
-	Of     string // only of this step
-	All    string // address of all steps
-	GPUs   bool   // an attempt held some
+	Rest   bool               // there are more attempts than these, the longest
+	Of     string             // only of this step
+	All    string             // address of all steps
+	GPUs   bool               // an attempt held some
+	Curves []components.Chart // of what was logged
 	Logged []stepMetric
 	Line   components.CLI
 }
@@ -85,7 +89,7 @@ func (s *systemPart) fill(run ridgeline.Run, courses []ridgeline.AttemptCourse, 
 		s.Uses, s.GPUs = append(s.Uses, use), s.GPUs || a.Held.GPU > 0
 	}
 	if len(s.Uses) > 0 {
-		s.Charts = append(s.courseCharts(run), s.Charts...)
+		s.Charts = s.courseCharts(run)
 	}
 }
 
@@ -138,20 +142,18 @@ func systemChart(title string, uses []systemUse, value func(ridgeline.Course, in
 	}
 	chart := timeChart(title, series...)
 	chart.Label = title + " over the time of the run" + label.String() + "; the table below has the figures"
-	if len(uses) == 1 {
-		chart.Option["legend"] = map[string]any{"show": false}
-	}
+	chart.Option["legend"] = map[string]any{"show": len(uses) > 1, "type": "scroll", "top": 0, "itemWidth": 14, "itemHeight": 8}
 	return chart
 }
 
-// name tells an attempt from the others.
+// name tells an attempt from the others, in a legend.
 func (s systemUse) name(all []systemUse) string {
 	for _, other := range all {
 		if other.Step == s.Step && other.Number != s.Number {
-			return s.Step + ", attempt " + strconv.Itoa(s.Number)
+			return components.Cut(s.Step, longestName) + ", attempt " + strconv.Itoa(s.Number)
 		}
 	}
-	return s.Step
+	return components.Cut(s.Step, longestName)
 }
 
 // loggedSystem draws what a script has logged of its machine. It goes by the
