@@ -68,6 +68,7 @@ func Tasks(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 		{"log_is_any_bytes", testBinaryLog},
 		{"log_can_be_read_while_it_grows", testGrowingLog},
 		{"usage_is_plausible", testUsage},
+		{"usage_over_time_is_told", testCourse},
 		{"memory_limit", testMemoryLimit},
 		{"absent_names", testAbsent},
 		{"remove", testRemove},
@@ -354,6 +355,37 @@ func testUsage(t *testing.T, newHost func(t *testing.T) host.Tasks) {
 	}
 	if busy.PeakMemory < 110_000_000 || busy.PeakMemory > 1_500_000_000 {
 		t.Errorf("a task that holds 120 MB: %+v", busy)
+	}
+}
+
+// testCourse: what a task uses is told while it runs, and whole at its end.
+func testCourse(t *testing.T, newHost func(t *testing.T) host.Tasks) {
+	h := newHost(t)
+	ensure(t, h, sh("course", `i=0; while [ ! -e "$PWD/enough" ]; do i=$((i+1)); done`))
+	deadline := time.Now().Add(time.Minute)
+	st := host.TaskState{}
+	for !st.Course.Worth() {
+		if time.Sleep(50 * time.Millisecond); time.Now().After(deadline) {
+			t.Fatalf("within a minute nobody tells what the task uses over its time: %+v", st)
+		}
+		var err error
+		if st, err = h.Observe(t.Context(), "course"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cores, memory := st.Course.Peak()
+	if !st.Course.Whole() || cores < 0.02 || cores > 64 || memory <= 0 || time.Since(st.Course.Began) > time.Minute {
+		t.Errorf("what it uses while it runs: %+v", st.Course)
+	}
+	if err := h.Kill(t.Context(), "course"); err != nil {
+		t.Fatal(err)
+	}
+	end := wait(t, h, "course")
+	if !end.Course.Whole() || end.Course.Length() < st.Course.Length() || !end.Course.Began.Equal(st.Course.Began) {
+		t.Errorf("what it had used at its end: %+v; before that %+v", end.Course, st.Course)
+	}
+	if used := end.Course.CPUSeconds(); used > end.Usage.CPUSeconds*1.02+0.1 || used < end.Usage.CPUSeconds/2 {
+		t.Errorf("%.2f processor seconds in its course, %.2f in all", used, end.Usage.CPUSeconds)
 	}
 }
 
