@@ -56,13 +56,10 @@ func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, er
 	if err != nil {
 		return out, err
 	}
-	if out.Of = q.Get("of"); out.Of == "min" || out.Of == "max" {
-		err = u.addExtremes(ctx, out.Rows, tracked, out.Of)
-	} else {
-		out.Of = "last"
-	}
-	if err != nil {
-		return out, err
+	if out.Of = valueOf(q); out.Of != lastValue {
+		if err := u.addExtremes(ctx, out.Rows, tracked, out.Of); err != nil {
+			return out, err
+		}
 	}
 	out.Different, out.Drawing = q.Get("different") != "", drawingOf(q)
 	out.Columns = columnsOf(out.Rows, out.Different)

@@ -13,7 +13,7 @@ import (
 
 // sampleLogged is an experiment of a notebook.
 func sampleLogged() loggedPage {
-	out := loggedPage{Experiments: []track.Experiment{{ID: 1, Name: "notebooks"}, {ID: 2, Name: awkward}}, Experiment: 1, Filter: "metrics.loss < 0.5"}
+	out := loggedPage{Experiments: []track.Experiment{{ID: 1, Name: "notebooks"}, {ID: 2, Name: awkward}}, Experiment: 1, Filter: "metrics.loss < 0.5", Of: "min"}
 	var lines []runLine
 	for i := range 8 {
 		r := sampleLoggedRun().Run

@@ -27,6 +27,7 @@ type loggedPage struct {
 	Problem     string // why nothing is shown
 	Sort        string // a column, as the address has it
 	Down        bool
+	Of          string // which value of a metric is shown: last, min or max
 	More        string // address of the next ones; empty at the end
 }
 
@@ -63,7 +64,7 @@ const (
 func (u *UI) loggedRuns(mux *http.ServeMux) {
 	mux.Handle("GET /logged", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
 		body, err := u.loadLogged(ctx, r.URL.Query())
-		return Page{Title: "Logged runs", Nav: "runs", Template: "logged", Body: body, Busy: slices.ContainsFunc(body.Rows, loggedLine.busy), Crumbs: []components.Crumb{{Text: "Runs", URL: "/runs"}, {Text: "Logged"}}}, err
+		return Page{Title: "Logged runs", Nav: "runs", Template: "logged", Body: body, Busy: body.moves(), Crumbs: []components.Crumb{{Text: "Runs", URL: "/runs"}, {Text: "Logged"}}}, err
 	}))
 	mux.Handle("GET /logged/{id}", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
 		body, err := u.loadLoggedRun(ctx, r.PathValue("id"), r.URL.Query())
@@ -75,13 +76,18 @@ func (u *UI) loggedRuns(mux *http.ServeMux) {
 	mux.HandleFunc("GET /logged/{id}/files/{file...}", u.loggedFile)
 }
 
-func (l loggedLine) busy() bool { return l.Run.Status == track.Running }
+// moves reports whether the page is to be made again each second: for least and
+// greatest values, all that was ever logged is read.
+func (p loggedPage) moves() bool {
+	return p.Of == lastValue && slices.ContainsFunc(p.Rows, func(l loggedLine) bool { return l.Run.Status == track.Running })
+}
 
 func loggedURL(experiment int64) string {
 	return components.Path("logged", query("experiment", strconv.FormatInt(experiment, 10)))
 }
 
 func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err error) {
+	out.Of = valueOf(q)
 	of := ridgeline.ProjectName("")
 	if who := auth.From(ctx); who.Scoped() {
 		of = who.Project
@@ -105,9 +111,14 @@ func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err 
 	if next != "" {
 		out.More = with(q, "/logged", "token", next)
 	}
-	lines := make([]runLine, len(rows))
+	lines, tracked := make([]runLine, len(rows)), make([][]track.Run, len(rows))
 	for i, r := range rows {
-		lines[i] = loggedValues(r)
+		lines[i], tracked[i] = loggedValues(r), []track.Run{r}
+	}
+	if out.Of != lastValue {
+		if err := u.addExtremes(ctx, lines, tracked, out.Of); err != nil {
+			return out, err
+		}
 	}
 	out.Columns = chosenColumns(columnsOf(lines, false), q)
 	for i, r := range rows {
@@ -118,6 +129,16 @@ func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err 
 		out.Rows = append(out.Rows, l)
 	}
 	return out, err
+}
+
+// lastValue is which value of a metric is shown unless the address says min or max.
+const lastValue = "last"
+
+func valueOf(q url.Values) string {
+	if of := q.Get("of"); of == "min" || of == "max" {
+		return of
+	}
+	return lastValue
 }
 
 // orderOf is a column's order in MLflow's grammar.
@@ -137,7 +158,7 @@ func chosenColumns(all []column, q url.Values) (out []column) {
 		if own[c.Key[0]]++; own[c.Key[0]] > columnsOwn {
 			continue
 		}
-		next := url.Values{"experiment": q["experiment"], "filter": q["filter"], "sort": {c.Key}}
+		next := url.Values{"experiment": q["experiment"], "filter": q["filter"], "of": q["of"], "sort": {c.Key}}
 		if q.Get("sort") == c.Key {
 			if c.Now = "descending"; q.Get("down") == "" {
 				c.Now = "ascending"

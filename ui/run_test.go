@@ -165,6 +165,9 @@ func TestLogged(t *testing.T) {
 	if text := s.shows(at+"&filter=metrics.loss+%3C+1&sort=m.loss", http.StatusOK, `aria-sort="ascending"`); strings.Contains(text, "its part") {
 		t.Error("the filter leaves in what it should not")
 	}
+	s.shows(at+"&of=max&sort=m.loss", http.StatusOK, `title="1.25"`, `title="8"`, "the greatest value", "of=max&amp;sort=m.loss")
+	s.shows(at+"&of=min", http.StatusOK, `title="0.25"`, `title="7"`, "the least value")
+	s.shows(at+"&of=nothing", http.StatusOK, `title="0.25"`)
 	s.shows(at+"&filter=nonsense", http.StatusOK, "Invalid")
 	s.shows("/logged/"+first.ID, http.StatusOK, "loss; a &lt;run&gt; from 1.25 to 0.25", "team", "&lt;b&gt;blue&lt;/b&gt;", "1 part", "/logged/"+second.ID, "notes.txt")
 	s.shows("/logged/"+second.ID, http.StatusOK, "Part of", "/logged/"+first.ID)
