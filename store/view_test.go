@@ -50,9 +50,12 @@ func testViews(t *testing.T, s *Store) {
 	}
 	refused(t, s.SaveView(ctx, view("urs", "x", ""), false), ridgeline.NotFound, "urs")
 
-	for i := 1; i < MostViews; i++ {
-		ok(t, s.SaveView(ctx, view("wine", fmt.Sprintf("v%03d", i), ""), false))
-	}
+	ok(t, s.InTx(ctx, func(tx *Store) error {
+		for i := 1; i < MostViews; i++ {
+			ok(t, tx.SaveView(ctx, view("wine", fmt.Sprintf("v%03d", i), ""), false))
+		}
+		return nil
+	}))
 	refused(t, s.SaveView(ctx, view("wine", "one too many", ""), false), ridgeline.Invalid, "remove one first")
 	same(t, len(must(s.Views(ctx, "wine"))(t)), MostViews)
 
