@@ -37,6 +37,7 @@ const (
 	EventTrafficChanged     = EventPrefix + "traffic.changed"  // an endpoint's requests are shared otherwise
 	EventScheduleSkipped    = EventPrefix + "schedule.skipped" // a due time that started nothing
 	EventRefused            = EventPrefix + "event.refused"    // an event from outside that could start nothing
+	EventBudgetExceeded     = EventPrefix + "budget.exceeded"  // a month has cost more than was meant: once a budget
 	EventWebhookTest        = EventPrefix + "webhook.test"     // sent on request to one webhook only
 )
 
@@ -54,7 +55,7 @@ func StatusEvent(noun string, s Status) string {
 func EventTypes() []string {
 	all := []string{
 		EventPipelinePublished, EventModelRegistered, EventModelPromoted, EventDatasetAccepted, EventDatasetQuarantined,
-		EventDeploymentLive, EventDeploymentRetired, EventTrafficChanged, EventScheduleSkipped, EventRefused, EventWebhookTest,
+		EventDeploymentLive, EventDeploymentRetired, EventTrafficChanged, EventScheduleSkipped, EventRefused, EventBudgetExceeded, EventWebhookTest,
 		StatusEvent("release", Waiting), // for a person's approval
 	}
 	for _, noun := range []string{"build", "run", "release"} {

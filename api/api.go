@@ -18,6 +18,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/forge"
@@ -25,7 +26,6 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/prediction"
-	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -52,7 +52,7 @@ type API struct {
 	Ready        func(ctx context.Context, id ridgeline.DeploymentID) (int, error) // copies of a deployment that answer
 	BaseURL      string                                                            // such as http://127.0.0.1:8470
 	RegistryHost string                                                            // such as 127.0.0.1:8470
-	Prices       project.Prices
+	Bills        bill.Ledger
 	Leads        func() bool // whether this server runs the flows
 	Version      string
 	Temp         string // where a pushed archive is unpacked before it is kept

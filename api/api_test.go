@@ -68,7 +68,7 @@ func open(t *testing.T) *surface {
 		return nil
 	}
 	a := &api.API{
-		Store: s.store, Blob: s.blob, Auth: access, BaseURL: "http://127.0.0.1:8470", RegistryHost: "127.0.0.1:8470", Version: "test", Temp: s.temp, Log: log,
+		Store: s.store, Bills: bill.Ledger{Store: s.store, Prices: project.Prices{Currency: "EUR"}, Budget: project.Budget{Month: 7}}, Blob: s.blob, Auth: access, BaseURL: "http://127.0.0.1:8470", RegistryHost: "127.0.0.1:8470", Version: "test", Temp: s.temp, Log: log,
 		Builds:      &build.Builder{Store: s.store, Blob: s.blob, Start: start, Log: log},
 		Runs:        &pipeline.Runner{Store: s.store, Blob: s.blob, Start: start, Log: log},
 		Predictions: &prediction.Log{Store: s.store, Files: s.blob.Objects("predictions"), Waiting: t.TempDir(), Temp: t.TempDir(), Log: log},

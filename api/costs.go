@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 )
 
 // Spent is what computing took, and what that costs by the server's prices.
@@ -91,11 +92,51 @@ func (a *API) costs(api huma.API) {
 		ridgeline.Viewer, a.runCosts)
 	route(a, api, huma.Operation{OperationID: "list-model-costs", Method: http.MethodGet, Path: "/costs/models", Summary: "What model versions have used and cost, newest first", Tags: tags},
 		ridgeline.Viewer, a.versionCosts)
+	route(a, api, huma.Operation{OperationID: "show-month", Method: http.MethodGet, Path: "/costs/months/{month}", Summary: "What a month has cost, beside its budget", Tags: tags},
+		ridgeline.Viewer, a.month)
+	route(a, api, huma.Operation{OperationID: "list-month-lines", Method: http.MethodGet, Path: "/costs/months/{month}/lines", Summary: "What a month has cost, by day, project and pool", Tags: tags},
+		ridgeline.Viewer, a.monthLines)
+}
+
+type monthInput struct {
+	Month   string `path:"month" doc:"such as 2026-11, or now; days are UTC's"`
+	Project string `query:"project" doc:"empty: all"`
+}
+
+// The bill of a month, as package bill makes it.
+type (
+	MonthCost  = bill.Month
+	MonthLine  = bill.Line
+	MonthLines struct {
+		Currency string      `json:"currency,omitempty" doc:"empty: the server has no prices"`
+		Lines    []MonthLine `json:"lines"`
+	}
+)
+
+func (a *API) month(ctx context.Context, in *monthInput) (MonthCost, error) {
+	now := time.Now()
+	month, err := bill.ParseMonth(in.Month, now)
+	if err != nil {
+		return MonthCost{}, err
+	}
+	if err := a.Releases.Meter(ctx, a.Leads()); err != nil { // what was answered just now counts
+		return MonthCost{}, err
+	}
+	return a.Bills.Month(ctx, ridgeline.ProjectName(in.Project), month, now)
+}
+
+func (a *API) monthLines(ctx context.Context, in *monthInput) (MonthLines, error) {
+	month, err := bill.ParseMonth(in.Month, time.Now())
+	if err != nil {
+		return MonthLines{}, err
+	}
+	lines, err := a.Bills.Lines(ctx, ridgeline.ProjectName(in.Project), month)
+	return MonthLines{a.Bills.Prices.Currency, lines}, err
 }
 
 // priced puts a price on it.
 func (a *API) priced(s ridgeline.Spent, used ridgeline.Used, pool string, spot bool) Spent {
-	out := Spent{Spent: s, Cost: a.Prices.Of(pool, spot).Cost(s.CPU, s.Memory, s.GPU)}
+	out := Spent{Spent: s, Cost: a.Bills.Prices.Of(pool, spot).Cost(s.CPU, s.Memory, s.GPU)}
 	if used.Known() {
 		out.Used = &used
 	}
@@ -118,7 +159,7 @@ func (a *API) runCosts(ctx context.Context, in *costsInput) ([]RunCost, error) {
 	list := []RunCost{}
 	for _, s := range attempts {
 		if len(list) == 0 || list[len(list)-1].Run != string(s.Run) {
-			list = append(list, RunCost{Run: string(s.Run), Project: string(s.Project), Model: string(s.Model), Version: s.Version, Currency: a.Prices.Currency})
+			list = append(list, RunCost{Run: string(s.Run), Project: string(s.Project), Model: string(s.Model), Version: s.Version, Currency: a.Bills.Prices.Currency})
 		}
 		t := s.Attempt
 		one := AttemptCost{
@@ -155,7 +196,7 @@ func (a *API) versionCosts(ctx context.Context, in *costsInput) ([]VersionCost, 
 		i := slices.IndexFunc(list, func(v VersionCost) bool { return v.Project == project && v.Model == model && v.Version == version })
 		if i < 0 {
 			i = len(list)
-			list = append(list, VersionCost{Project: project, Model: model, Version: version, Currency: a.Prices.Currency, Deployments: []DeploymentCost{}})
+			list = append(list, VersionCost{Project: project, Model: model, Version: version, Currency: a.Bills.Prices.Currency, Deployments: []DeploymentCost{}})
 		}
 		return &list[i]
 	}

@@ -24,6 +24,7 @@ type Settings struct {
 	Kubernetes *Kubernetes // nil: there is no host kube
 	Pools      []Pool      // of the cluster, beside the one called kube that takes any node
 	Prices     Prices
+	Budget     Budget
 	Images     Images
 }
 
@@ -75,13 +76,14 @@ func (r *reader) settings(text []byte, dir string) Settings {
 		r.at(root, "expected a map, such as kubernetes: {namespace: ridgeline}, got %s", found(root))
 		return s
 	}
-	f := r.section(root, SettingsName, "kubernetes", "images", "pools", "prices")
+	f := r.section(root, SettingsName, "kubernetes", "images", "pools", "prices", "budget")
 	if n := f.value("kubernetes"); n != nil {
 		s.Kubernetes = r.kubernetes(n, dir)
 	}
 	s.Images = r.images(f.value("images"))
 	s.Pools = r.pools(f.value("pools"), s.Kubernetes != nil)
 	s.Prices = r.prices(f.value("prices"))
+	s.Budget = r.budget(f.value("budget"), s.Prices)
 	return s
 }
 

@@ -81,6 +81,22 @@ prices:
 			t.Errorf("got %v, want %q", err, says)
 		}
 	}
+	s, err = load("prices: {on_demand: {cpu: 1}}\nbudget: {month: 500, projects: {iris: 50.5}}\n")
+	if b := s.Budget; err != nil || !b.Set() || b.Of("") != 500 || b.Of("iris") != 50.5 || b.Of("wine") != 0 {
+		t.Errorf("got %+v, %v", s.Budget, err)
+	}
+	if s, err = load("prices: {on_demand: {cpu: 1}}\n"); err != nil || s.Budget.Set() {
+		t.Errorf("without a budget: %+v, %v", s.Budget, err)
+	}
+	_, err = load("budget:\n  month: -1\n  monthly: 5\n  projects:\n    Iris!: 3\n    wine: much\n    rose: 0\n")
+	for _, says := range []string{":2", "budget.month: expected a number from 0", "monthly", `:5`, `"Iris!" is no name of a project`, "budget.projects.wine", ":7", "budget.projects.rose: expected an amount above 0", "budget: nobody said what an hour costs"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
+		}
+	}
+	if _, err = load("prices: {on_demand: {cpu: 1}}\nbudget: {}\n"); err == nil || !strings.Contains(err.Error(), "{month: 500") {
+		t.Errorf("an empty budget: %v", err)
+	}
 	s, err = load("images: {push: 'ml.azurecr.io/team'}\n")
 	if err != nil || s.Images != (project.Images{Push: "ml.azurecr.io/team"}) || s.Images.Host() != "ml.azurecr.io" {
 		t.Errorf("got %+v, %v", s.Images, err)

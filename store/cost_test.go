@@ -22,7 +22,7 @@ func testSpent(t *testing.T, s *Store) {
 		ok(t, s.SaveAttempt(ctx, "r-1", "train", a))
 	}
 	want := []SpentAttempt{
-		{Run: "r-1", Project: r.Project, Step: "train", Attempt: first}, {Run: "r-1", Project: r.Project, Step: "train", Attempt: second},
+		{Run: "r-1", Project: r.Project, Created: r.Created, Step: "train", Attempt: first}, {Run: "r-1", Project: r.Project, Created: r.Created, Step: "train", Attempt: second},
 	}
 	same(t, must(s.Spent(ctx, r.Project, at(0)))(t), want)
 	same(t, must(s.Spent(ctx, "", at(1)))(t), want)
@@ -30,16 +30,35 @@ func testSpent(t *testing.T, s *Store) {
 	same(t, len(must(s.Spent(ctx, r.Project, at(2)))(t)), 0)
 	same(t, must(s.Step(ctx, "r-1", "train"))(t).Attempts, []ridgeline.Attempt{first, second})
 
+	same(t, must(s.SpentBy(ctx, []ridgeline.RunID{"r-1", "r-none"}))(t), want)
+	same(t, len(must(s.SpentBy(ctx, nil))(t)), 0)
+
 	day := r.Created.Truncate(24 * time.Hour)
-	same(t, len(must(s.Bills(ctx, "", day))(t)), 0)
+	month, later := monthOf(day), day.AddDate(1, 0, 0)
+	same(t, len(must(s.Bills(ctx, "", day, later))(t)), 0)
+	same(t, len(must(s.Heaviest(ctx, "", month, 0, 5))(t)), 0)
 	ok(t, s.FinishRun(ctx, "r-1", ridgeline.Failed, "", at(5)))
 	for range 2 { // once is enough
 		must(s.ValueRuns(ctx))(t)
-		same(t, must(s.Bills(ctx, "", day))(t), []Bill{
-			{Project: r.Project, Pool: "cheap", Spot: true, Spent: first.Spent()}, {Project: r.Project, Pool: "local", Spent: second.Spent()},
+		same(t, must(s.Bills(ctx, "", day, day.Add(time.Second)))(t), []Bill{
+			{Day: day, Project: r.Project, Pool: "cheap", Spot: true, Spent: first.Spent()}, {Day: day, Project: r.Project, Pool: "local", Spent: second.Spent()},
 		})
+		heavy := []Weighed{{"r-1", first.Spent().Plus(second.Spent()).Weight()}}
+		same(t, must(s.Heaviest(ctx, "", month, 0, 5))(t), heavy)
+		same(t, must(s.Heaviest(ctx, r.Project, month, 0, 5))(t), heavy)
+		// As a program has left it that knew nothing of weights.
+		ok(t, s.doing(ctx, "go back", func(tx *Store) error {
+			_, err := tx.tx.Exec(ctx, `DELETE FROM run_weights`)
+			if err == nil {
+				_, err = tx.tx.Exec(ctx, `UPDATE runs SET valued = 1`)
+			}
+			return err
+		}))
 	}
-	same(t, len(must(s.Bills(ctx, "", day.Add(24*time.Hour)))(t)), 0)
+	same(t, len(must(s.Bills(ctx, "", day.Add(24*time.Hour), later))(t)), 0)
+	same(t, len(must(s.Bills(ctx, "", day.AddDate(0, 0, -9), day))(t)), 0)
+	same(t, len(must(s.Heaviest(ctx, "nobody", month, 0, 5))(t)), 0)
+	same(t, len(must(s.Heaviest(ctx, "", month.AddDate(0, 1, 0), 0, 5))(t)), 0)
 }
 
 func testServed(t *testing.T, s *Store) {
@@ -73,15 +92,41 @@ func testServed(t *testing.T, s *Store) {
 	}
 	same(t, must(s.Slots(ctx, d.Project, "production", SlotLong, day))(t), []Slot{whole})
 	same(t, len(must(s.Slots(ctx, d.Project, "qa", SlotLong, day))(t)), 0)
-	bill := []Bill{{Project: d.Project, Pool: "local", Serving: true, Spent: sum, Requests: 55}}
-	same(t, must(s.Bills(ctx, d.Project, day))(t), bill)
-	same(t, len(must(s.Bills(ctx, "nobody", day))(t)), 0)
-	same(t, len(must(s.Bills(ctx, "", day.Add(time.Second)))(t)), 0)
+	bill := []Bill{{Day: day, Project: d.Project, Pool: "local", Serving: true, Spent: sum, Requests: 55}}
+	same(t, must(s.Bills(ctx, d.Project, day, day.Add(time.Second)))(t), bill)
+	same(t, len(must(s.Bills(ctx, "nobody", day, day.Add(time.Second)))(t)), 0)
+	same(t, len(must(s.Bills(ctx, "", day.Add(time.Second), day.AddDate(0, 1, 0)))(t)), 0)
 
 	ok(t, s.ForgetSlots(ctx, day.Add(25*time.Hour)))
 	same(t, len(must(s.Slots(ctx, d.Project, "production", SlotShort, day))(t)), 0)
 	same(t, len(must(s.Slots(ctx, d.Project, "production", SlotLong, day))(t)), 1)
 	ok(t, s.ForgetSlots(ctx, day.Add(40*24*time.Hour)))
 	same(t, len(must(s.Slots(ctx, d.Project, "production", SlotLong, day))(t)), 0)
-	same(t, must(s.Bills(ctx, "", day))(t), bill)
+	same(t, must(s.Bills(ctx, "", day, day.AddDate(0, 1, 0)))(t), bill)
+	same(t, must(s.ServedOn(ctx, d.Project, day, day.Add(time.Second)))(t), must(s.Served(ctx, ""))(t))
+	same(t, len(must(s.ServedOn(ctx, "", day.Add(time.Second), day.AddDate(0, 1, 0)))(t)), 0)
+	same(t, len(must(s.ServedOn(ctx, "nobody", day, day.Add(time.Second)))(t)), 0)
+}
+
+// testBudgets: that a budget is exceeded is told once, and again only of a
+// greater one.
+func testBudgets(t *testing.T, s *Store) {
+	ctx := t.Context()
+	month := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	exceed := func(project ridgeline.ProjectName, month time.Time, amount float64) bool {
+		return must(s.ExceedBudget(ctx, project, month, amount, at(1), map[string]string{"month": "x"}))(t)
+	}
+	for _, c := range []struct {
+		project ridgeline.ProjectName
+		month   time.Time
+		amount  float64
+		fresh   bool
+	}{
+		{"", month, 50, true}, {"", month, 50, false}, {"", month, 40, false}, {"", month, 60, true}, {"", month, 60, false},
+		{"iris", month, 50, true}, {"iris", month.AddDate(0, 1, 0), 50, true}, {"iris", month, 50, false},
+	} {
+		same(t, exceed(c.project, c.month, c.amount), c.fresh)
+	}
+	same(t, typesOf(relayed(t, s, nil)), []string{"budget.exceeded", "budget.exceeded", "budget.exceeded", "budget.exceeded"})
+	same(t, must(s.Events(ctx, EventFilter{Project: "iris"}))(t)[1].Subject, "costs/months/2026-12")
 }

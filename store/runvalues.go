@@ -207,8 +207,9 @@ const valuedAtOnce = 500
 // last, and adds what they took to their days: of some hundred runs at most. It
 // reports whether there may be more.
 func (s *Store) ValueRuns(ctx context.Context) (more bool, err error) {
-	const ended = selectRuns + ` WHERE valued = 0 AND status IN ('succeeded', 'failed', 'cancelled') ORDER BY id LIMIT $1`
-	const done = `UPDATE runs SET valued = 1 WHERE id = $1 AND valued = 0`
+	const ended = selectRuns + ` WHERE valued < 2 AND status IN ('succeeded', 'failed', 'cancelled') ORDER BY id LIMIT $1`
+	const done = `UPDATE runs SET valued = 2 WHERE id = $1 AND valued = 0`
+	const older = `UPDATE runs SET valued = 2 WHERE id = $1 AND valued = 1` // only their weights are missing
 	runs, err := collect(ctx, s.q(), scanRun, ended, int64(valuedAtOnce))
 	if err != nil || len(runs) == 0 {
 		return false, about(err, "look for runs that have ended")
@@ -229,9 +230,17 @@ func (s *Store) ValueRuns(ctx context.Context) (more bool, err error) {
 		var args []any
 		for _, r := range runs {
 			n, err := tx.tx.Exec(ctx, done, r.ID)
-			if err == nil && n > 0 { // else another server was quicker
+			switch {
+			case err != nil:
+				return err
+			case n > 0: // else another server was quicker
 				args = append(args, valuesOf(r, metrics[r.ID])...)
 				err = tx.spend(ctx, r, attempts[r.ID])
+			default:
+				n, err = tx.tx.Exec(ctx, older, r.ID)
+			}
+			if err == nil && n > 0 {
+				err = tx.weigh(ctx, r, attempts[r.ID])
 			}
 			if err != nil {
 				return err

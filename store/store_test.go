@@ -56,6 +56,7 @@ func suite(t *testing.T, address func(t *testing.T) string) {
 	t.Run("spent", with(testSpent))
 	t.Run("courses", with(testCourses))
 	t.Run("served", with(testServed))
+	t.Run("budgets", with(testBudgets))
 	t.Run("model versions", with(testModelVersions))
 	t.Run("champions", with(testChampions))
 	t.Run("concurrent model versions", with(testConcurrentModelVersions))

@@ -3,12 +3,10 @@ package ui
 import (
 	"cmp"
 	"context"
-	"slices"
-	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/project"
-	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
 
@@ -48,64 +46,32 @@ func priced(p project.Prices, s ridgeline.Spent, used ridgeline.Used, pool strin
 	return cost{s, used, p.Of(pool, spot).Cost(s.CPU, s.Memory, s.GPU), p.Currency}
 }
 
+// A billed month can say what it holds.
+type billed struct{ bill.Month }
+
+// Say is one of its costs in words.
+func (b billed) Say(c bill.Cost) cost {
+	return cost{Spent: c.Spent, Money: c.Money, Currency: b.Currency}
+}
+
+// Amount is an amount of its money.
+func (b billed) Amount(v float64) string { return components.Money(v) + " " + b.Currency }
+
+// Meter draws how much of a budget is spent.
+func (b billed) Meter(of bill.Budget) components.Meter {
+	tones := map[bill.State]string{bill.Exceeded: "bad", bill.Will: "warn"}
+	return components.NewMeter(of.Share(), components.Percent(of.Share())+" of "+b.Amount(of.Amount), tones[of.State])
+}
+
 // attemptsCost is what the attempts of a run have cost.
 func (u *UI) attemptsCost(steps []ridgeline.Step) (all cost) {
-	all.Currency = u.Prices.Currency
+	all.Currency = u.Bills.Prices.Currency
 	for _, s := range steps {
 		for _, a := range s.Attempts {
-			all = all.plus(priced(u.Prices, a.Spent(), a.Used(), a.Pool, a.Spot))
+			all = all.plus(priced(u.Bills.Prices, a.Spent(), a.Used(), a.Pool, a.Spot))
 		}
 	}
 	return all
-}
-
-// A monthCost is what a month has cost, by project, the most costly first.
-type monthCost struct {
-	Since    time.Time
-	Projects []projectCost
-	All      projectCost
-}
-
-type projectCost struct {
-	Project  ridgeline.ProjectName
-	Runs     cost
-	Serving  cost
-	All      cost
-	Requests int64
-}
-
-func (p *projectCost) add(b store.Bill, c cost) {
-	if p.All, p.Requests = p.All.plus(c), p.Requests+b.Requests; b.Serving {
-		p.Serving = p.Serving.plus(c)
-	} else {
-		p.Runs = p.Runs.plus(c)
-	}
-}
-
-func sumOf(since time.Time, bills []store.Bill, prices project.Prices) monthCost {
-	m, none := monthCost{Since: since}, cost{Currency: prices.Currency}
-	for _, b := range bills {
-		i := slices.IndexFunc(m.Projects, func(p projectCost) bool { return p.Project == b.Project })
-		if i < 0 {
-			i = len(m.Projects)
-			m.Projects = append(m.Projects, projectCost{Project: b.Project, Runs: none, Serving: none})
-		}
-		c := priced(prices, b.Spent, ridgeline.Used{}, b.Pool, b.Spot)
-		m.Projects[i].add(b, c)
-		m.All.add(b, c)
-	}
-	slices.SortStableFunc(m.Projects, func(a, b projectCost) int {
-		return cmp.Or(cmp.Compare(b.All.Money, a.All.Money), cmp.Compare(b.All.CPU, a.All.CPU))
-	})
-	return m
-}
-
-// month is what this month has cost, of all projects when none is named.
-func (u *UI) month(ctx context.Context, name ridgeline.ProjectName) (monthCost, error) {
-	now := time.Now().UTC()
-	since := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	list, err := u.Store.Bills(ctx, name, since)
-	return sumOf(since, list, u.Prices), err
 }
 
 // versionCost is what making a version and serving it have cost.
@@ -120,16 +86,16 @@ func (u *UI) versionCost(ctx context.Context, v ridgeline.ModelVersion) (out ver
 	if err != nil {
 		return out, err
 	}
-	out.Training, out.Serving.Currency = u.attemptsCost(steps), u.Prices.Currency
+	out.Training, out.Serving.Currency = u.attemptsCost(steps), u.Bills.Prices.Currency
 	served, err := u.Store.Served(ctx, v.Project)
 	for _, s := range served {
 		if s.Model == v.Model && s.Version == v.Version {
-			out.Serving = out.Serving.plus(priced(u.Prices, s.Spent, s.Used, s.Pool(), false))
+			out.Serving = out.Serving.plus(priced(u.Bills.Prices, s.Spent, s.Used, s.Pool(), false))
 			out.Requests += s.Requests
 		}
 	}
-	if out.Requests > 0 && u.Prices.Known() {
-		out.PerThousand = components.Money(out.Serving.Money*1000/float64(out.Requests)) + " " + u.Prices.Currency
+	if out.Requests > 0 && u.Bills.Prices.Known() {
+		out.PerThousand = components.Money(out.Serving.Money*1000/float64(out.Requests)) + " " + u.Bills.Prices.Currency
 	}
 	return out, err
 }

@@ -24,7 +24,7 @@ func TestCost(t *testing.T) {
 	_, err := s.ui.Store.ValueRuns(ctx)
 	ok(t, err)
 	s.shows("/", http.StatusOK, "This month: 2 core hours", "Nobody said what an hour costs")
-	s.ui.Prices = project.Prices{Currency: "EUR", OnDemand: project.Price{CPU: 0.75}}
+	s.ui.Bills.Prices = project.Prices{Currency: "EUR", OnDemand: project.Price{CPU: 0.75}}
 	s.shows("/", http.StatusOK, "This month: 1.50 EUR", "0.00 EUR")
 	s.shows("/runs/r-cost", http.StatusOK, "1.50 EUR", "2 core hours, 0 GiB minutes; used 2 core hours")
 }

@@ -36,7 +36,7 @@ func samples() []sample {
 		{"sign-in-used", Page{Title: "Sign in", Template: "sign-in", Body: signInPage{Next: "/", Problem: "this link was used already: ridgeline sign-in prints another one"}}},
 		{"models-empty", Page{Title: "Models", Nav: "models", Template: "models", Body: modelsPage{}}},
 	}
-	all = slices.Concat(all, homeSamples(), modelSamples(), gateSamples(), releaseSamples(), runSamples(), workSamples())
+	all = slices.Concat(all, homeSamples(), modelSamples(), gateSamples(), releaseSamples(), runSamples(), workSamples(), costSamples())
 	for i := range all {
 		all[i].Page.Still = true
 	}

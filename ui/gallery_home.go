@@ -18,6 +18,7 @@ func homeSamples() []sample {
 			Open: []attention{
 				{"waiting", "diabetes version 5 waits for approval before production", "/releases/l-1", sampleTime},
 				{"quarantined", "a delivery of churn (churn): 4 of 12 rules do not hold", "/data/churn/churn", sampleTime.Add(-3 * time.Hour)},
+				{"will be exceeded", "the budget of diabetes of this month: 148.26 of 160.00 EUR, about 193.73 at this rate, which is more", "/cost?project=diabetes", time.Time{}},
 				{"failed", "the last run of iris: step train: exit code 1: ValueError: Input X contains NaN.", "/runs/r-1", sampleTime.Add(-5 * time.Hour)},
 			},
 			Places: homePlaces(v),
@@ -75,9 +76,6 @@ func homeLoops() (runs []ridgeline.Run) {
 	return runs
 }
 
-func homeMonth() monthCost {
-	return sumOf(sampleTime, []store.Bill{
-		{Project: "diabetes", Pool: "local", Spent: ridgeline.Spent{CPU: 32000, Memory: 3e13}}, {Project: "diabetes", Pool: "kube", Serving: true, Spent: ridgeline.Spent{CPU: 902000, Memory: 9e14}, Requests: 1204000},
-		{Project: awkward, Pool: "gpu", Spot: true, Spent: ridgeline.Spent{CPU: 1000, GPU: 1200}},
-	}, project.Prices{Currency: "EUR", OnDemand: project.Price{CPU: 0.04, Memory: 0.005}, Spot: project.Price{CPU: 0.01, GPU: 0.8}})
+func homeMonth() billed {
+	return billed{sampleMonth(23, "EUR", "", project.Budget{Month: 500})}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/ui/components"
 )
@@ -17,7 +18,7 @@ type homePage struct {
 	Places []place
 	Open   []attention
 	Loops  []ridgeline.Run // the last run of each project
-	Month  monthCost
+	Month  billed
 }
 
 // A place is an environment of a project, and what answers there.
@@ -114,9 +115,10 @@ func (u *UI) loadHome(ctx context.Context, project ridgeline.ProjectName) (out h
 		}
 		out.Loops = append(out.Loops, runs...)
 	}
-	if out.Month, err = u.month(ctx, project); err != nil {
+	if out.Month.Month, err = u.Bills.Sums(ctx, project, now(), now()); err != nil {
 		return out, false, err
 	}
+	out.Open = append(out.Open, overBudget(out.Month.Month)...)
 	held, err := u.Store.Arrivals(ctx, store.ArrivalFilter{Project: project, Limit: 50})
 	for _, a := range held {
 		if a.Status == ridgeline.Quarantined && time.Since(a.Ended) < recent {
@@ -124,6 +126,15 @@ func (u *UI) loadHome(ctx context.Context, project ridgeline.ProjectName) (out h
 		}
 	}
 	return out, busy, err
+}
+
+// overBudget are the budgets that are exceeded, or will be.
+func overBudget(m bill.Month) (out []attention) {
+	for _, w := range m.Warnings() {
+		address := costPath(m.Month, w.Project)
+		out = append(out, attention{string(w.Budget.State), fmt.Sprintf("%s of this month: %s", w.Whose(), w.Budget.Says(w.Currency)), address, time.Time{}})
+	}
+	return out
 }
 
 // openReleases are those that wait for a person, and the newest of a project

@@ -57,6 +57,7 @@ var navigation = []entry{
 	{"releases", "Releases", "/releases", "l"},
 	{"endpoints", "Endpoints", "/live", "e"},
 	{"data", "Data", "/data", "d"},
+	{"cost", "Cost", "/cost", "c"},
 	{"settings", "Settings", "/settings", "s"},
 }
 

@@ -16,12 +16,12 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/intake"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
-	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/scope"
 	"github.com/ridgeline-mlops/ridgeline/storage"
@@ -31,7 +31,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/ui/assets"
 )
 
-// A UI answers with pages. All fields but Prices and Dev are needed.
+// A UI answers with pages. All fields but Dev are needed.
 type UI struct {
 	Store     *store.Store
 	Track     *track.Store
@@ -47,7 +47,7 @@ type UI struct {
 	Auth      *auth.Authenticator
 	Sessions  *auth.Sessions
 	Scope     *scope.Keeper
-	Prices    project.Prices                                                                 // the zero value: nobody said what computing costs
+	Bills     bill.Ledger
 	Ready     func(ctx context.Context, id ridgeline.DeploymentID) (int, error)              // copies of a deployment that answer
 	Score     http.Handler                                                                   // answers below /endpoints/
 	Figures   func(p ridgeline.ProjectName, environment string) map[string]ridgeline.Figures // of an endpoint's deployments, by their names
@@ -102,6 +102,7 @@ func (u *UI) Handler() http.Handler {
 	u.projects(mux)
 	u.train(mux)
 	u.data(mux)
+	u.costs(mux)
 	u.settings(mux)
 	u.webhooks(mux)
 	u.remotes(mux)

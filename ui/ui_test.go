@@ -15,6 +15,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
@@ -39,7 +40,7 @@ func open(t *testing.T) *site {
 	access, err := auth.New(dir, dir, "managing", s)
 	ok(t, err)
 	u := &UI{
-		Store: s, Blob: blobs, Auth: access, Sessions: &auth.Sessions{Auth: access, Store: s}, Storage: &storage.Meter{}, Version: "test", Dev: true, Log: slog.New(slog.DiscardHandler),
+		Store: s, Bills: bill.Ledger{Store: s}, Blob: blobs, Auth: access, Sessions: &auth.Sessions{Auth: access, Store: s}, Storage: &storage.Meter{}, Version: "test", Dev: true, Log: slog.New(slog.DiscardHandler),
 		Ready: func(context.Context, ridgeline.DeploymentID) (int, error) { return 1, nil },
 	}
 	u.Figures = func(ridgeline.ProjectName, string) map[string]ridgeline.Figures { return nil }

@@ -11,17 +11,28 @@ import (
 )
 
 func (c *cli) cost() *cobra.Command {
-	var project string
+	var project, month string
 	var days int
-	var runs, deployments bool
+	var runs, deployments, spreadsheet bool
 	cmd := &cobra.Command{
 		Use: "cost", Short: "What training and serving have used, and what that costs by the server's prices",
 		Long: `Cost lists what each model version has used: its run, the copies that served it, and what a
 thousand of its predictions cost. With --runs it lists every attempt of every run instead, with
 --deployments every deployment. What counts is what was set aside (cpu, memory, gpu), or what was
 used where that was more; what was used stands beside it, where somebody saw it, and below what
-was asked for in vain. Prices are in the server's settings (server.yaml, prices).`,
+was asked for in vain. With --month it is the bill of a month: by project beside their budgets,
+by pool, and by model version; --csv writes that by day, for a spreadsheet. Prices and budgets
+are in the server's settings (server.yaml, prices and budget).`,
+		Example: `  ridgeline cost --project iris
+  ridgeline cost --month now
+  ridgeline cost --month 2026-10 --csv > october.csv`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if spreadsheet {
+				return c.monthCSV(cmd.Context(), month, project)
+			}
+			if month != "" {
+				return get(cmd.Context(), c, monthPath(month, "", project), c.month)
+			}
 			query := "?days=" + strconv.Itoa(days) + "&project=" + url.QueryEscape(project)
 			if runs {
 				return get(cmd.Context(), c, "/api/v1/costs/runs"+query, c.runCosts)
@@ -30,7 +41,10 @@ was asked for in vain. Prices are in the server's settings (server.yaml, prices)
 			if deployments {
 				show = c.deploymentCosts
 			}
-			return get(cmd.Context(), c, "/api/v1/costs/models"+query, show)
+			if err := get(cmd.Context(), c, "/api/v1/costs/models"+query, show); err != nil || c.json {
+				return err
+			}
+			return get(cmd.Context(), c, monthPath("now", "", project), c.budgets)
 		},
 	}
 	flags := cmd.Flags()
@@ -38,7 +52,11 @@ was asked for in vain. Prices are in the server's settings (server.yaml, prices)
 	flags.IntVar(&days, "days", 90, "of runs that were created since so many days")
 	flags.BoolVar(&runs, "runs", false, "every attempt of every run")
 	flags.BoolVar(&deployments, "deployments", false, "every deployment of every version")
-	cmd.MarkFlagsMutuallyExclusive("runs", "deployments")
+	flags.StringVar(&month, "month", "", "the bill of a month, such as 2026-11, or of this one: now")
+	flags.BoolVar(&spreadsheet, "csv", false, "the month, by day, project and pool, as CSV")
+	cmd.MarkFlagsMutuallyExclusive("runs", "deployments", "month")
+	cmd.MarkFlagsMutuallyExclusive("runs", "deployments", "csv")
+	cmd.MarkFlagsMutuallyExclusive("days", "month")
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/flow"
 	"github.com/ridgeline-mlops/ridgeline/intake"
@@ -89,6 +90,22 @@ func (n *node) values(ctx context.Context) {
 		if !more {
 			sleep(ctx, time.Second)
 		}
+	}
+}
+
+// bills is what months have cost, by the server's settings.
+func (n *node) bills() bill.Ledger {
+	return bill.Ledger{Store: n.store, Prices: n.options.Settings.Prices, Budget: n.options.Settings.Budget}
+}
+
+// budgets looks, about as often as what is answered is added up, whether the
+// month has cost more than it may.
+func (n *node) budgets(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.bills().Watch(ctx, time.Now().UTC()); err != nil && ctx.Err() == nil {
+			n.options.Log.Error("look for budgets that are exceeded", "error", err)
+		}
+		sleep(ctx, 10*time.Second)
 	}
 }
 

@@ -320,12 +320,12 @@ func (n *node) wire(ctx context.Context) error {
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Storage: n.storage, Auth: access, Sessions: n.sessions, Ready: entrance.Ready,
 		BaseURL: public, RegistryHost: n.registryHost(), Version: version(), Temp: n.path("tmp"), Log: log,
-		Prices: n.options.Settings.Prices, Leads: n.leads,
+		Bills: n.bills(), Leads: n.leads,
 	}
 	keeper := scope.New(n.owners())
 	pages := &ui.UI{
 		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Webhooks: webhooks, Schedules: n.due, Remotes: n.forges, Storage: n.storage, Auth: access, Sessions: n.sessions, Scope: keeper, Ready: entrance.Ready, Score: entrance,
-		Figures: entrance.Figures, ServiceLog: services.Log, Prices: n.options.Settings.Prices,
+		Figures: entrance.Figures, ServiceLog: services.Log, Bills: n.bills(),
 		BaseURL: public, Registry: n.registryHost(), Version: version(), Dev: n.options.Dev, Log: log,
 	}
 	if err := pages.Open(); err != nil {
@@ -412,6 +412,7 @@ func (n *node) lead(ctx, loops context.Context, leader *flow.Leadership) error {
 		}
 	})
 	n.goLoop(func() { n.values(loops) })
+	n.goLoop(func() { n.budgets(loops) })
 	n.goLoop(func() { _ = n.outbox.Run(loops) })
 	n.goLoop(func() { _ = n.due.Run(loops) })
 	n.goLoop(func() { n.git.Run(loops) })

@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "project", "release", "storage", "store", "trigger"},
+	"api":               {"auth", "bill", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "project", "release", "storage", "store", "trigger"},
 	"auth":              {},
 	"bench":             {},
 	"bench/data":        {"bench"},
@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"bench/pages":       {"bench", "store", "test/browser", "track", "ui/assets"},
 	"bench/scoring":     {"bench"},
 	"bench/tracking":    {"bench"},
+	"bill":              {"project", "store"},
 	"blob":              {"blob/archive"},
 	"blob/archive":      {},
 	"build":             {"blob", "data", "flow", "gate", "host", "intake", "project", "pyenv", "store"},
@@ -92,7 +93,7 @@ var arrows = map[string][]string{
 	"track":       {"store/sqldb", "track/query"},
 	"track/query": {},
 	"trigger":     {"pipeline", "project", "store", "vault"},
-	"ui":          {"auth", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "project", "release", "scope", "storage", "store", "track", "trigger", "ui/assets", "ui/components"},
+	"ui":          {"auth", "bill", "blob", "build", "data", "forge", "gate", "intake", "pipeline", "project", "release", "scope", "storage", "store", "track", "trigger", "ui/assets", "ui/components"},
 
 	"ui/assets":     {},
 	"ui/components": {},

@@ -101,7 +101,7 @@ var tones = map[string]string{
 	"RUNNING": "busy", "SCHEDULED": "quiet", "FINISHED": "ok", "FAILED": "bad", "KILLED": "quiet",
 
 	"ok": "ok", "broken": "bad", "worse": "bad", "not measured": "warn", "not enough rows": "quiet", "ready": "ok", "not ready": "bad", "asleep": "quiet", "champion": "ok",
-	string(ridgeline.Accepted): "ok", string(ridgeline.Quarantined): "warn", "warning": "warn", "overridden": "warn", "given up": "bad", "delivered": "ok", "pending": "busy",
+	string(ridgeline.Accepted): "ok", string(ridgeline.Quarantined): "warn", "warning": "warn", "overridden": "warn", "given up": "bad", "exceeded": "bad", "will be exceeded": "warn", "delivered": "ok", "pending": "busy",
 }
 
 // NewStatus is of any of the words that our nouns use for where they stand.
