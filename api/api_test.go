@@ -20,10 +20,12 @@ import (
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/pipeline"
 	"github.com/ridgeline-mlops/ridgeline/prediction"
+	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
@@ -74,6 +76,7 @@ func open(t *testing.T) *surface {
 		Predictions: &prediction.Log{Store: s.store, Files: s.blob.Objects("predictions"), Waiting: t.TempDir(), Temp: t.TempDir(), Log: log},
 		Releases:    &release.Releaser{Store: s.store, Blob: s.blob, Start: start, Trees: t.TempDir(), Log: log},
 		Ready:       func(context.Context, ridgeline.DeploymentID) (int, error) { return 2, nil },
+		Leads:       func() bool { return false },
 	}
 	secrets, err := vault.Open(t.TempDir())
 	if err != nil {
@@ -410,4 +413,19 @@ func TestAPI_tokens(t *testing.T) {
 	for _, in := range []map[string]any{{"name": "x", "role": "owner"}, {"name": "", "role": "viewer"}, {"role": "viewer"}, {"name": "x", "role": "viewer", "days": -1}} {
 		refused(t, s.admin.Do(ctx, "POST", "/api/v1/tokens", in, nil), ridgeline.Invalid, "")
 	}
+}
+
+// A month tells where it stands beside its budget, and what each line of it is.
+func TestAPI_months(t *testing.T) {
+	s := open(t)
+	m, err := api.Get[api.MonthCost](t.Context(), s.viewer, "/api/v1/costs/month")
+	if err != nil || m.Month != time.Now().UTC().Format("2006-01") || m.Currency != "EUR" || m.Budget == nil || m.Budget.Amount != 7 || m.Budget.State != bill.Within {
+		t.Errorf("%+v, %v", m, err)
+	}
+	lines, err := api.Get[api.MonthLines](t.Context(), s.viewer, "/api/v1/costs/month/lines?month=2026-01")
+	if err != nil || lines.Currency != "EUR" || lines.Lines == nil {
+		t.Errorf("%+v, %v", lines, err)
+	}
+	_, err = api.Get[api.MonthCost](t.Context(), s.viewer, "/api/v1/costs/month?month=last")
+	refused(t, err, ridgeline.Invalid, "expected one that has begun")
 }

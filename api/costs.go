@@ -92,14 +92,14 @@ func (a *API) costs(api huma.API) {
 		ridgeline.Viewer, a.runCosts)
 	route(a, api, huma.Operation{OperationID: "list-model-costs", Method: http.MethodGet, Path: "/costs/models", Summary: "What model versions have used and cost, newest first", Tags: tags},
 		ridgeline.Viewer, a.versionCosts)
-	route(a, api, huma.Operation{OperationID: "show-month", Method: http.MethodGet, Path: "/costs/months/{month}", Summary: "What a month has cost, beside its budget", Tags: tags},
+	route(a, api, huma.Operation{OperationID: "show-month", Method: http.MethodGet, Path: "/costs/month", Summary: "What a month has cost, beside its budget", Tags: tags},
 		ridgeline.Viewer, a.month)
-	route(a, api, huma.Operation{OperationID: "list-month-lines", Method: http.MethodGet, Path: "/costs/months/{month}/lines", Summary: "What a month has cost, by day, project and pool", Tags: tags},
+	route(a, api, huma.Operation{OperationID: "list-month-lines", Method: http.MethodGet, Path: "/costs/month/lines", Summary: "What a month has cost, by day, project and pool", Tags: tags},
 		ridgeline.Viewer, a.monthLines)
 }
 
 type monthInput struct {
-	Month   string `path:"month" doc:"such as 2026-11, or now; days are UTC's"`
+	Month   string `query:"month" default:"now" doc:"such as 2026-11, or now; days are UTC's"`
 	Project string `query:"project" doc:"empty: all"`
 }
 

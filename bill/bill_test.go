@@ -261,7 +261,7 @@ func events(b book) string {
 		}
 		var w bill.Warning
 		ok(b.t, json.Unmarshal(e.Data, &w))
-		if w.Project != e.Project || e.Subject != "costs/months/"+w.Month {
+		if w.Project != e.Project || !strings.HasPrefix(e.Subject, "costs/month?month="+w.Month) {
 			b.t.Errorf("%s of %q tells %s", e.Subject, e.Project, e.Data)
 		}
 		said = append(said, fmt.Sprintf("%s %s %s", w.Project, w.Month, w.Budget.State))

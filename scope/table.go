@@ -43,8 +43,8 @@ var table = []struct {
 	{"GET /api/v1/views", narrowed},
 	{"GET /api/v1/costs/runs", narrowed},
 	{"GET /api/v1/costs/models", narrowed},
-	{"GET /api/v1/costs/months/{month}", narrowed},
-	{"GET /api/v1/costs/months/{month}/lines", narrowed},
+	{"GET /api/v1/costs/month", narrowed},
+	{"GET /api/v1/costs/month/lines", narrowed},
 	{"GET /api/v1/events", narrowed},
 	{"POST /api/v1/events", narrowed},
 	// What tells of no project. Contents are known by their digests to those who

@@ -204,7 +204,11 @@ func (s *Store) ExceedBudget(ctx context.Context, project ridgeline.ProjectName,
 		if fresh = err == nil && n > 0; !fresh {
 			return err
 		}
-		return tx.emit(ctx, ridgeline.EventBudgetExceeded, project, "costs/months/"+month.Format("2006-01"), data)
+		subject := "costs/month?month=" + month.Format("2006-01")
+		if project != "" {
+			subject += "&project=" + string(project)
+		}
+		return tx.emit(ctx, ridgeline.EventBudgetExceeded, project, subject, data)
 	})
 	return fresh, err
 }

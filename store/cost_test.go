@@ -128,5 +128,5 @@ func testBudgets(t *testing.T, s *Store) {
 		same(t, exceed(c.project, c.month, c.amount), c.fresh)
 	}
 	same(t, typesOf(relayed(t, s, nil)), []string{"budget.exceeded", "budget.exceeded", "budget.exceeded", "budget.exceeded"})
-	same(t, must(s.Events(ctx, EventFilter{Project: "iris"}))(t)[1].Subject, "costs/months/2026-12")
+	same(t, must(s.Events(ctx, EventFilter{Project: "iris"}))(t)[1].Subject, "costs/month?month=2026-12&project=iris")
 }

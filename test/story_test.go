@@ -198,7 +198,7 @@ func tail(s string, n int) string {
 func TestStories(t *testing.T) {
 	clouds := newClouds(t)
 	settings := filepath.Join(t.TempDir(), "server.yaml")
-	if err := os.WriteFile(settings, []byte("prices: {currency: EUR, on_demand: {cpu: 3600, memory: 10}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(settings, []byte("prices: {currency: EUR, on_demand: {cpu: 3600, memory: 10}}\nbudget: {projects: {cost: 0.01}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := newRidgeline(t, "--webhook-networks", "127.0.0.1", "--settings", settings)

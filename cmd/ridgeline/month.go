@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/url"
 	"strconv"
 
 	"github.com/ridgeline-mlops/ridgeline/api"
@@ -13,7 +12,7 @@ import (
 
 // monthPath is where the bill of a month is, or a part of it.
 func monthPath(month, part, project string) string {
-	return query("/api/v1/costs/months/"+url.PathEscape(cmp.Or(month, "now"))+part, "project", project)
+	return query("/api/v1/costs/month"+part, "month", cmp.Or(month, "now"), "project", project)
 }
 
 // month prints the bill of a month.

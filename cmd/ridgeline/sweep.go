@@ -98,14 +98,13 @@ func (n *node) bills() bill.Ledger {
 	return bill.Ledger{Store: n.store, Prices: n.options.Settings.Prices, Budget: n.options.Settings.Budget}
 }
 
-// budgets looks, about as often as what is answered is added up, whether the
-// month has cost more than it may.
+// budgets looks every few seconds whether the month has cost more than it may.
 func (n *node) budgets(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := n.bills().Watch(ctx, time.Now().UTC()); err != nil && ctx.Err() == nil {
 			n.options.Log.Error("look for budgets that are exceeded", "error", err)
 		}
-		sleep(ctx, 10*time.Second)
+		sleep(ctx, 5*time.Second)
 	}
 }
 

@@ -13,7 +13,7 @@ var anything = []string{"*"}
 // does it, before adding a line.
 var arrows = map[string][]string{
 	"":                  {},
-	"api":               {"auth", "bill", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "project", "release", "storage", "store", "trigger"},
+	"api":               {"auth", "bill", "blob", "blob/archive", "build", "data", "forge", "gate", "gc", "intake", "pipeline", "prediction", "release", "storage", "store", "trigger"},
 	"auth":              {},
 	"bench":             {},
 	"bench/data":        {"bench"},
