@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
@@ -54,12 +55,12 @@ const (
 )
 
 func (u *UI) gallery(mux *http.ServeMux) {
-	all := samples()
+	all := sync.OnceValue(samples) // some are large
 	mux.Handle("GET /_gallery", u.page(func(context.Context, *http.Request) (Page, error) {
-		return Page{Title: "Gallery", Still: true, Template: "gallery", Body: galleryPage{all, sampleTime, strings.Repeat(long300, 8), awkward}}, nil
+		return Page{Title: "Gallery", Still: true, Template: "gallery", Body: galleryPage{all(), sampleTime, strings.Repeat(long300, 8), awkward}}, nil
 	}))
 	mux.Handle("GET /_gallery/{sample}", u.page(func(_ context.Context, r *http.Request) (Page, error) {
-		for _, s := range all {
+		for _, s := range all() {
 			if s.Name == r.PathValue("sample") {
 				return s.Page, nil
 			}

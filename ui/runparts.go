@@ -168,13 +168,13 @@ func (p *runPage) list(all []stepRow, q url.Values, g *stepGraph) {
 		return
 	}
 	of := q.Get("of")
-	var rows []stepRow
-	for _, s := range all {
-		if (of == "" || s.Parent == of || s.Name == of) && (names == nil || names[s.Name]) && strings.Contains(s.Name, l.Find) {
-			rows = append(rows, s)
+	var places []int
+	for i := range all {
+		if s := &all[i]; (of == "" || s.Parent == of || s.Name == of) && (names == nil || names[s.Name]) && strings.Contains(s.Name, l.Find) {
+			places = append(places, i)
 		}
 	}
-	rank := func(s stepRow) int {
+	rank := func(s *stepRow) int {
 		if s.Name == of {
 			return -1
 		}
@@ -183,9 +183,12 @@ func (p *runPage) list(all []stepRow, q url.Values, g *stepGraph) {
 		}
 		return worth(ridgeline.Queued) + 1
 	}
-	slices.SortStableFunc(rows, func(a, b stepRow) int { return cmp.Compare(rank(a), rank(b)) })
-	from, to := l.page(len(rows), q, func(pairs ...string) string { return runURL(p.ID, pairs...) })
-	p.Parts, p.Steps = l, rows[from:to]
+	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(rank(&all[a]), rank(&all[b])) })
+	from, to := l.page(len(places), q, func(pairs ...string) string { return runURL(p.ID, pairs...) })
+	p.Parts, p.Steps = l, nil
+	for _, i := range places[from:to] {
+		p.Steps = append(p.Steps, all[i])
+	}
 }
 
 // worth puts what failed first, then what is at work.

@@ -77,8 +77,8 @@ var moreOf = regexp.MustCompile(`^and ([\d,]+) more$`)
 // shown and those that boxes stand for are all that it needs, and all that need
 // it, as its lists have them.
 func TestStepGraph_around(t *testing.T) {
-	for _, name := range []string{"fetch", "read-0003", "clean-0700", "join-0007", "fit-0500", "compare", "report", "register"} {
-		page := sampleDeclared(5000, ridgeline.Running, url.Values{"step": {name}})
+	for _, name := range []string{"fetch", "read-0003", "clean-0070", "join-0007", "fit-0100", "compare", "report", "register"} {
+		page := sampleDeclared(1500, ridgeline.Running, url.Values{"step": {name}})
 		if page.Centre != name || page.Around == nil || len(page.Around.Nodes) > 40 {
 			t.Fatalf("%s: %+v", name, page.Around)
 		}
@@ -100,7 +100,7 @@ func TestStepGraph_around(t *testing.T) {
 		}
 		found := 0
 		for _, way := range []string{"before", "after"} {
-			found += sampleDeclared(5000, ridgeline.Running, url.Values{way: {name}}).Parts.Found
+			found += sampleDeclared(1500, ridgeline.Running, url.Values{way: {name}}).Parts.Found
 		}
 		if sum != found || found < 10 {
 			t.Errorf("%s: %d steps around it, and %d in the lists", name, sum, found)

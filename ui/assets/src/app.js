@@ -32,6 +32,17 @@ const reach = () => document.querySelectorAll(".scroll, .code, .evidence").forEa
   if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
 });
 
+// What is chosen in a graph wider than the window is to be seen, once for each
+// address: from then on people scroll.
+const centred = new WeakMap();
+const centre = () => document.querySelectorAll(".graph [aria-current]").forEach((box) => {
+  const around = box.closest(".scroll");
+  if (centred.get(around) === location.href) return;
+  centred.set(around, location.href);
+  const [a, b] = [around, box].map((e) => e.getBoundingClientRect());
+  if (b.left < a.left || b.right > a.right) around.scrollLeft += (b.left + b.right - a.left - a.right) / 2;
+});
+
 // painted does what the first picture of a page does not have to wait for.
 const painted = (then) => requestAnimationFrame(() => setTimeout(then));
 
@@ -40,6 +51,7 @@ const settle = () => {
   logs(document);
   painted(() => {
     reach();
+    centre();
     tables(document);
   });
   const charts = document.querySelector("[data-chart]");
