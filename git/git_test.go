@@ -220,6 +220,22 @@ func serverPush(t *testing.T, r *remote) {
 			t.Error("not built")
 		}
 	})
+	t.Run("who pushed what is in the audit trail", func(t *testing.T) {
+		events, err := r.Store.AuditEvents(t.Context(), store.AuditFilter{Action: "push"})
+		ok(t, err)
+		var got []string
+		for _, e := range events {
+			if e.Who != "ann" || e.Subject != "projects/iris" || e.Outcome != ridgeline.AuditDone {
+				t.Errorf("the trail has %+v", e)
+			}
+			got = append(got, e.Reason)
+		}
+		topic := must(t, dir, "rev-parse", "topic/a")
+		if len(got) != 5 || got[0] != "topic/a "+topic || got[1] != "topic/a removed" || got[4] != "main "+first ||
+			got[3] != fmt.Sprintf("main %s, topic/a %s, tags/v1 %s", topic, topic, must(t, dir, "rev-parse", "v1")) {
+			t.Errorf("the trail tells of %q", got)
+		}
+	})
 	t.Run("what was pushed can be cloned", func(t *testing.T) {
 		clone := filepath.Join(t.TempDir(), "clone")
 		must(t, ".", "clone", "-q", r.at(ridgeline.Viewer, "iris"), clone)
@@ -258,6 +274,13 @@ func serverRefuses(t *testing.T, r *remote) {
 	}
 	if len(r.builds(t)) != before {
 		t.Error("something was built")
+	}
+	refused, err := r.Store.AuditEvents(t.Context(), store.AuditFilter{Outcome: ridgeline.AuditRefused})
+	ok(t, err)
+	failed, err := r.Store.AuditEvents(t.Context(), store.AuditFilter{Outcome: ridgeline.AuditFailed, Action: "push"})
+	ok(t, err)
+	if len(refused) != 1 || len(failed) < 2 || failed[0].Code != ridgeline.Conflict {
+		t.Errorf("the trail has %d refused pushes and %+v", len(refused), failed)
 	}
 }
 

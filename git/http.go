@@ -8,16 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
 // The two services of git's smart HTTP protocol (gitprotocol-http(5)).
@@ -206,7 +209,7 @@ func plain(r *http.Request) (io.Reader, error) {
 // its builds written down.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, cmd *exec.Cmd, project ridgeline.ProjectName, body io.Reader, n *scratch) {
 	in := &counted{r: bufio.NewReaderSize(body, maxPacket)}
-	sideband := offersSideband(in.r)
+	asked, sideband := commands(in.r)
 	out := &answer{w: w}
 	cmd.Stdin, cmd.Stdout = in, out
 	s.note(project) // whatever happens from here on, the branches are looked at
@@ -226,6 +229,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, cmd *exec.Cmd, 
 	if n != nil {
 		changed, err := s.publish(ctx, project, n)
 		if err != nil {
+			_ = s.audited(ctx, project, func(ctx context.Context) error { return err })
 			s.reject(out, sideband, project, changed, err)
 			return
 		}
@@ -235,9 +239,14 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, cmd *exec.Cmd, 
 		}
 	}
 	var words []string
+	taken, failed := s.taken(ctx, cmd.Dir, asked)
 	_ = s.audited(ctx, project, func(ctx context.Context) error { // received fails no push: its words say what could not be built
+		store.ActOf(ctx).Because(taken)
+		if len(asked) == 0 { // a client that only tries whether it may
+			store.ActOf(ctx).Nothing()
+		}
 		words = s.received(ctx, project, auth.From(ctx).Name)
-		return nil
+		return failed
 	})
 	if in.n > s.MaxPush {
 		words = append([]string{fmt.Sprintf("this server takes pushes of up to %d MiB: keep data out of git and name it by a path, or push in parts", s.MaxPush>>20)}, words...)
@@ -282,27 +291,63 @@ func (s *Server) received(ctx context.Context, project ridgeline.ProjectName, ca
 // maxPacket is the length of git's longest packet.
 const maxPacket = 65520
 
-// offersSideband reports whether the pusher takes messages beside the result:
-// the first command of a push lists what its git can do, after a NUL.
-func offersSideband(r *bufio.Reader) bool {
+// commands are what a push asks for, by the names of the refs, as far as they fit
+// into a packet, and whether the pusher takes messages beside the result: the
+// first command lists what its git can do, after a NUL (gitprotocol-pack(5)).
+func commands(r *bufio.Reader) (refs map[string]string, sideband bool) {
+	refs = map[string]string{}
 	for at := 0; ; {
 		head, err := r.Peek(at + 4)
 		if err != nil {
-			return false
+			return refs, sideband
 		}
 		var n int
 		if _, err := fmt.Sscanf(string(head[at:]), "%04x", &n); err != nil || n <= 4 {
-			return false
+			return refs, sideband
 		}
 		line, err := r.Peek(at + n)
 		if err != nil {
-			return false
+			return refs, sideband
 		}
-		if _, can, ok := bytes.Cut(line[at:], []byte{0}); ok {
-			return bytes.Contains(can, []byte("side-band-64k"))
+		command, can, first := bytes.Cut(line[at+4:], []byte{0})
+		if first {
+			sideband = bytes.Contains(can, []byte("side-band-64k"))
 		}
-		at += n // "shallow", before the commands
+		if words := strings.Fields(string(command)); len(words) == 3 { // not "shallow", before the commands
+			refs[words[2]] = words[1]
+		}
+		at += n
 	}
+}
+
+// mostTaken is how many refs of a push are told one by one.
+const mostTaken = 20
+
+// taken says which refs a push has left where it wanted them; it is an error when
+// there are none of those.
+func (s *Server) taken(ctx context.Context, repository string, asked map[string]string) (string, error) {
+	text, err := refsOf(ctx, repository)
+	if err != nil {
+		return "", err
+	}
+	now := byName(text)
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		short := strings.TrimPrefix(strings.TrimPrefix(name, "refs/heads/"), "refs/")
+		switch hash := asked[name]; {
+		case strings.Trim(hash, "0") == "" && now[name] == "":
+			all = append(all, short+" removed")
+		case now[name] == hash:
+			all = append(all, short+" "+hash)
+		}
+	}
+	if len(all) == 0 && len(asked) > 0 {
+		return "", ridgeline.Errorf(ridgeline.Conflict, "none of the %d refs was taken", len(asked))
+	}
+	if more := len(all) - mostTaken; more > 0 {
+		all = append(all[:mostTaken], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(all, ", "), nil
 }
 
 // counted counts what is read.

@@ -2,6 +2,7 @@ package mlflow
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -15,6 +16,20 @@ import (
 func (r route) audits() bool {
 	return !r.read && (strings.HasPrefix(r.path, "registered-models/") || strings.HasPrefix(r.path, "model-versions/") ||
 		strings.HasSuffix(r.path, "/delete") || strings.HasSuffix(r.path, "/restore") || r.method == http.MethodDelete && r.path == "logged-models/{model_id}")
+}
+
+// kept keeps in the audit trail who was kept out: for the role, or since what was
+// asked for is another project's.
+func (a *API) kept(route route, req *http.Request, subject string, err error) {
+	var there *foreign
+	who := auth.From(req.Context())
+	switch {
+	case errors.As(err, &there):
+		err = ridgeline.Errorf(ridgeline.Denied, "%s with a token of project %s", route.path, who.Project)
+	case ridgeline.CodeOf(err) != ridgeline.Denied:
+		return
+	}
+	a.Door.Refused(req.Context(), who, "enter", subject, err)
 }
 
 // audited does what a route does, and keeps who asked for it.
@@ -47,6 +62,8 @@ func (r *request) subject() string {
 		return r.query.Get(name)
 	}
 	switch {
+	case text("name") != "" && strings.Contains(r.http.URL.Path, "/mlflow/experiments/"):
+		return "experiments/" + text("name")
 	case text("name") != "" && text("version") != "":
 		return "models/" + text("name") + "/versions/" + text("version")
 	case text("name") != "":

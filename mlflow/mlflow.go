@@ -20,6 +20,7 @@ import (
 	"github.com/valyala/fastjson"
 
 	"github.com/ridgeline-mlops/ridgeline"
+	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/store"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
@@ -31,6 +32,7 @@ const Version = "3.17.2"
 type API struct {
 	Track    *track.Store
 	Registry *store.Store
+	Door     *auth.Door // has written down who was kept out
 	Contents Contents
 	Uploads  Uploads
 	Trees    Trees
@@ -172,6 +174,7 @@ const maxBody = 40 << 20
 func (a *API) adapt(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := mayUse(r.Context(), route.read); err != nil && !route.audits() {
+			a.kept(route, r, route.path, err)
 			Fail(w, err)
 			return
 		}
@@ -183,12 +186,16 @@ func (a *API) adapt(route route) http.Handler {
 			return
 		}
 		if err = a.admit(r.Context(), route.path, req); err != nil {
+			a.kept(route, r, req.subject(), err)
 			a.logged(r, err)
 			Fail(w, err)
 			return
 		}
 		b, err := a.audited(route, req)
 		if err != nil {
+			if !route.audits() {
+				a.kept(route, r, req.subject(), err)
+			}
 			a.logged(r, err)
 			Fail(w, err)
 			return

@@ -46,7 +46,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, dir: dir, api: &API{Track: tracking, Registry: registry, Contents: contents, Uploads: contents.Uploads(), Trees: contents, Temp: dir, Log: slog.New(slog.DiscardHandler)}, caller: auth.Principal{Name: "w", Role: ridgeline.Writer}}
+	f := &fixture{t: t, dir: dir, api: &API{Track: tracking, Registry: registry, Door: &auth.Door{Trail: registry, Log: slog.New(slog.DiscardHandler)}, Contents: contents, Uploads: contents.Uploads(), Trees: contents, Temp: dir, Log: slog.New(slog.DiscardHandler)}, caller: auth.Principal{Name: "w", Role: ridgeline.Writer}}
 	handler := f.api.Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(auth.With(r.Context(), f.caller)))

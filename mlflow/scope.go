@@ -29,6 +29,11 @@ func ours(p auth.Principal, experiment string) bool {
 // What is told of another project's things is what is told of those that are not
 // there.
 
+// foreign says of such an answer that the thing is there.
+type foreign struct{ error }
+
+func (f *foreign) Unwrap() error { return f.error }
+
 func noExperiment(id int64) error {
 	return ridgeline.Errorf(ridgeline.NotFound, "No Experiment with id=%d exists", id)
 }
@@ -88,7 +93,7 @@ func (a *API) admit(ctx context.Context, path string, r *request) error {
 		return r.err
 	}
 	if name := r.text("experiment_name"); path == "experiments/get-by-name" && name != "" && !ours(p, name) {
-		return ridgeline.Errorf(ridgeline.NotFound, "Could not find experiment with name '%s'", name)
+		return &foreign{ridgeline.Errorf(ridgeline.NotFound, "Could not find experiment with name '%s'", name)}
 	}
 	for _, text := range s.experiments {
 		id, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
@@ -123,7 +128,7 @@ func (a *API) mayReadExperiment(ctx context.Context, id int64) error {
 	}
 	e, err := a.Track.Experiment(ctx, id)
 	if err == nil && !ours(p, e.Name) {
-		err = noExperiment(id)
+		err = &foreign{noExperiment(id)}
 	}
 	if id == 0 && ridgeline.CodeOf(err) == ridgeline.NotFound { // where scripts log that name none
 		return ridgeline.Errorf(ridgeline.NotFound, "No Experiment with id=0 exists for a token of project %s: name one, by MLFLOW_EXPERIMENT_NAME=%s or mlflow.set_experiment(%q)", p.Project, p.Project, p.Project)
@@ -138,7 +143,7 @@ func (a *API) mayReadRun(ctx context.Context, id string) error {
 	}
 	experiment, err := a.Track.ExperimentOf(ctx, id)
 	if err == nil && !ours(p, experiment) {
-		err = ridgeline.Errorf(ridgeline.NotFound, "Run with id=%s not found", id)
+		err = &foreign{ridgeline.Errorf(ridgeline.NotFound, "Run with id=%s not found", id)}
 	}
 	return err
 }
@@ -152,7 +157,7 @@ func (a *API) mayReadModel(ctx context.Context, id string) error {
 		return err
 	}
 	if err := a.mayReadExperiment(ctx, m.Experiment); ridgeline.CodeOf(err) == ridgeline.NotFound {
-		return ridgeline.Errorf(ridgeline.NotFound, "Logged model with ID '%s' not found.", id)
+		return &foreign{ridgeline.Errorf(ridgeline.NotFound, "Logged model with ID '%s' not found.", id)}
 	} else if err != nil {
 		return err
 	}
@@ -166,7 +171,7 @@ func (a *API) mayReadRegistered(ctx context.Context, name ridgeline.ModelName) e
 	}
 	m, err := a.Registry.RegisteredModel(ctx, name)
 	if err == nil && m.Project != p.Project {
-		err = noRegistered(name)
+		err = &foreign{noRegistered(name)}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ package scope
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -70,7 +71,7 @@ func (k *Keeper) Hold(r *http.Request) (*http.Request, error) {
 	if !who.Scoped() {
 		return r, nil
 	}
-	v := &verdict{who: who, err: ridgeline.Errorf(ridgeline.Denied, "the token %q is of project %s alone; %s is about the whole server: ask with a token that is of no project", who.Name, who.Project, r.URL.Path)}
+	v := &verdict{who: who, err: &foreign{ridgeline.Errorf(ridgeline.Denied, "the token %q is of project %s alone; %s is about the whole server: ask with a token that is of no project", who.Name, who.Project, r.URL.Path)}}
 	// The rule answers by the verdict. What else the mux may do, such as to send a
 	// caller to a cleaner address, leaves it as it is: denied.
 	k.rules.ServeHTTP(nowhere{}, r.WithContext(context.WithValue(r.Context(), verdictKey{}, v)))
@@ -84,6 +85,19 @@ func (k *Keeper) Hold(r *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
+// foreign says of an error that it kept somebody out, and is not about what is
+// nowhere.
+type foreign struct{ error }
+
+func (f *foreign) Unwrap() error { return f.error }
+
+// Foreign reports whether Hold refused what is there, or is about the whole
+// server, so that it is worth remembering who asked.
+func Foreign(err error) bool {
+	var f *foreign
+	return errors.As(err, &f)
+}
+
 // nowhere takes what the mux would answer by itself.
 type nowhere struct{}
 
@@ -91,7 +105,12 @@ func (nowhere) Header() http.Header         { return http.Header{} }
 func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func (nowhere) WriteHeader(int)             {}
 
-// absent is what is told of another project's things, and of what is not there.
+// elsewhere is what is told of another project's things: that they are absent.
+func elsewhere(kind Kind, id string, who auth.Principal) error {
+	return &foreign{absent(kind, id, who)}
+}
+
+// absent is what is told of what is not there.
 func absent(kind Kind, id string, who auth.Principal) error {
 	return ridgeline.Errorf(ridgeline.NotFound, "no %s %q in project %s, the only one that the token %q opens", kind, id, who.Project, who.Name)
 }
@@ -99,8 +118,11 @@ func absent(kind Kind, id string, who auth.Principal) error {
 // belongs refuses what is not of the caller's project.
 func (k *Keeper) belongs(ctx context.Context, kind Kind, id string, who auth.Principal) error {
 	owner, err := k.owners[kind](ctx, id)
-	if ridgeline.CodeOf(err) == ridgeline.NotFound || err == nil && owner != who.Project {
+	switch {
+	case ridgeline.CodeOf(err) == ridgeline.NotFound:
 		return absent(kind, id, who)
+	case err == nil && owner != who.Project:
+		return elsewhere(kind, id, who)
 	}
 	return err
 }

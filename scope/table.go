@@ -99,7 +99,7 @@ func open(*Keeper, *http.Request, auth.Principal) (url.Values, error) { return n
 // inProject is for addresses that name the project.
 func inProject(_ *Keeper, r *http.Request, who auth.Principal) (url.Values, error) {
 	if p := r.PathValue("project"); p != string(who.Project) {
-		return nil, absent("project", p, who)
+		return nil, elsewhere("project", p, who)
 	}
 	return nil, nil
 }
@@ -109,7 +109,7 @@ func narrowed(_ *Keeper, r *http.Request, who auth.Principal) (url.Values, error
 	q := r.URL.Query()
 	for _, p := range q["project"] {
 		if p != "" && p != string(who.Project) {
-			return nil, absent("project", p, who)
+			return nil, elsewhere("project", p, who)
 		}
 	}
 	q.Set("project", string(who.Project))
@@ -181,7 +181,7 @@ func ofTask(k *Keeper, r *http.Request, who auth.Principal) (url.Values, error) 
 // inGit is for the project's repository.
 func inGit(_ *Keeper, r *http.Request, who auth.Principal) (url.Values, error) {
 	if repository := r.PathValue("repository"); repository != string(who.Project)+".git" {
-		return nil, absent("project", strings.TrimSuffix(repository, ".git"), who)
+		return nil, elsewhere("project", strings.TrimSuffix(repository, ".git"), who)
 	}
 	return nil, nil
 }
@@ -197,7 +197,7 @@ var imageRE = regexp.MustCompile(`^(.+)/(?:blobs|manifests|tags|referrers)/`)
 func inRepository(k *Keeper, r *http.Request, who auth.Principal) (url.Values, error) {
 	found := imageRE.FindStringSubmatch(r.PathValue("rest"))
 	if found == nil {
-		return nil, absent("image", r.PathValue("rest"), who)
+		return nil, elsewhere("image", r.PathValue("rest"), who)
 	}
 	if err := k.ofRepository(r, found[1], who); err != nil {
 		return nil, err

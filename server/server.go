@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ import (
 type Options struct {
 	Auth     *auth.Authenticator
 	Scope    *scope.Keeper
+	Door     *auth.Door
 	API      http.Handler                // below /api/
 	Registry http.Handler                // below /v2/
 	Git      http.Handler                // below /git/; who may push is its own to say
@@ -98,7 +100,7 @@ func New(o Options) *Server {
 	}
 	mux.Handle("POST /api/v1/projects/{project}/hooks/{name}", o.Hooks)
 	mux.Handle("/api/", s.signedIn(ridgeline.Viewer, o.API))
-	mux.Handle("/v2/", s.pulled(o.Registry, s.signedIn(ridgeline.Writer, o.Registry)))
+	mux.Handle("/v2/", s.pulled(o.Registry, s.signedIn(ridgeline.Writer, s.images(o.Registry))))
 	mux.Handle("/git/", s.signedIn(ridgeline.Viewer, o.Git))
 	mux.Handle("GET /metrics", s.signedIn(ridgeline.Viewer, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})))
 	mux.Handle("/endpoints/", o.Gateway)
@@ -195,20 +197,14 @@ func (s *Server) signedIn(need ridgeline.Role, next http.Handler) http.Handler {
 // opens only what says so.
 func (s *Server) letIn(need ridgeline.Role, runs bool, refuse func(w http.ResponseWriter, status int, err error), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, err := s.caller(r)
-		status := http.StatusForbidden
-		switch {
-		case ridgeline.CodeOf(err) == ridgeline.Denied:
-			status = http.StatusUnauthorized
-		case err != nil:
-			s.options.Log.Error("sign-in", "error", err)
-			status = api.Status(ridgeline.CodeOf(err))
-		case p.Run != "" && !runs:
-			err = ridgeline.Errorf(ridgeline.Denied, "this token is for the tracking of run %s alone", p.Run)
-		case !p.Role.Allows(need):
-			err = ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need)
-		default:
-			p.Via, p.Address = s.via(r), auth.Address(r.RemoteAddr)
+		p, status, err := s.caller(w, r)
+		if err == nil {
+			status, err = http.StatusForbidden, s.may(p, need, runs)
+			if err != nil {
+				s.options.Door.Refused(r.Context(), p, "enter", subject(r), err)
+			}
+		}
+		if err == nil {
 			r = r.WithContext(auth.With(r.Context(), p))
 			if !runs {
 				r, err = s.options.Scope.Hold(r)
@@ -217,12 +213,31 @@ func (s *Server) letIn(need ridgeline.Role, runs bool, refuse func(w http.Respon
 				next.ServeHTTP(w, r)
 				return
 			}
+			if scope.Foreign(err) {
+				s.options.Door.Refused(r.Context(), p, "enter", subject(r), ridgeline.Errorf(ridgeline.Denied, "%s with a token of project %s", r.Method, p.Project))
+			}
 		}
 		if ridgeline.CodeOf(err) == ridgeline.Denied {
 			w.Header().Set("WWW-Authenticate", `Basic realm="ridgeline"`)
 		}
 		refuse(w, status, err)
 	})
+}
+
+// may says why a caller may not come in here.
+func (s *Server) may(p auth.Principal, need ridgeline.Role, runs bool) error {
+	switch {
+	case p.Run != "" && !runs:
+		return ridgeline.Errorf(ridgeline.Denied, "this token is for the tracking of run %s alone", p.Run)
+	case !p.Role.Allows(need):
+		return ridgeline.Errorf(ridgeline.Denied, "%s is a %s; this needs a %s", p.Name, p.Role, need)
+	}
+	return nil
+}
+
+// subject is what a request is about, for the audit trail.
+func subject(r *http.Request) string {
+	return strings.Trim(strings.TrimPrefix(r.URL.Path, "/api/v1"), "/")
 }
 
 // via is the way in, for the audit trail: our own command line, or the surface.
@@ -235,28 +250,52 @@ func (s *Server) via(r *http.Request) string {
 }
 
 func refuse(w http.ResponseWriter, status int, err error) {
-	if status == http.StatusUnauthorized {
+	if status == http.StatusUnauthorized || status == http.StatusTooManyRequests {
 		problem(w, status, err.Error())
 		return
 	}
 	Problem(w, err)
 }
 
-func (s *Server) caller(r *http.Request) (auth.Principal, error) {
-	secret, ok := auth.Bearer(r.Header.Get("Authorization"))
-	if _, password, basic := r.BasicAuth(); !ok && basic {
-		secret, ok = password, true
+// caller finds who asks, or says why nobody is let in, and with which status. An
+// address whose tokens are wrong too often waits before the next one is looked at.
+func (s *Server) caller(w http.ResponseWriter, r *http.Request) (auth.Principal, int, error) {
+	via, address, now := s.via(r), auth.Address(r.RemoteAddr), time.Now()
+	secret, ok := secretOf(r)
+	if !ok {
+		return auth.Principal{}, http.StatusUnauthorized, ridgeline.Errorf(ridgeline.Denied,
+			"no token: send Authorization: Bearer TOKEN (the token is in the server's state folder, file token)")
+	}
+	if wait := s.options.Door.Wait(address, secret, now); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(auth.RetryAfter(wait)))
+		return auth.Principal{}, http.StatusTooManyRequests, auth.TooMany(wait)
+	}
+	p, err := s.options.Auth.Principal(r.Context(), secret, now)
+	p.Via, p.Address = via, address
+	switch {
+	case ridgeline.CodeOf(err) == ridgeline.Denied:
+		s.options.Door.Failed(r.Context(), p, "tokens", now, err)
+		return p, http.StatusUnauthorized, err
+	case err != nil:
+		s.options.Log.Error("sign-in", "error", err)
+		return p, api.Status(ridgeline.CodeOf(err)), err
+	}
+	s.options.Door.Opened(address, secret)
+	return p, http.StatusOK, nil
+}
+
+// secretOf is the token that a request comes with.
+func secretOf(r *http.Request) (string, bool) {
+	if secret, ok := auth.Bearer(r.Header.Get("Authorization")); ok {
+		return secret, true
+	}
+	if _, password, ok := r.BasicAuth(); ok {
+		return password, true
 	}
 	// CloudEvents' webhook specification lets a sender that has no headers of its
 	// own put the token into the address; nothing else may.
-	if token := r.URL.Query().Get("access_token"); !ok && token != "" && r.URL.Path == "/api/v1/events" {
-		secret, ok = token, true
-	}
-	if !ok {
-		return auth.Principal{}, ridgeline.Errorf(ridgeline.Denied,
-			"no token: send Authorization: Bearer TOKEN (the token is in the server's state folder, file token)")
-	}
-	return s.options.Auth.Principal(r.Context(), secret, time.Now())
+	token := r.URL.Query().Get("access_token")
+	return token, token != "" && r.URL.Path == "/api/v1/events"
 }
 
 // observed logs and times every request, and answers for a handler that

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,7 +20,9 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/api"
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/gateway"
+	"github.com/ridgeline-mlops/ridgeline/scope"
 	"github.com/ridgeline-mlops/ridgeline/server"
+	"github.com/ridgeline-mlops/ridgeline/store"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -29,6 +32,7 @@ type tokens struct {
 	all    map[string]ridgeline.Token
 	broken atomic.Pointer[error]
 	leave  func() // has the server leave
+	trail  *store.Store
 }
 
 func (k *tokens) TokenByHash(_ context.Context, hash string) (ridgeline.Token, error) {
@@ -54,14 +58,26 @@ func serve(t *testing.T) (*tokens, string) {
 	known := &tokens{all: map[string]ridgeline.Token{
 		auth.Hash("viewing"): {Name: "dashboard", Role: ridgeline.Viewer},
 		auth.Hash("writing"): {Name: "ci", Role: ridgeline.Writer},
+		auth.Hash("narrow"):  {Name: "iris-ci", Role: ridgeline.Writer, Project: "iris"},
+		auth.Hash("revoked"): {Name: "old", Role: ridgeline.Writer, Revoked: time.Now()},
 	}}
 	dir := t.TempDir()
 	access, err := auth.New(dir, dir, "managing", known)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if known.trail, err = store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "test.db"), quiet); err != nil {
+		t.Fatal(err)
+	}
 	who := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case "/v2/iris/manifests/1.0":
+			w.Header().Set("Docker-Content-Digest", "sha256:0123")
+			w.WriteHeader(http.StatusCreated)
+			return
+		case "/v2/iris/manifests/absent":
+			http.Error(w, "no such manifest", http.StatusNotFound)
+			return
 		case "/api/v1/panic":
 			panic("secret detail")
 		case "/api/v1/abort":
@@ -70,7 +86,8 @@ func serve(t *testing.T) (*tokens, string) {
 		p := auth.From(r.Context())
 		fmt.Fprintf(w, "%s is a %s", p.Name, p.Role)
 	}
-	s := server.New(server.Options{Auth: access, API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Git: http.HandlerFunc(who), Hooks: http.HandlerFunc(who), Gateway: gateway.New(nowhere{}, nil, access, nil, quiet), Log: quiet,
+	door := &auth.Door{Trail: known.trail, Log: quiet}
+	s := server.New(server.Options{Auth: access, Door: door, Scope: scope.New(scope.Owners{}), API: http.HandlerFunc(who), Registry: http.HandlerFunc(who), Git: http.HandlerFunc(who), Hooks: http.HandlerFunc(who), Gateway: gateway.New(nowhere{}, nil, access, nil, quiet), Log: quiet,
 		Ready: func(context.Context) error {
 			if err := known.broken.Load(); err != nil {
 				return *err
@@ -90,6 +107,10 @@ func serve(t *testing.T) (*tokens, string) {
 			t.Error(err)
 		}
 		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		door.Close()
+		if err := known.trail.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -44,7 +44,7 @@ func TestAudit(t *testing.T) {
 	for _, e := range events {
 		got = append(got, strings.Join([]string{e.Who, e.Via, e.Action, strings.SplitN(e.Subject, "-", 2)[0], string(e.Outcome), string(e.Code)}, " "))
 	}
-	want := "reader page cancel-run runs/r refused denied; admin page create-token tokens failed invalid; admin page create-token tokens done "
+	want := "reader page cancel-run runs/r refused denied; reader page sign-in tokens done ; admin page create-token tokens failed invalid; admin page create-token tokens done ; admin page sign-in tokens done "
 	if strings.Join(got, "; ") != want {
 		t.Errorf("got %q", got)
 	}

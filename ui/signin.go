@@ -2,14 +2,17 @@ package ui
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/auth"
+	"github.com/ridgeline-mlops/ridgeline/scope"
 )
 
 // cookieName has the port in it: cookies know none, and two servers on one
@@ -56,6 +59,9 @@ func (u *UI) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool)
 	r = r.WithContext(auth.With(r.Context(), p))
 	held, err := u.Scope.Hold(r)
 	if err != nil {
+		if scope.Foreign(err) {
+			u.Door.Refused(r.Context(), p, "enter", strings.Trim(r.URL.Path, "/"), ridgeline.Errorf(ridgeline.Denied, "%s with a token of project %s", r.Method, p.Project))
+		}
 		u.fail(w, r, err)
 		return r, false
 	}
@@ -79,18 +85,50 @@ func (u *UI) signIn(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	secret, err := u.Sessions.Use(r.Context(), code, time.Now().UTC())
-	u.letIn(w, r, secret, next, err)
+	u.letIn(w, r, proof{what: "link", subject: "sign-in-links", secret: code, whose: u.Sessions.Whose, use: u.Sessions.Use}, next)
 }
 
 func (u *UI) signedIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	secret, err := u.Sessions.SignIn(r.Context(), strings.TrimSpace(r.PostFormValue("token")), time.Now().UTC())
-	u.letIn(w, r, secret, local(r.PostFormValue("next")), err)
+	token := strings.TrimSpace(r.PostFormValue("token"))
+	u.letIn(w, r, proof{what: "token", subject: "tokens", secret: token, whose: u.Auth.Principal, use: u.Sessions.SignIn}, local(r.PostFormValue("next")))
+}
+
+// A proof is what somebody signs in with.
+type proof struct {
+	what, subject string // in the audit trail
+	secret        string
+	whose         func(ctx context.Context, secret string, now time.Time) (auth.Principal, error)
+	use           func(ctx context.Context, secret string, now time.Time) (session string, err error)
+}
+
+// signs starts a session, which the audit trail has by the same commit.
+func (u *UI) signs(r *http.Request, by proof) (session string, err error) {
+	now := time.Now().UTC()
+	p, err := by.whose(r.Context(), by.secret, now)
+	p.Via, p.Address = "page", auth.Address(r.RemoteAddr)
+	if err == nil {
+		e := ridgeline.AuditEvent{Who: p.Name, Via: p.Via, Address: p.Address, Action: "sign-in", Subject: by.subject, Reason: "by " + by.what}
+		err = u.Store.Audited(r.Context(), e, func(ctx context.Context) error {
+			session, err = by.use(ctx, by.secret, now)
+			return err
+		})
+		return session, err
+	}
+	if _, in := u.again(r); !in && ridgeline.CodeOf(err) == ridgeline.Denied {
+		u.Door.Failed(r.Context(), p, by.subject, now, err)
+	}
+	return "", err
 }
 
 // letIn answers a sign-in: with the session's cookie, or with what was wrong.
-func (u *UI) letIn(w http.ResponseWriter, r *http.Request, secret, next string, err error) {
+func (u *UI) letIn(w http.ResponseWriter, r *http.Request, by proof, next string) {
+	if wait := u.Door.Wait(auth.Address(r.RemoteAddr), by.secret, time.Now()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(auth.RetryAfter(wait)))
+		u.write(w, r, http.StatusTooManyRequests, Page{Title: "Sign in", Still: true, Template: "sign-in", Body: signInPage{Problem: auth.TooMany(wait).Error(), Next: next}})
+		return
+	}
+	secret, err := u.signs(r, by)
 	switch {
 	case ridgeline.CodeOf(err) == ridgeline.Denied:
 		if _, ok := u.again(r); ok { // who is in already opened a used link: no harm
@@ -108,13 +146,24 @@ func (u *UI) letIn(w http.ResponseWriter, r *http.Request, secret, next string, 
 
 func (u *UI) signOut(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(cookieName(r)); err == nil {
-		if err := u.Sessions.SignOut(r.Context(), cookie.Value, time.Now().UTC()); err != nil {
+		if err := u.signsOut(r, cookie.Value); err != nil {
 			u.fail(w, r, err)
 			return
 		}
 	}
 	u.setCookie(w, r, cookieName(r), "", -time.Second)
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
+}
+
+// signsOut ends the session, if it is one.
+func (u *UI) signsOut(r *http.Request, session string) error {
+	now := time.Now().UTC()
+	p, in := u.again(r)
+	if !in {
+		return u.Sessions.SignOut(r.Context(), session, now)
+	}
+	e := ridgeline.AuditEvent{Who: p.Name, Via: p.Via, Address: p.Address, Action: "sign-out", Subject: "sessions"}
+	return u.Store.Audited(r.Context(), e, func(ctx context.Context) error { return u.Sessions.SignOut(ctx, session, now) })
 }
 
 // setCookie sets a cookie that scripts cannot read and other sites' forms do

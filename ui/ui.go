@@ -46,6 +46,7 @@ type UI struct {
 	Storage   *storage.Meter
 	Auth      *auth.Authenticator
 	Sessions  *auth.Sessions
+	Door      *auth.Door
 	Scope     *scope.Keeper
 	Bills     bill.Ledger
 	Ready     func(ctx context.Context, id ridgeline.DeploymentID) (int, error)              // copies of a deployment that answer

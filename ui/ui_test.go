@@ -40,7 +40,7 @@ func open(t *testing.T) *site {
 	access, err := auth.New(dir, dir, "managing", s)
 	ok(t, err)
 	u := &UI{
-		Store: s, Bills: bill.Ledger{Store: s}, Blob: blobs, Auth: access, Sessions: &auth.Sessions{Auth: access, Store: s}, Storage: &storage.Meter{}, Version: "test", Dev: true, Log: slog.New(slog.DiscardHandler),
+		Store: s, Bills: bill.Ledger{Store: s}, Blob: blobs, Auth: access, Sessions: &auth.Sessions{Auth: access, Store: s}, Door: &auth.Door{Trail: s, Log: slog.New(slog.DiscardHandler)}, Storage: &storage.Meter{}, Version: "test", Dev: true, Log: slog.New(slog.DiscardHandler),
 		Ready: func(context.Context, ridgeline.DeploymentID) (int, error) { return 1, nil },
 	}
 	u.Figures = func(ridgeline.ProjectName, string) map[string]ridgeline.Figures { return nil }

@@ -19,7 +19,7 @@ func (n *node) trackingURL() string {
 
 // mlflow is MLflow's dialect, at the paths where its clients look for it.
 func (n *node) mlflow(blobs *blob.Store) []server.Mount {
-	dialect := &mlflow.API{Track: n.tracking, Registry: n.store, Contents: blobs, Uploads: blobs.Uploads(), Trees: blobs, Temp: n.path("tmp"), Log: n.options.Log}
+	dialect := &mlflow.API{Track: n.tracking, Registry: n.store, Door: n.door, Contents: blobs, Uploads: blobs.Uploads(), Trees: blobs, Temp: n.path("tmp"), Log: n.options.Log}
 	return []server.Mount{
 		{Surface: "mlflow", Paths: mlflow.Paths, Handler: dialect.Handler(), Runs: true, Refuse: mlflow.Refuse},
 		{Surface: "mlflow", Paths: mlflow.OpenPaths, Handler: mlflow.Open(), Open: true},

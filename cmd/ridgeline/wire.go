@@ -95,6 +95,7 @@ type node struct {
 	outbox      *trigger.Outbox
 	due         *trigger.Schedules
 	sessions    *auth.Sessions
+	door        *auth.Door
 	gateway     *gateway.Gateway
 	server      *server.Server
 	began       time.Time
@@ -316,6 +317,7 @@ func (n *node) wire(ctx context.Context) error {
 		Started: func(ctx context.Context, id ridgeline.RunID) error { return n.start(ctx, pipeline.Kind, string(id)) },
 	}
 	n.sessions = &auth.Sessions{Auth: access, Store: n.store}
+	n.door = &auth.Door{Trail: n.store, Log: log}
 	surface := &api.API{
 		Store: n.store, Blob: blobs, Builds: n.builds, Runs: n.runs, Intake: n.intake, Releases: n.releases, Predictions: n.predictions,
 		Webhooks: webhooks, Schedules: n.due, Inbox: inbox, Remotes: n.forges, Garbage: n.garbage, Storage: n.storage, Auth: access, Sessions: n.sessions, Ready: entrance.Ready,
@@ -324,7 +326,7 @@ func (n *node) wire(ctx context.Context) error {
 	}
 	keeper := scope.New(n.owners())
 	pages := &ui.UI{
-		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Webhooks: webhooks, Schedules: n.due, Remotes: n.forges, Storage: n.storage, Auth: access, Sessions: n.sessions, Scope: keeper, Ready: entrance.Ready, Score: entrance,
+		Store: n.store, Track: n.tracking, Blob: blobs, Builds: n.builds, Intake: n.intake, Runs: n.runs, Releases: n.releases, Webhooks: webhooks, Schedules: n.due, Remotes: n.forges, Storage: n.storage, Auth: access, Sessions: n.sessions, Door: n.door, Scope: keeper, Ready: entrance.Ready, Score: entrance,
 		Figures: entrance.Figures, ServiceLog: services.Log, Bills: n.bills(),
 		BaseURL: public, Registry: n.registryHost(), Version: version(), Dev: n.options.Dev, Log: log,
 	}
@@ -332,7 +334,7 @@ func (n *node) wire(ctx context.Context) error {
 		return err
 	}
 	n.server = server.New(server.Options{
-		Auth: access, Scope: keeper, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks(), n.gatewaysElsewhere()),
+		Auth: access, Scope: keeper, Door: n.door, API: surface.Handler(), Registry: oci, Git: n.git.Handler(), Hooks: n.forges, Gateway: entrance, Mounts: append(n.mlflow(blobs), n.logsFromElsewhere(), n.filesOfTasks(), n.gatewaysElsewhere()),
 		Pages: pages.Handler(), Stopping: pages.Stop, Ready: n.ready, Log: log,
 	})
 	return nil
@@ -480,6 +482,7 @@ func (n *node) shutdown(keepServices bool) {
 	if err := n.server.Shutdown(ctx); err != nil {
 		n.options.Log.Warn("requests were cut off", "error", err)
 	}
+	n.door.Close()
 	spans, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	_ = n.tracer.Close(spans) // what is wrong with the collector was said
