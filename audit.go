@@ -9,7 +9,7 @@ type AuditEvent struct {
 	ID      string // x-…
 	At      time.Time
 	Who     string       // name of the principal
-	Via     string       // what it came through: cli, api, page, git, mlflow or webhook; empty: nobody asked from outside
+	Via     string       // what it came through: cli, api, page, git, registry, mlflow or webhook; empty: nobody asked from outside
 	Address string       // of the client, or of the proxy in front of it
 	Action  string       // as the API calls its operation: promote, cancel-run
 	Subject string       // what it was done to, as a path below /api/v1/: models/diabetes/versions/3

@@ -18,7 +18,7 @@ type AuditEvent struct {
 	ID      string    `json:"id"`
 	Time    time.Time `json:"time"`
 	Who     string    `json:"who"`
-	Via     string    `json:"via" doc:"cli, api, page, git, mlflow or webhook; empty: nobody asked from outside"`
+	Via     string    `json:"via" doc:"cli, api, page, git, registry, mlflow or webhook; empty: nobody asked from outside"`
 	Address string    `json:"address" doc:"of the client, or of the proxy in front of it"`
 	Action  string    `json:"action" doc:"as its operation is called here: promote, cancel-run"`
 	Subject string    `json:"subject" doc:"what it was done to, as a path below /api/v1/"`

@@ -70,8 +70,8 @@ func TestServer_audit(t *testing.T) {
 		"stranger api sign-in tokens refused denied this token is not known here", "stranger git sign-in tokens refused denied this token is not known here",
 		`old api sign-in tokens refused denied token "old" was revoked`,
 		"iris-ci api enter projects/wine/runs refused denied POST with a token of project iris", "iris-ci api enter gc refused denied POST with a token of project iris",
-		"dashboard v2 enter v2/iris/manifests/1.0 refused denied dashboard is a viewer; this needs a writer",
-		"ci v2 push-image images/iris done  1.0 sha256:0123", "ci v2 delete-image images/iris failed not_found absent", "admin v2 delete-layer images/iris done  sha256:0123",
+		"dashboard registry enter v2/iris/manifests/1.0 refused denied dashboard is a viewer; this needs a writer",
+		"ci registry push-image images/iris done  1.0 sha256:0123", "ci registry delete-image images/iris failed not_found absent", "admin registry delete-layer images/iris done  sha256:0123",
 	}
 	for _, event := range want {
 		if !got[event] {

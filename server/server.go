@@ -242,11 +242,14 @@ func subject(r *http.Request) string {
 
 // via is the way in, for the audit trail: our own command line, or the surface.
 func (s *Server) via(r *http.Request) string {
-	surface := s.surface(r.URL.Path)
-	if surface == "api" && strings.HasPrefix(r.UserAgent(), api.UserAgent) {
+	switch surface := s.surface(r.URL.Path); {
+	case surface == "api" && strings.HasPrefix(r.UserAgent(), api.UserAgent):
 		return "cli"
+	case surface == "v2":
+		return "registry"
+	default:
+		return surface
 	}
-	return surface
 }
 
 func refuse(w http.ResponseWriter, status int, err error) {

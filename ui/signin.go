@@ -115,7 +115,8 @@ func (u *UI) signs(r *http.Request, by proof) (session string, err error) {
 		})
 		return session, err
 	}
-	if _, in := u.again(r); !in && ridgeline.CodeOf(err) == ridgeline.Denied {
+	_, in := u.again(r)
+	if again := in && by.what == "link"; !again && ridgeline.CodeOf(err) == ridgeline.Denied { // who is in opens a used link again: no failure
 		u.Door.Failed(r.Context(), p, by.subject, now, err)
 	}
 	return "", err

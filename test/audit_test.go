@@ -1,0 +1,60 @@
+package test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestAudit asks, by the token of a viewer, for every change that the API's own
+// description lists, and expects each to be in the audit trail as refused: what
+// keeps that a change was refused keeps that it was made, too.
+func TestAudit(t *testing.T) {
+	// What changes nothing although it is a POST.
+	asks := map[string]string{
+		"gate-again":      "makes a report once more and shows it",
+		"ask-predictions": "asks the inference log",
+	}
+	r := newRidgeline(t)
+	token := strings.TrimSpace(r.must(".", "token", "create", "looker", "--role", "viewer"))
+	secret := "Bearer " + token
+	described := decode[struct {
+		Paths map[string]map[string]struct{ OperationID string }
+	}](t, call(t, "GET", r.address()+"/api/v1/openapi.json", secret, "").body)
+	want := map[string]string{} // route by its action
+	for path, methods := range described.Paths {
+		for method, op := range methods {
+			method = strings.ToUpper(method)
+			if method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions {
+				continue
+			}
+			address := path
+			for _, part := range strings.Split(path, "/") {
+				if strings.HasPrefix(part, "{") {
+					address = strings.Replace(address, part, map[bool]string{true: "1", false: "nothing"}[part == "{version}"], 1)
+				}
+			}
+			a := call(t, method, r.address()+address, secret, "{}")
+			if _, is := asks[op.OperationID]; !is {
+				want[op.OperationID] = method + " " + path + " answered " + a.body
+			}
+		}
+	}
+	if len(want) < 25 {
+		t.Fatalf("the description has %d changes: expected all", len(want))
+	}
+	var events []struct{ Who, Action, Outcome string }
+	if err := json.Unmarshal([]byte(r.must(".", "audit", "--who", "looker", "--limit", "1000", "--json")), &events); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		delete(want, e.Action)
+	}
+	for action, route := range want {
+		t.Errorf("the audit trail has nothing of %s: %s", action, route)
+	}
+	if out := r.must(".", "audit", "--verify"); !strings.Contains(out, "each is as it was written") {
+		t.Error(out)
+	}
+}
