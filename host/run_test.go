@@ -338,3 +338,40 @@ func TestRun_host_away(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a task uses is told now and then, and goes on when another server takes
+// over from one that is gone.
+func TestRun_tells_what_is_used(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	task := script(t, "hungry", "while [ ! -e enough ]; do :; done")
+	follow := func(h *process.Host) (ridgeline.Course, context.CancelFunc, chan host.TaskState) {
+		ctx, cancel := context.WithCancel(t.Context())
+		told, ended := make(chan ridgeline.Course, 100), make(chan host.TaskState, 1)
+		go func() {
+			st, _ := host.Run(ctx, h, task, host.Follow{Poll: 5 * time.Millisecond, Used: func(_ context.Context, c ridgeline.Course) { told <- c }})
+			ended <- st
+		}()
+		select {
+		case c := <-told:
+			return c, cancel, ended
+		case <-time.After(time.Minute):
+			t.Fatal("within a minute it is not told what the task uses")
+		}
+		return ridgeline.Course{}, cancel, ended
+	}
+	first, cancel, ended := follow(newHost(t, dir))
+	cancel()
+	<-ended
+	second, cancel, ended := follow(newHost(t, dir))
+	defer cancel()
+	if !first.Worth() || !second.Began.Equal(first.Began) || second.Length() < first.Length() {
+		t.Errorf("one server is told %+v, and the next one %+v", first, second)
+	}
+	if err := os.WriteFile(filepath.Join(task.Dir, "enough"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if st := <-ended; st.Reason != host.Exited || st.Course.Length() < second.Length() || !st.Course.Began.Equal(first.Began) {
+		t.Errorf("at its end: %+v", st)
+	}
+}

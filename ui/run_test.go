@@ -139,6 +139,61 @@ func TestRun_logged(t *testing.T) {
 }
 
 // What a notebook logs has pages, too, without any run of a pipeline.
+// What the machines did stands by itself, whoever measured it.
+func TestRun_system(t *testing.T) {
+	s := furnish(t)
+	ctx, id := t.Context(), aRun(t, s, 1, nil, 0.25)
+	page := "/runs/" + string(id)
+	if text := s.shows(page+"?tab=metrics", http.StatusOK, "loss"); strings.Contains(text, `id="system"`) {
+		t.Error("nothing is known of the machines, and there is a section for it")
+	}
+	course := func(samples int, cores float64, memory int64) ridgeline.Course {
+		c := ridgeline.NewCourse(begun.Add(time.Minute))
+		for i := range samples {
+			c.Add(float64(i+1), cores, memory)
+		}
+		return c
+	}
+	held := ridgeline.Attempt{Number: 2, Task: "t", Status: ridgeline.Running, Started: begun, Held: ridgeline.Held{CPU: 4, Memory: 2e9, GPU: 2}}
+	ok(t, s.ui.Store.SaveAttempt(ctx, id, "train", held))
+	ok(t, s.ui.Store.SaveCourse(ctx, id, "train", 1, course(5, 1.5, 3e8)))
+	ok(t, s.ui.Store.SaveCourse(ctx, id, "train", 2, course(20, 0.5, 4e8)))
+	s.shows(page+"?tab=metrics", http.StatusOK, `id="system"`, "train, attempt 1 up to 1.5; train, attempt 2 up to 0.5 of 4", "Memory, GB", "attempt 2", "2 × 20 s",
+		"asked for 2 GB of memory, used at most 400 MB; asked for 4 cores, used 0.5 on average", "ridgeline run "+string(id)+" --json")
+	if text := s.shows(page+"?tab=metrics&step=prepare", http.StatusOK, "loss"); strings.Contains(text, "attempt 2") {
+		t.Error("the step alone was asked for, and others are shown")
+	}
+
+	for i := range mostCourses + 3 {
+		a := ridgeline.AttemptName{Step: "pack", Number: i + 1}
+		ok(t, s.ui.Store.SaveAttempt(ctx, id, a.Step, ridgeline.Attempt{Number: a.Number, Task: "t", Status: ridgeline.Running, Started: begun}))
+		ok(t, s.ui.Store.SaveCourse(ctx, id, a.Step, a.Number, course(10+i, 1, 1e8)))
+	}
+	text := s.shows(page+"?tab=metrics", http.StatusOK, "the longest attempts", "train, attempt 2")
+	if n := strings.Count(text, `class="key"`); n != mostCourses || strings.Contains(text, "train, attempt 1 ") {
+		t.Errorf("%d attempts are shown, want the %d longest", n, mostCourses)
+	}
+
+	e, err := s.ui.Track.CreateExperiment(ctx, track.NewExperiment{Name: "iris"})
+	ok(t, err)
+	l, err := s.ui.Track.CreateRun(ctx, track.NewRun{Experiment: e, Name: "train", Tags: []track.Pair{{Key: "ridgeline.run", Value: string(id)}}})
+	ok(t, err)
+	var points []track.Metric
+	for i := range 40 {
+		for _, key := range []string{"accuracy", "system/cpu_utilization_percentage"} {
+			points = append(points, track.Metric{Key: key, Value: float64(i), Step: int64(i), Time: begun.UnixMilli() + int64(i)*1000})
+		}
+	}
+	ok(t, s.ui.Track.Log(ctx, l.ID, track.Batch{Metrics: points}))
+	for _, address := range []string{page + "?tab=metrics", "/logged/" + l.ID} {
+		text := s.shows(address, http.StatusOK, "<h3>accuracy</h3>", "<h3>cpu utilization percentage</h3>", "cpu utilization percentage over time, as it was logged; train up to 39")
+		before, system, _ := strings.Cut(text, `id="system"`)
+		if strings.Contains(before, "cpu utilization") || strings.Contains(system, "<h3>accuracy") {
+			t.Errorf("%s: what the machine did is among the model's metrics, or the other way round", address)
+		}
+	}
+}
+
 func TestLogged(t *testing.T) {
 	s := furnish(t)
 	ctx := t.Context()

@@ -148,12 +148,11 @@ func systemChart(title string, uses []systemUse, value func(ridgeline.Course, in
 
 // name tells an attempt from the others, in a legend.
 func (s systemUse) name(all []systemUse) string {
-	for _, other := range all {
-		if other.Step == s.Step && other.Number != s.Number {
-			return components.Cut(s.Step, longestName) + ", attempt " + strconv.Itoa(s.Number)
-		}
+	name := components.Cut(s.Step, longestName)
+	if s.Number > 1 || slices.ContainsFunc(all, func(other systemUse) bool { return other.Step == s.Step && other.Number > 1 }) {
+		name += ", attempt " + strconv.Itoa(s.Number)
 	}
-	return components.Cut(s.Step, longestName)
+	return name
 }
 
 // loggedSystem draws what a script has logged of its machine. It goes by the

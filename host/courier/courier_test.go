@@ -283,6 +283,9 @@ func TestDesk_refuses(t *testing.T) {
 		{"a hole in the log", "POST", "/mine/log?offset=7", e.Token, "x", 409},
 		{"an offset that is none", "POST", "/mine/log?offset=-1", e.Token, "x", 400},
 		{"an end that is none", "PUT", "/mine/end", e.Token, `{"Phase":"running"}`, 400},
+		{"a course that is none", "PUT", "/mine/used", e.Token, `{"course":{"seconds":[2,1],"cores":[1,1],"memory_bytes":[1,1]}}`, 400},
+		{"more than a course can be", "PUT", "/mine/used", e.Token, `{"course":{"seconds":[` + strings.Repeat("1,", 40_000) + `1]}}`, 400},
+		{"what an older container says", "PUT", "/mine/used", e.Token, `{"wall_seconds":1,"cpu_seconds":1,"peak_memory_bytes":1}`, 204},
 		{"no JSON", "PUT", "/mine/end", e.Token, `end`, 400},
 		{"a part that does not exist", "GET", "/mine/secrets", e.Token, "", 404},
 	} {
@@ -326,7 +329,7 @@ func TestDesk_Settle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if u.PeakMemory > 0 && u.CPUSeconds > 0 {
+		if u.PeakMemory > 0 && u.CPUSeconds > 0 && u.Course.Length() > 0 {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -340,6 +343,9 @@ func TestDesk_Settle(t *testing.T) {
 	st, err := s.desk.Settle(t.Context(), task.Name, host.TaskState{Phase: host.Ended, Reason: host.Displaced, Started: began, Ended: began.Add(time.Hour)})
 	if err != nil || st.Usage.PeakMemory == 0 || st.Usage.CPUSeconds == 0 || st.Usage.WallSeconds != 3600 {
 		t.Errorf("%+v, %v; want what it had used, in an hour", st, err)
+	}
+	if cores, memory := st.Course.Peak(); cores == 0 || memory == 0 || st.Course.Began.Before(began.Add(-time.Second)) {
+		t.Errorf("what it used over its time: %+v", st.Course)
 	}
 	if again, there, err := s.desk.End(t.Context(), task.Name); err != nil || !there || again.Usage != st.Usage {
 		t.Errorf("its end is kept as %+v, %v, %v", again, there, err)
