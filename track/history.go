@@ -23,7 +23,7 @@ func (s *Store) History(ctx context.Context, id, key string) ([]Metric, error) {
 // been read from here, by their ids.
 func (s *Store) Histories(ctx context.Context, runs []Run, key string) (map[string][]Metric, error) {
 	all := make(map[string][]Metric, len(runs))
-	err := s.eachLogged(ctx, runs, key, func(run Run, m Metric) { all[run.ID] = append(all[run.ID], m) })
+	err := s.eachLogged(ctx, runs, key, func(run *Run, m Metric) { all[run.ID] = append(all[run.ID], m) })
 	if err != nil {
 		return nil, doing(err, "read the history of %s", key)
 	}
@@ -40,7 +40,7 @@ type Span struct{ Least, Greatest float64 }
 // read from here, by id and key. NaN has no place in a span.
 func (s *Store) Spans(ctx context.Context, runs []Run) (map[string]map[string]Span, error) {
 	all := make(map[string]map[string]Span, len(runs))
-	err := s.eachLogged(ctx, runs, "", func(run Run, m Metric) {
+	err := s.eachLogged(ctx, runs, "", func(run *Run, m Metric) {
 		if math.IsNaN(m.Value) {
 			return
 		}
@@ -60,11 +60,11 @@ func (s *Store) Spans(ctx context.Context, runs []Run) (map[string]map[string]Sp
 
 // eachLogged calls fn for each point of the runs' metric, in no order and perhaps
 // twice; of all their metrics without a key.
-func (s *Store) eachLogged(ctx context.Context, runs []Run, key string, fn func(run Run, m Metric)) error {
+func (s *Store) eachLogged(ctx context.Context, runs []Run, key string, fn func(run *Run, m Metric)) error {
 	for part := range slices.Chunk(runs, maxPlaces) {
-		byNumber, numbers := make(map[int64]Run, len(part)), make([]any, len(part))
-		for i, r := range part {
-			byNumber[r.number], numbers[i] = r, r.number
+		byNumber, numbers := make(map[int64]*Run, len(part)), make([]any, len(part))
+		for i := range part {
+			byNumber[part[i].number], numbers[i] = &part[i], part[i].number
 		}
 		in := listPlaces(&numbers)
 		// What arrived comes first: folding moves rows from there to points, and so
@@ -75,9 +75,10 @@ func (s *Store) eachLogged(ctx context.Context, runs []Run, key string, fn func(
 			if err := row.Scan(&number, &data); err != nil {
 				return err
 			}
+			run := byNumber[number]
 			return eachPoint(data, "", func(m Metric) {
 				if key == "" || m.Key == key {
-					fn(byNumber[number], m)
+					fn(run, m)
 				}
 			})
 		}, `SELECT run, data FROM arrived WHERE run IN `+in+` ORDER BY run, sequence`, numbers...)
@@ -96,7 +97,8 @@ func (s *Store) eachLogged(ctx context.Context, runs []Run, key string, fn func(
 			if err := row.Scan(&number, &of, &data); err != nil {
 				return err
 			}
-			return eachPoint(data, of, func(m Metric) { fn(byNumber[number], m) })
+			run := byNumber[number]
+			return eachPoint(data, of, func(m Metric) { fn(run, m) })
 		}, `SELECT run, key, data FROM points WHERE run IN `+in+where+` ORDER BY run, key, sequence`, numbers...)
 		if err != nil {
 			return err

@@ -141,3 +141,22 @@ func TestCompare_grouped(t *testing.T) {
 	s.shows(address+"&of=max", http.StatusOK, "each the greatest that the run logged", `<td class="num" title="10">10</td>`, `<td class="num" title="13">13</td>`)
 	s.shows(address+"&of=nonsense", http.StatusOK, `<option value="last" selected>`)
 }
+
+// Of more curves than have names there is one series, in which each ends before
+// the next begins.
+func TestCurveChart_cloud(t *testing.T) {
+	for n, want := range map[int]int{mostNamed: mostNamed, mostNamed + 1: 1} {
+		curves := make([]curve, n)
+		for i := range curves {
+			curves[i] = curve{fmt.Sprint(i), points(1, 2)}
+		}
+		chart := curveChart("loss", curves, drawing{})
+		series := chart.Option["series"].([]any)
+		if len(series) != want || !strings.Contains(chart.Label, "; and up to") {
+			t.Fatalf("%d curves: %d series, want %d; %s", n, len(series), want, chart.Label)
+		}
+		if data, cloud := series[0].(map[string]any)["data"].([]any); cloud && (len(data) != 3*n || data[2] != any(gap)) {
+			t.Errorf("the cloud of %d curves of two points has %d, the third is %v", n, len(data), data[2])
+		}
+	}
+}

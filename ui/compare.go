@@ -23,6 +23,7 @@ type comparePage struct {
 	Numeric   []column
 	Curve     *components.Chart
 	Metric    string // whose curves are drawn
+	Cloud     bool   // they are too many to have names
 	Metrics   []string
 	Drawing   drawing
 	By        string       // how runs are put together: p.NAME, all or empty
@@ -35,7 +36,7 @@ type comparePage struct {
 }
 
 // mostCompared is how many runs stand beside each other.
-const mostCompared = 100
+const mostCompared = 500
 
 func (u *UI) compare(mux *http.ServeMux) {
 	mux.Handle("GET /compare", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
@@ -99,6 +100,10 @@ func (p comparePage) ByName() string {
 	}
 	return strings.TrimPrefix(p.By, "p.")
 }
+
+// Many reports whether the table is so wide that it is laid out only once it is
+// in sight.
+func (p comparePage) Many() bool { return len(p.Rows) > mostNamed }
 
 // Lost is how many runs are in no cohort that is drawn.
 func (p comparePage) Lost() (runs int) {

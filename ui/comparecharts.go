@@ -283,6 +283,7 @@ func (p *comparePage) curves(name string, tracked [][]track.Run, histories map[s
 	case p.Cohorts != nil:
 		return cohortChart(name, p.ByName(), p.Cohorts, grouped, p.Drawing)
 	}
+	p.Cloud = len(single) > mostNamed
 	chart := curveChart(name, single, p.Drawing)
 	return &chart
 }

@@ -30,7 +30,7 @@ func runSamples() []sample {
 		{"logged-run", Page{Title: "a run", Nav: "runs", Template: "logged-run", Body: sampleLoggedRun()}},
 		{"runs-empty", Page{Title: "Runs", Nav: "runs", Template: "runs", Body: runsPage{}}},
 		{"compare", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(6)}},
-		{"compare-100", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(mostCompared)}},
+		{"compare-500", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleComparison(mostCompared)}},
 		{"compare-grouped", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleCohorts("p.solver", drawing{})}},
 		{"compare-grouped-log", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: sampleCohorts("p.alpha", drawing{Log: true, Smooth: 0.6})}},
 		{"compare-pair", Page{Title: "Compare", Nav: "runs", Template: "compare", Body: samplePair()}},

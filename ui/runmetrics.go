@@ -49,6 +49,7 @@ const (
 	allPoints  = 30_000
 	fewPoints  = 60
 	mostTold   = 20 // curves that are told in words
+	mostNamed  = 60 // curves that have names and colours
 )
 
 // addMetrics fills in what the steps measured, and how what they logged more
@@ -116,39 +117,57 @@ func (u *UI) logged(ctx context.Context, run ridgeline.Run) ([]track.Run, error)
 }
 
 // curveChart draws how a metric went, over its steps or, where all are at one
-// step, over their order.
+// step, over their order. Of more curves than anybody can tell from each other
+// it draws one cloud: as many series of their own would take seconds.
 func curveChart(name string, curves []curve, d drawing) components.Chart {
 	var series []any
-	label, most := name, max(fewPoints, min(mostPoints, allPoints/max(len(curves), 1)))
+	cloud := make([]any, 0, allPoints)
+	drawn, label, most := 0, name, max(fewPoints, min(mostPoints, allPoints/max(len(curves), 1)))
 	for _, c := range curves {
-		points := track.Downsample(c.Points, most)
-		if len(points) == 0 {
-			continue
-		}
-		stepped := byStep(points)
-		xs, ys := make([]float64, 0, len(points)), make([]float64, 0, len(points))
-		for i, p := range points {
-			if math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
-				continue
-			}
-			x := float64(i)
-			if stepped {
-				x = float64(p.Step)
-			}
-			xs, ys = append(xs, x), append(ys, p.Value)
-		}
+		xs, ys := c.line(most)
 		if len(ys) == 0 {
 			continue
 		}
-		switch {
-		case len(series) < mostTold:
+		switch drawn++; {
+		case drawn <= mostTold:
 			label += "; " + c.Of + " from " + components.Number(ys[0]) + " to " + components.Number(ys[len(ys)-1])
-		case len(series) == mostTold:
+		case drawn == mostTold+1:
 			label += fmt.Sprintf("; and up to %d more", len(curves)-mostTold)
 		}
-		series = append(series, map[string]any{"type": "line", "name": c.Of, "showSymbol": len(xs) < 30, "symbolSize": 5, "data": pairs(xs, smooth(ys, d.Smooth)), "lineStyle": map[string]any{"width": 1.6}})
+		data := pairs(xs, smooth(ys, d.Smooth))
+		if len(curves) <= mostNamed {
+			series = append(series, map[string]any{"type": "line", "name": c.Of, "showSymbol": len(xs) < 30, "symbolSize": 5, "data": data, "lineStyle": map[string]any{"width": 1.6}})
+			continue
+		}
+		for _, point := range data {
+			cloud = append(cloud, point)
+		}
+		cloud = append(cloud, gap)
+	}
+	if len(cloud) > 0 {
+		series = []any{map[string]any{"type": "line", "showSymbol": false, "silent": true, "tooltip": map[string]any{"show": false}, "data": cloud, "lineStyle": map[string]any{"width": 1, "opacity": 0.35}}}
 	}
 	return lineChart(name, label, series, d)
+}
+
+// gap is a point that is none: a line ends there, and another begins.
+var gap = [2]any{nil, nil}
+
+// line is the curve's points that are numbers, at their steps or in their order.
+func (c curve) line(most int) (xs, ys []float64) {
+	points := track.Downsample(c.Points, most)
+	stepped := byStep(points)
+	for i, p := range points {
+		if math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
+			continue
+		}
+		x := float64(i)
+		if stepped {
+			x = float64(p.Step)
+		}
+		xs, ys = append(xs, x), append(ys, p.Value)
+	}
+	return xs, ys
 }
 
 // lineChart has lines over steps.

@@ -16,18 +16,18 @@ import (
 
 // How many runs are compared, and of how many points each of their curves is.
 const (
-	comparedRuns = 100
+	comparedRuns = 500
 	curvePoints  = 300
 )
 
 // fill makes a state folder with so many runs in it, of three steps each, and
-// curves of the newest hundred, whose ids it returns. What was filled once is used
+// curves of the newest five hundred, whose ids it returns. What was filled once is used
 // again. A server must not run there.
 func fill(ctx context.Context, state string, runs int) (compared []string, err error) {
 	for i := max(runs-comparedRuns, 0); i < runs; i++ {
 		compared = append(compared, string(runID(i)))
 	}
-	full := filepath.Join(state, fmt.Sprintf("filled-with-%d", runs))
+	full := filepath.Join(state, fmt.Sprintf("filled-with-%d-of-%d", runs, comparedRuns))
 	if _, err := os.Stat(full); err == nil {
 		return compared, nil
 	}

@@ -108,7 +108,10 @@ func measure(ctx context.Context, o options) error {
 		{"runs, from the middle", "/runs?skip=50000", 300, 100, 0},
 		{"runs, a thousand on a page", "/runs?window=1000", 0, 0, 0},
 		{"one run", "/runs/" + compared[0], 300, 0, 0},
-		{fmt.Sprintf("%d runs compared", len(compared)), "/compare?run=" + strings.Join(compared, "&run="), 0, 0, 1000},
+	}
+	for _, n := range []int{100, comparedRuns} {
+		n = min(n, len(compared))
+		pages = append(pages, address{fmt.Sprintf("%d runs compared", n), "/compare?run=" + strings.Join(compared[len(compared)-n:], "&run="), 0, 0, 1000})
 	}
 	parts := []address{{"runs, the groups that the page fetches", "/ui/runs/groups?group=p.alpha&of=m.loss", 0, 0, 0}, {"runs, rows from the end", "/ui/runs/rows?row=99900&skip=99900", 0, 100, 0}}
 	for _, p := range append(parts, pages...) {
