@@ -1,9 +1,9 @@
 package test
 
 import (
-	"cmp"
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,7 +18,6 @@ func TestAudit(t *testing.T) {
 		"gate-again":      "makes a report once more and shows it",
 		"ask-predictions": "asks the inference log",
 	}
-	one := map[string]string{"role": "viewer", "forge": "github"} // of the words that a field takes
 	r := newRidgeline(t)
 	token := strings.TrimSpace(r.must(".", "token", "create", "looker", "--role", "viewer"))
 	secret := "Bearer " + token
@@ -33,18 +32,16 @@ func TestAudit(t *testing.T) {
 				continue
 			}
 			address := regexp.MustCompile(`{[a-z]+}`).ReplaceAllString(strings.NewReplacer("{version}", "1", "{which}", "primary").Replace(path), "nothing") + "?commit=" + strings.Repeat("0", 40)
-			a := call(t, method, r.address()+address, secret, "{}")
-			// What is said to lack is sent, so that the answer is about who asks.
-			if lacking := regexp.MustCompile(`required property (\w+)`).FindAllStringSubmatch(a.body, -1); len(lacking) > 0 {
-				body := map[string]string{}
-				for _, field := range lacking {
-					body[field[1]] = cmp.Or(one[field[1]], "nothing")
-				}
+			var a answer
+			for body := map[string]any{}; ; { // what is said to be wrong is mended, so that the answer is about who asks
 				text, err := json.Marshal(body)
 				if err != nil {
 					t.Fatal(err)
 				}
 				a = call(t, method, r.address()+address, secret, string(text))
+				if !mend(a.body, body) {
+					break
+				}
 			}
 			if _, is := asks[op.OperationID]; !is {
 				want[op.OperationID] = method + " " + path + " answered " + a.body
@@ -67,4 +64,31 @@ func TestAudit(t *testing.T) {
 	if out := r.must(".", "audit", "--verify"); !strings.Contains(out, "each is as it was written") {
 		t.Error(out)
 	}
+}
+
+var (
+	lackingRE = regexp.MustCompile(`required property (\w+)`)
+	wordRE    = regexp.MustCompile(`one of \\"([\w-]+)[^"]*"","location":"body\.(\w+)"`)
+	kindRE    = regexp.MustCompile(`expected (integer|number|boolean|array|object)","location":"body\.(\w+)"`)
+)
+
+// mend gives the fields of a body what an answer says they have to have. It
+// reports whether anything is another than before.
+func mend(answer string, body map[string]any) (mended bool) {
+	set := func(field string, v any) {
+		mended = mended || !reflect.DeepEqual(body[field], v)
+		body[field] = v
+	}
+	for _, found := range lackingRE.FindAllStringSubmatch(answer, -1) {
+		if body[found[1]] == nil {
+			set(found[1], "nothing")
+		}
+	}
+	for _, found := range wordRE.FindAllStringSubmatch(answer, -1) {
+		set(found[2], found[1])
+	}
+	for _, found := range kindRE.FindAllStringSubmatch(answer, -1) {
+		set(found[2], map[string]any{"integer": 1, "number": 1, "boolean": true, "array": []any{}, "object": map[string]any{}}[found[1]])
+	}
+	return mended
 }
