@@ -11,8 +11,8 @@ until grep -q sign-in "$state/out"; do
 	kill -0 $server || { cat "$state/out" >&2; exit 1; }
 	sleep 0.1
 done
-pages=(home projects project builds build-failed runs run-running run-failed run-rejected compare gate-rejected gate-inconclusive
-	release-waiting release-failed models version dataset-version endpoint settings)
+pages=(home projects project builds build-failed runs run-running run-failed run-rejected run-metrics logged compare compare-grouped gate-rejected gate-inconclusive
+	release-waiting release-failed models version dataset-version endpoint cost settings audit)
 rm -f docs/screenshots/*.png
 take() { go run ./test/browser/shot -dir docs/screenshots -link "$(bin/ridgeline --dir "$state" sign-in)" "$@" "${pages[@]/#//_gallery/}"; }
 take -themes light -widths 1440
