@@ -95,7 +95,7 @@ var (
 		"group":     func(s string) bool { return isValue(s) || s == "project" || s == "status" || s == "verdict" },
 		"in":        func(string) bool { return true },
 		"of":        func(s string) bool { return isValue(s) && s[0] == 'm' },
-		"by":        oneOf("count", "value", "least", "mean", "greatest"),
+		"by":        oneOf("count", "value", "least", "mean", "deviation", "greatest"),
 		"fall":      oneOf("1"),
 		"sort":      func(s string) bool { return isValue(s) || s == "took" },
 		"down":      oneOf("1"),

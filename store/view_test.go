@@ -66,3 +66,12 @@ func testViews(t *testing.T, s *Store) {
 	refused(t, err, ridgeline.NotFound, `no view "v001" of project iris`)
 	same(t, must(s.Views(ctx, "iris", ""))(t), []ridgeline.View{again})
 }
+
+// Groups are kept in whatever order there is.
+func TestView_of_groups(t *testing.T) {
+	for order := range groupOrders {
+		if _, _, err := ridgeline.ViewQuery("group=p.kind&by=" + order); err != nil {
+			t.Errorf("by %s: %v", order, err)
+		}
+	}
+}
