@@ -140,14 +140,16 @@ stories: build ## the stories: the built programs, from the command line
 
 # A real Kubernetes of two nodes on this machine, from sources that lie beside
 # a clone; RIDGELINE_KUBE_UP names them when they are elsewhere. The first time
-# builds it, in some 12 minutes; it needs root.
+# builds it, in some 12 minutes; it needs root. What a run that was killed left
+# on it would take the room that the next one needs, so each begins with none.
 KUBE_UP ?= $(or $(RIDGELINE_KUBE_UP),$(firstword $(wildcard ../shared/kube/kube-up.sh)))
 .PHONY: test-kube
-test-kube: build ## host/kube and the loop on a real cluster, which is up only meanwhile
+test-kube: build ## host/kube and the loop on a real cluster, which is new and up only meanwhile
 	@if [ -z "$(KUBE_UP)" ]; then \
 	  if [ "$${CI:-}" = true ]; then echo "no cluster can be made: ../shared/kube/kube-up.sh is missing"; exit 1; fi; \
 	  echo "skipped: no cluster can be made (RIDGELINE_KUBE_UP)" >&2; exit 0; \
 	fi; \
+	"$(dir $(KUBE_UP))kube-down.sh" --purge; \
 	up=$$(ADDONS=1 NODES=2 "$(KUBE_UP)") || { echo "$$up"; exit 1; }; \
 	trap '"$(dir $(KUBE_UP))kube-down.sh"' EXIT; \
 	eval "$$(grep ^export <<<"$$up")"; \

@@ -18,12 +18,13 @@ import (
 // begun, and goes on when the test wants it to.
 type turnstile struct {
 	url  string
+	on   *kubetest.Cluster
 	came chan chan struct{} // one for each who comes, closed to let it go on
 	last chan struct{}      // of who was waited for
 }
 
 func (s *server) turnstile() *turnstile {
-	t := &turnstile{came: make(chan chan struct{}, 100)}
+	t := &turnstile{on: s.w, came: make(chan chan struct{}, 100)}
 	t.url = "http://" + s.w.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		way := make(chan struct{})
 		t.came <- way
@@ -45,7 +46,8 @@ func (t *turnstile) wait(tb testing.TB, who string) {
 	select {
 	case t.last = <-t.came:
 	case <-time.After(4 * time.Minute):
-		tb.Fatalf("not within four minutes: %s", who)
+		pods, _ := t.on.Try("get", "pods", "--all-namespaces", "--output=wide")
+		tb.Fatalf("not within four minutes: %s\n%s", who, pods)
 	}
 }
 
