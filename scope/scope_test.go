@@ -100,6 +100,8 @@ func TestKeeper_Hold(t *testing.T) {
 		{"GET /compare?run=mine&run=theirs", ridgeline.NotFound, ""},
 		{"GET /compare?run=mine&run=", fine, ""},
 		{"GET /logged?experiment=theirs", ridgeline.NotFound, ""},
+		{"GET /ui/logged/rows?experiment=theirs", ridgeline.NotFound, ""},
+		{"GET /ui/logged/marks?experiment=mine", fine, ""},
 		{"GET /logged/mine/files/a/b", fine, ""},
 		{"POST /settings/tokens", ridgeline.Denied, ""},
 	} {

@@ -74,6 +74,7 @@ var table = []struct {
 	{"GET /settings", narrowed},
 	{"GET /compare", eachRun},
 	{"GET /logged", each(Experiment, "experiment")},
+	{"GET /ui/logged/{part}", each(Experiment, "experiment")},
 	{"/projects/{project}", inProject},
 	{"/projects/{project}/{rest...}", inProject},
 	{"/live/{project}/{rest...}", inProject},

@@ -64,6 +64,7 @@ func testPlans(t *testing.T, s *Store) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("%+v:\n%v\nwant\n%v", search, got, want)
 		}
+		marked(t, s, random, search, want)
 		terms, by := must(query.Runs.Parse(search.Filter))(t), []query.Order(nil)
 		for _, o := range search.Orders {
 			by = append(by, must(query.Runs.ParseOrder(o))(t))
@@ -78,6 +79,26 @@ func testPlans(t *testing.T, s *Store) {
 	}
 	if len(began) < 6 || began["by group"] == 0 { // found or not, each with and without an order; along the order's index; one value after the other
 		t.Errorf("the searches began in %d ways only: %v", len(began), began)
+	}
+}
+
+// marked: it is known how many runs a search finds; a page begins wherever it is
+// asked to, counted from the first run or from a mark.
+func marked(t *testing.T, s *Store, random *rand.Rand, search Search, want []string) {
+	t.Helper()
+	const every = 7
+	total, marks, err := s.RunMarks(t.Context(), search, every)
+	if ok(t, err); total != len(want) || marks != nil && len(marks) != total/every {
+		t.Fatalf("%+v: %d runs with %d marks, want %d", search, total, len(marks), len(want))
+	}
+	search.Skip = random.IntN(total + 2)
+	from := min(search.Skip, total)
+	if n := search.Skip / every; n > 0 && n <= len(marks) {
+		search.Token, search.Skip = marks[n-1], search.Skip%every
+	}
+	runs, _, err := s.SearchRuns(t.Context(), search)
+	if ok(t, err); !slices.Equal(ids(runs), want[from:min(from+search.Max, total)]) {
+		t.Fatalf("%+v, from %d: %v, want %v", search, from, ids(runs), want[from:])
 	}
 }
 

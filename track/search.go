@@ -20,10 +20,11 @@ type Search struct {
 	Orders      []string
 	Max         int    // runs on a page
 	Token       string // of the page before
+	Skip        int    // runs to leave out, of those that the page would begin with
 }
 
 // A page token says where the next page begins: behind a run, in the usual
-// order, or after so many.
+// order, or after so many, or both.
 type pageToken struct {
 	Offset  int    `json:"offset,omitempty"`
 	Started *int64 `json:"started,omitempty"`
@@ -34,6 +35,10 @@ func (t pageToken) String() string {
 	b, _ := json.Marshal(t)
 	return base64.StdEncoding.EncodeToString(b)
 }
+
+// StartedBy is the token of a page of runs in the usual order that begins with
+// those that were started at that time, in Unix milliseconds, or before.
+func StartedBy(started int64) string { return pageToken{Started: &started}.String() }
 
 func parseToken(text string) (t pageToken, err error) {
 	if text == "" {
@@ -53,19 +58,11 @@ func parseToken(text string) (t pageToken, err error) {
 // the token of the next page, empty when there is none. Without an order, or
 // where it leaves runs equal, later started ones come first, then by id.
 func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, error) {
-	terms, err := query.Runs.Parse(search.Filter)
-	if err != nil {
-		return nil, "", err
-	}
-	by, err := orders(query.Runs, search.Orders)
-	if err != nil {
-		return nil, "", err
-	}
-	token, err := parseToken(search.Token)
+	terms, by, token, err := search.parse()
 	if err != nil || len(search.Experiments) == 0 {
 		return nil, "", err
 	}
-	by = usually(by)
+	token.Offset += search.Skip
 	stale, err := s.readable(ctx, s.refreshAll(ctx))
 	if err != nil {
 		return nil, "", doing(err, "search runs")
@@ -90,6 +87,18 @@ func (s *Store) SearchRuns(ctx context.Context, search Search) ([]Run, string, e
 	return runs, next, doing(err, "search runs")
 }
 
+// parse returns no order for the usual one.
+func (search Search) parse() (terms []query.Term, by []query.Order, token pageToken, err error) {
+	if terms, err = query.Runs.Parse(search.Filter); err != nil {
+		return nil, nil, token, err
+	}
+	if by, err = orders(query.Runs, search.Orders); err != nil {
+		return nil, nil, token, err
+	}
+	token, err = parseToken(search.Token)
+	return terms, usually(by), token, err
+}
+
 // usually leaves the usual order out where it is asked for by its name.
 func usually(by []query.Order) []query.Order {
 	if len(by) == 1 && by[0] == (query.Order{Kind: query.Attribute, Key: "start_time", Descending: true}) {
@@ -111,7 +120,7 @@ func (s *Store) find(ctx context.Context, search Search, terms []query.Term, by 
 	case len(by) == 0:
 		return s.byStart(ctx, search, p, token)
 	case p.inOrder:
-		return s.byValue(ctx, search, p, by, token.Offset, wanted)
+		return s.byValue(ctx, search, p, by, token.Offset)
 	}
 	return s.byAny(ctx, search, p, by, token.Offset)
 }
@@ -138,11 +147,7 @@ const maxArms = 40
 func (s *Store) byStart(ctx context.Context, search Search, p plan, token pageToken) ([]Run, error) {
 	st := s.statement()
 	from, joined := p.from(st)
-	where := joined + st.where(p.terms)
-	if token.Started != nil {
-		started, id := st.arg(*token.Started), st.arg(token.ID)
-		where += " AND (r.started < " + started + " OR r.started = " + started + " AND r.id > " + id + ")"
-	}
+	where := joined + st.where(p.terms) + st.behind(token)
 	var arms []string
 	if p.begin == nil && 2*len(search.Experiments) <= maxArms {
 		arms = st.scopes(search)
@@ -156,7 +161,17 @@ func (s *Store) byStart(ctx context.Context, search Search, p plan, token pageTo
 	if len(arms) > 1 {
 		text = "SELECT " + runColumnsAll + " FROM (" + strings.Join(arms, " UNION ALL ") + ") r"
 	}
-	return s.runs(ctx, st, text+" ORDER BY r.started DESC, r.id LIMIT "+st.arg(int64(search.Max+1)))
+	return s.runs(ctx, st, text+" ORDER BY r.started DESC, r.id LIMIT "+st.arg(int64(search.Max+1))+" OFFSET "+st.arg(int64(token.Offset)))
+}
+
+// behind is the condition that a run comes behind that of the token, in the usual
+// order.
+func (s *statement) behind(token pageToken) string {
+	if token.Started == nil {
+		return ""
+	}
+	started, id := s.arg(*token.Started), s.arg(token.ID)
+	return " AND (r.started < " + started + " OR r.started = " + started + " AND r.id > " + id + ")"
 }
 
 // byAny sorts all runs that it finds by whatever is asked for. What has no value
@@ -238,11 +253,16 @@ func hasIndex(o query.Order) bool {
 // byValue walks along the index of the first order's values, until the page is
 // full: those with a value, of a metric then those that are NaN, then those
 // without. What the index leaves equal is sorted by the other orders.
-func (s *Store) byValue(ctx context.Context, search Search, p plan, by []query.Order, offset, wanted int) ([]Run, error) {
+func (s *Store) byValue(ctx context.Context, search Search, p plan, by []query.Order, offset int) ([]Run, error) {
 	var all []Run
+	wanted := search.Max + 1
+	arriving, err := s.arriving(ctx, offset)
+	if err != nil {
+		return nil, err
+	}
 	for part := range 3 {
 		st := s.statement()
-		text := st.part(part, search, p, by, wanted-len(all))
+		text := st.part(part, search, p, by, wanted-len(all), offset, arriving)
 		if text == "" {
 			continue
 		}
@@ -253,18 +273,40 @@ func (s *Store) byValue(ctx context.Context, search Search, p plan, by []query.O
 		if all = append(all, runs...); len(all) >= wanted {
 			break
 		}
+		if len(runs) > 0 || offset == 0 {
+			offset = 0
+			continue
+		}
+		st = s.statement()
+		n, err := count1(ctx, s.db.Reader(), st, st.part(part, search, p, by, offset, 0, arriving), int64(offset))
+		if err != nil {
+			return nil, err
+		}
+		offset -= int(n) // the page begins behind this part
 	}
-	return all[min(offset, len(all)):], nil
+	return all, nil
+}
+
+// arriving reports whether runs are being logged to. To merge them is little work
+// at the beginning of an order and much far behind it: only there it is asked.
+func (s *Store) arriving(ctx context.Context, offset int) (bool, error) {
+	if offset == 0 {
+		return true, nil
+	}
+	st := s.statement()
+	n, err := count1(ctx, s.db.Reader(), st, "SELECT u.run FROM unsettled u", 1)
+	return n > 0, err
 }
 
 // part is one of byValue's parts, empty when there is none: those with a value,
-// those whose value is NaN, those without.
-func (s *statement) part(part int, search Search, p plan, by []query.Order, wanted int) string {
+// those whose value is NaN, those without; of it so many runs behind the first
+// ones. arriving is that runs are being logged to.
+func (s *statement) part(part int, search Search, p plan, by []query.Order, wanted, offset int, arriving bool) string {
 	o := orderAsTag(by[0])
 	table := map[query.Kind]string{query.Metric: "latest", query.Param: "params", query.Tag: "tags"}[o.Kind]
 	conditions := s.scope(search) + s.where(p.terms)
 	joins, rest := s.order(by, 1)
-	limit := " LIMIT " + s.arg(int64(wanted))
+	limit := " LIMIT " + s.arg(int64(wanted)) + " OFFSET " + s.arg(int64(offset))
 	simple := func(tables, more string) string {
 		return "SELECT " + runColumnsAll + " FROM " + tables + joins + " WHERE " + conditions + more
 	}
@@ -287,8 +329,12 @@ func (s *statement) part(part int, search Search, p plan, by []query.Order, want
 	// The values of runs that are being logged to are not in the index: they are
 	// sorted, and merged with those that are.
 	named := " AND r.number = l.run AND l.key = " + s.arg(o.Key) + " AND l.nan = " + s.arg(int64(part))
-	settled := simple("latest l CROSS JOIN runs r", named+" AND l.settled = 1") + " ORDER BY " + first.String() + rest + limit
-	arriving := simple("unsettled u CROSS JOIN latest l CROSS JOIN runs r", named+" AND l.run = u.run AND l.settled = 0") + " ORDER BY " + first.String() + rest + limit
-	return "SELECT " + runColumnsAll + " FROM (SELECT * FROM (" + settled + ") a UNION ALL SELECT * FROM (" + arriving + ") b) r CROSS JOIN latest l" + joins +
+	settled := simple("latest l CROSS JOIN runs r", named+" AND l.settled = 1") + " ORDER BY " + first.String() + rest
+	if !arriving {
+		return settled + limit
+	}
+	upto := " LIMIT " + s.arg(int64(wanted+offset))
+	unsettled := simple("unsettled u CROSS JOIN latest l CROSS JOIN runs r", named+" AND l.run = u.run AND l.settled = 0") + " ORDER BY " + first.String() + rest + upto
+	return "SELECT " + runColumnsAll + " FROM (SELECT * FROM (" + settled + upto + ") a UNION ALL SELECT * FROM (" + unsettled + ") b) r CROSS JOIN latest l" + joins +
 		" WHERE l.run = r.number AND l.key = " + s.arg(o.Key) + " ORDER BY " + first.String() + rest + limit
 }

@@ -463,6 +463,14 @@ func testPages(t *testing.T, s *Store) {
 	if ok(t, err); first[1].ID != "run1" || second[0].ID != "run2" {
 		t.Fatalf("%+v %+v", first, second)
 	}
+	before := Search{Experiments: []int64{experiment}, Max: 2, Token: StartedBy(first[0].Started)}
+	again, _, err := s.SearchRuns(ctx, before)
+	if ok(t, err); !slices.Equal(ids(again), ids(first)) {
+		t.Errorf("%v, want %v", ids(again), ids(first))
+	}
+	if total, _, err := s.RunMarks(ctx, before, 2); err != nil || total != 5 {
+		t.Errorf("%d, %v; want the five from before", total, err)
+	}
 }
 
 func testDatasets(t *testing.T, s *Store) {

@@ -13,7 +13,9 @@ import (
 
 // sampleLogged is an experiment of a notebook.
 func sampleLogged() loggedPage {
-	out := loggedPage{Experiments: []track.Experiment{{ID: 1, Name: "notebooks"}, {ID: 2, Name: awkward}}, Experiment: 1, Filter: "metrics.loss < 0.5", Of: "min"}
+	out := loggedPage{
+		Experiments: []track.Experiment{{ID: 1, Name: "notebooks"}, {ID: 2, Name: awkward}}, Experiment: 1, Filter: "metrics.loss < 0.5", Of: "min", Sort: "m.loss", Size: windowUsual,
+	}
 	var lines []runLine
 	for i := range 8 {
 		r := sampleLoggedRun().Run
@@ -21,14 +23,14 @@ func sampleLogged() loggedPage {
 		if i == 3 {
 			r.Name, r.Status = strings.Repeat(long300, 2), track.Failed
 		}
-		lines = append(lines, loggedValues(r))
-		out.Rows = append(out.Rows, loggedLine{Run: r, Line: lines[i], Started: sampleTime})
+		l := loggedValues(r)
+		l.Row = i
+		lines = append(lines, l)
 	}
-	out.Columns = chosenColumns(columnsOf(lines, false), url.Values{"sort": {"m.loss"}})
-	for i := range out.Rows {
-		for _, c := range out.Columns {
-			out.Rows[i].Cells = append(out.Rows[i].Cells, lines[i].value(c.Key))
-		}
+	out.arrange(lines, url.Values{"sort": {"m.loss"}})
+	out.Parts = "" // no server has these
+	for _, l := range lines {
+		out.Rows = append(out.Rows, out.line(l))
 	}
 	return out
 }

@@ -1,8 +1,10 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,18 +19,28 @@ import (
 )
 
 // loggedPage is the runs that scripts have logged to an experiment: a notebook's,
-// which no pipeline started, and those of the steps.
+// which no pipeline started, and those of the steps. As in the table of pipelines'
+// runs a window of them is in the page; a script fetches the others.
 type loggedPage struct {
 	Experiments []track.Experiment
 	Experiment  int64
 	Filter      string // in MLflow's grammar
 	Rows        []loggedLine
-	Columns     []column
-	Problem     string // why nothing is shown
-	Sort        string // a column, as the address has it
+	Columns     []column // that are shown
+	All         []column // that could be
+	Problem     string   // why nothing is shown
+	Sort        string   // a column, as the address has it
+	Unsorted    string   // address of the same, latest first
 	Down        bool
+	Different   bool   // only columns that are not the same for all
 	Of          string // which value of a metric is shown: last, min or max
-	More        string // address of the next ones; empty at the end
+	First       int    // number of the first row, from 0
+	Further     string // address of the window after this; empty at the end
+	Newest      string // address of the first window; empty there
+	Parts       string // query, from its ? on, that asks for other rows of just this table
+	Upto        string // when the latest run of the table was started, in Unix milliseconds; empty: whatever comes is in it
+	Latest      string // when the latest run that is chosen was
+	Size        int    // of the window
 }
 
 // A loggedLine is such a run with what the columns show.
@@ -38,6 +50,9 @@ type loggedLine struct {
 	Cells   []cell
 	Started time.Time
 }
+
+// Index is the row's number as assistive technology counts.
+func (l loggedLine) Index() int { return l.Line.Index() }
 
 // loggedRunPage is one such run.
 type loggedRunPage struct {
@@ -54,9 +69,10 @@ type loggedRunPage struct {
 	Notes          []track.Pair // tags that people set
 }
 
-// Most parts of a run that a page lists, experiments to choose from, and runs.
+// Of how many runs at least the columns are, most parts of a run that a page
+// lists, and experiments to choose from.
 const (
-	loggedUsual     = 100
+	loggedSeen      = 100
 	mostChildren    = 200
 	mostExperiments = 500
 )
@@ -66,6 +82,8 @@ func (u *UI) loggedRuns(mux *http.ServeMux) {
 		body, err := u.loadLogged(ctx, r.URL.Query())
 		return Page{Title: "Logged runs", Nav: "runs", Template: "logged", Body: body, Busy: body.moves(), Crumbs: []components.Crumb{{Text: "Runs", URL: "/runs"}, {Text: "Logged"}}}, err
 	}))
+	mux.HandleFunc("GET /ui/logged/rows", u.part(u.loggedRows))
+	mux.HandleFunc("GET /ui/logged/marks", u.part(u.loggedMarks))
 	mux.Handle("GET /logged/{id}", u.page(func(ctx context.Context, r *http.Request) (Page, error) {
 		body, err := u.loadLoggedRun(ctx, r.PathValue("id"), r.URL.Query())
 		return Page{
@@ -76,18 +94,38 @@ func (u *UI) loggedRuns(mux *http.ServeMux) {
 	mux.HandleFunc("GET /logged/{id}/files/{file...}", u.loggedFile)
 }
 
-// moves reports whether the page is to be made again each second: for least and
-// greatest values, all that was ever logged is read.
-func (p loggedPage) moves() bool {
-	return p.Of == lastValue && slices.ContainsFunc(p.Rows, func(l loggedLine) bool { return l.Run.Status == track.Running })
-}
+// moves reports whether the page is to be made again each second: no event tells
+// of what a notebook logs. For least and greatest values all that was ever logged
+// is read, so those stand still.
+func (p loggedPage) moves() bool { return p.Of == lastValue && p.Problem == "" }
 
 func loggedURL(experiment int64) string {
 	return components.Path("logged", query("experiment", strconv.FormatInt(experiment, 10)))
 }
 
+func newLoggedPage(q url.Values) (out loggedPage) {
+	out = loggedPage{Of: valueOf(q), Filter: q.Get("filter"), Sort: q.Get("sort"), Down: q.Get("down") != "", Different: q.Get("different") != "", Upto: q.Get("upto")}
+	out.Experiment, _ = strconv.ParseInt(q.Get("experiment"), 10, 64)
+	out.First, out.Size = tableWindow(q)
+	return out
+}
+
+// search asks for the runs that are chosen, in the table's order.
+func (p loggedPage) search(q url.Values) track.Search {
+	search := track.Search{Experiments: []int64{p.Experiment}, Filter: p.Filter, Max: p.Size, Skip: p.First}
+	if p.Sort != "" {
+		search.Orders = []string{orderOf(p.Sort, p.Down)}
+	} else if upto, err := strconv.ParseInt(p.Upto, 10, 64); err == nil {
+		search.Token = track.StartedBy(upto)
+	}
+	if mark := q.Get("before"); mark != "" {
+		search.Token = mark
+	}
+	return search
+}
+
 func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err error) {
-	out.Of = valueOf(q)
+	out = newLoggedPage(q)
 	of := ridgeline.ProjectName("")
 	if who := auth.From(ctx); who.Scoped() {
 		of = who.Project
@@ -95,40 +133,157 @@ func (u *UI) loadLogged(ctx context.Context, q url.Values) (out loggedPage, err 
 	if out.Experiments, _, err = u.Track.SearchExperiments(ctx, track.ExperimentSearch{Max: mostExperiments, Project: string(of)}); err != nil || len(out.Experiments) == 0 {
 		return out, err
 	}
-	out.Experiment, out.Filter, out.Sort, out.Down = out.Experiments[0].ID, q.Get("filter"), q.Get("sort"), q.Get("down") != ""
-	if id, err := strconv.ParseInt(q.Get("experiment"), 10, 64); err == nil {
-		out.Experiment = id
+	if !q.Has("experiment") {
+		out.Experiment = out.Experiments[0].ID
 	}
-	search := track.Search{Experiments: []int64{out.Experiment}, Filter: out.Filter, Max: loggedUsual, Token: q.Get("token")}
-	if out.Sort != "" {
-		search.Orders = []string{orderOf(out.Sort, out.Down)}
-	}
-	rows, next, err := u.Track.SearchRuns(ctx, search)
+	err = u.fillLogged(ctx, &out, q)
 	if ridgeline.CodeOf(err) == ridgeline.Invalid {
-		out.Problem = err.Error()
-		return out, nil
+		out.Problem, err = err.Error(), nil
 	}
-	if next != "" {
-		out.More = with(q, "/logged", "token", next)
+	return out, err
+}
+
+// fillLogged reads the window that the address asks for, and what columns there are.
+func (u *UI) fillLogged(ctx context.Context, out *loggedPage, q url.Values) error {
+	search := out.search(q)
+	search.Max = max(out.Size, loggedSeen)
+	rows, next, err := u.Track.SearchRuns(ctx, search)
+	if err != nil || len(rows) == 0 {
+		return err
 	}
+	out.Latest = strconv.FormatInt(rows[0].Started, 10)
+	if first := search; out.Sort == "" && (out.First > 0 || out.Upto != "") {
+		first.Max, first.Skip, first.Token = 1, 0, ""
+		latest, _, err := u.Track.SearchRuns(ctx, first)
+		if err != nil {
+			return err
+		}
+		for _, r := range latest {
+			out.Latest = strconv.FormatInt(r.Started, 10)
+		}
+	}
+	if out.Sort == "" {
+		out.Upto = cmp.Or(out.Upto, out.Latest)
+	}
+	lines, err := u.loggedLines(ctx, rows, *out)
+	if err != nil {
+		return err
+	}
+	out.arrange(lines, q)
+	for i := range rows[:min(out.Size, len(rows))] {
+		out.Rows = append(out.Rows, out.line(lines[i]))
+	}
+	here := maps.Clone(q)
+	if len(rows) > out.Size || next != "" {
+		if out.Upto != "" {
+			here.Set("upto", out.Upto)
+		}
+		out.Further = with(here, "/logged", "skip", strconv.Itoa(out.First+out.Size))
+	}
+	if out.First > 0 {
+		here.Del("upto")
+		out.Newest = with(here, "/logged", "skip", "")
+	}
+	return nil
+}
+
+// loggedLines are runs beside those of pipelines, numbered.
+func (u *UI) loggedLines(ctx context.Context, rows []track.Run, p loggedPage) ([]runLine, error) {
 	lines, tracked := make([]runLine, len(rows)), make([][]track.Run, len(rows))
 	for i, r := range rows {
 		lines[i], tracked[i] = loggedValues(r), []track.Run{r}
+		lines[i].Row = p.First + i
 	}
-	if out.Of != lastValue {
-		if err := u.addExtremes(ctx, lines, tracked, out.Of); err != nil {
-			return out, err
+	if p.Of == lastValue {
+		return lines, nil
+	}
+	return lines, u.addExtremes(ctx, lines, tracked, p.Of)
+}
+
+// line is a row of the table.
+func (p loggedPage) line(of runLine) loggedLine {
+	l := loggedLine{Run: *of.Logged, Line: of, Started: time.UnixMilli(of.Logged.Started)}
+	for _, c := range p.Columns {
+		l.Cells = append(l.Cells, of.value(c.Key))
+	}
+	return l
+}
+
+// arrange chooses columns as the address says: of those that the runs have, and
+// that it asks for.
+func (p *loggedPage) arrange(lines []runLine, q url.Values) {
+	asked, own := q["column"], map[byte]int{}
+	all := columnsOf(lines, p.Different)
+	for _, key := range asked {
+		known := slices.ContainsFunc(all, func(c column) bool { return c.Key == key })
+		if !known && !p.Different && (strings.HasPrefix(key, "p.") || strings.HasPrefix(key, "m.")) {
+			all = append(all, column{Key: key, Name: key[2:]})
 		}
 	}
-	out.Columns = chosenColumns(columnsOf(lines, false), q)
-	for i, r := range rows {
-		l := loggedLine{Run: r, Line: lines[i], Started: time.UnixMilli(r.Started)}
-		for _, c := range out.Columns {
-			l.Cells = append(l.Cells, l.Line.value(c.Key))
-		}
-		out.Rows = append(out.Rows, l)
+	slices.SortFunc(all, func(a, b column) int { return paramsFirst(a.Key, b.Key) })
+	table := maps.Clone(q)
+	for _, name := range append([]string{liveParam, "sort", "down"}, inWindow...) {
+		table.Del(name)
 	}
-	return out, err
+	table.Set("experiment", strconv.FormatInt(p.Experiment, 10))
+	p.Unsorted = with(table, "/logged", "", "")
+	for _, c := range all {
+		own[c.Key[0]]++
+		c.Shown = slices.Contains(asked, c.Key) || len(asked) == 0 && own[c.Key[0]] <= columnsOwn
+		next := maps.Clone(table)
+		if p.Sort == c.Key {
+			if c.Now = "descending"; !p.Down {
+				c.Now = "ascending"
+				next.Set("down", "1")
+			}
+		}
+		c.Sort = with(next, "/logged", "sort", c.Key)
+		p.All = append(p.All, c)
+		if c.Shown {
+			p.Columns = append(p.Columns, c)
+		}
+	}
+	if p.Sort != "" {
+		table.Set("sort", p.Sort)
+	}
+	if p.Down {
+		table.Set("down", "1")
+	}
+	table.Del("different")
+	table.Del("column")
+	for _, c := range p.Columns {
+		table.Add("column", c.Key)
+	}
+	p.Parts = "?" + table.Encode()
+}
+
+// loggedRows are rows of a table that is shown already, as runRows are.
+func (u *UI) loggedRows(ctx context.Context, q url.Values) ([]byte, string, error) {
+	body := newLoggedPage(q)
+	rows, _, err := u.Track.SearchRuns(ctx, body.search(q))
+	if err != nil {
+		return nil, "", err
+	}
+	body.Columns = columnsAsked(q)
+	body.First, _ = strconv.Atoi(q.Get("row"))
+	lines, err := u.loggedLines(ctx, rows, body)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, l := range lines {
+		body.Rows = append(body.Rows, body.line(l))
+	}
+	text, err := u.renderPart("logged", "logged-rows", body)
+	return text, "text/html; charset=utf-8", err
+}
+
+// loggedMarks is how many rows a table has, and where in it is what.
+func (u *UI) loggedMarks(ctx context.Context, q url.Values) ([]byte, string, error) {
+	total, marks, err := u.Track.RunMarks(ctx, newLoggedPage(q).search(q), marksEvery)
+	if err != nil {
+		return nil, "", err
+	}
+	return rowMarks(total, marks)
 }
 
 // lastValue is which value of a metric is shown unless the address says min or max.
@@ -149,26 +304,6 @@ func orderOf(key string, down bool) string {
 		return order + " DESC"
 	}
 	return order + " ASC"
-}
-
-// chosenColumns are the first of each kind, with the addresses that sort by them.
-func chosenColumns(all []column, q url.Values) (out []column) {
-	own := map[byte]int{}
-	for _, c := range all {
-		if own[c.Key[0]]++; own[c.Key[0]] > columnsOwn {
-			continue
-		}
-		next := url.Values{"experiment": q["experiment"], "filter": q["filter"], "of": q["of"], "sort": {c.Key}}
-		if q.Get("sort") == c.Key {
-			if c.Now = "descending"; q.Get("down") == "" {
-				c.Now = "ascending"
-				next.Set("down", "1")
-			}
-		}
-		c.Sort = "/logged?" + next.Encode()
-		out = append(out, c)
-	}
-	return out
 }
 
 // loggedStatuses are MLflow's statuses in our words.

@@ -224,6 +224,7 @@ func TestLogged(t *testing.T) {
 	s.shows(at+"&of=min", http.StatusOK, `title="0.25"`, `title="7"`, "the least value")
 	s.shows(at+"&of=nothing", http.StatusOK, `title="0.25"`)
 	s.shows(at+"&filter=nonsense", http.StatusOK, "Invalid")
+	testLoggedParts(t, s, at[len("/logged?"):])
 	s.shows("/logged/"+first.ID, http.StatusOK, "loss; a &lt;run&gt; from 1.25 to 0.25", "team", "&lt;b&gt;blue&lt;/b&gt;", "1 part", "/logged/"+second.ID, "notes.txt")
 	s.shows("/logged/"+second.ID, http.StatusOK, "Part of", "/logged/"+first.ID)
 	if _, text := s.get("/logged/" + first.ID + "/files/notes.txt"); text != "a text" {
@@ -235,6 +236,37 @@ func TestLogged(t *testing.T) {
 	s.shows("/compare?run="+first.ID, http.StatusOK, "Add a run")
 	s.shows("/compare?run="+first.ID+"&run=none", http.StatusNotFound, "none")
 	s.shows("/logged/none", http.StatusNotFound, "none")
+}
+
+// testLoggedParts is about the windows of the table, two runs in all, of one time,
+// and what scripts fetch into it.
+func testLoggedParts(t *testing.T, s *site, of string) {
+	t.Helper()
+	first := s.shows("/logged?window=1&"+of, http.StatusOK, "skip=1&amp;upto=", `aria-rowindex="2"`)
+	second := s.shows("/logged?window=1&skip=1&"+of, http.StatusOK, ">First<", `aria-rowindex="3"`)
+	for name, is := range map[string]bool{">a &lt;run&gt;<": strings.Contains(first, ">a &lt;run&gt;<"), ">its part<": strings.Contains(first, ">its part<")} {
+		if strings.Contains(second, name) == is {
+			t.Errorf("%s is on both windows, or on none", name)
+		}
+	}
+	if text := s.shows("/logged?column=m.loss&"+of, http.StatusOK, `value="p.alpha"> alpha`, `value="m.loss" checked`, `column=m.loss&amp;experiment=`); strings.Contains(text, `title="0.5"`) {
+		t.Error("a column is shown that was not chosen")
+	}
+	if text := s.shows("/logged?different=1&"+of, http.StatusOK, `title="loss"`); strings.Contains(text, `title="alpha"`) {
+		t.Error("what is the same for all is among the differences")
+	}
+	s.shows("/logged?column=m.none&"+of, http.StatusOK, `title="none"`)
+	s.shows("/logged?skip=9&"+of, http.StatusOK, "No run is like that", "All runs of the experiment")
+	rows := s.shows("/ui/logged/rows?row=7&skip=1&window=1&sort=m.loss&column=m.loss&of=max&"+of, http.StatusOK, `aria-rowindex="9"`, ">its part<", `title="8"`)
+	if strings.Contains(rows, "<main") || strings.Contains(rows, `title="0.5"`) || strings.Contains(rows, "a &lt;run&gt;") {
+		t.Errorf("more than the rows, or another column: %s", rows)
+	}
+	s.shows("/ui/logged/marks?"+of, http.StatusOK, `{"total":2,"every":1000,"marks":null}`)
+	s.shows("/ui/logged/marks?upto=0&"+of, http.StatusOK, `{"total":0,`)
+	s.shows("/ui/logged/marks?filter=metrics.loss+%3C+1&"+of, http.StatusOK, `{"total":1,`)
+	for _, part := range []string{"rows", "marks"} {
+		s.shows("/ui/logged/"+part+"?filter=nonsense&"+of, http.StatusUnprocessableEntity, "Invalid")
+	}
 }
 
 func TestRuns(t *testing.T) {

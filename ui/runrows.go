@@ -52,14 +52,20 @@ func (u *UI) runRows(ctx context.Context, q url.Values) ([]byte, string, error) 
 	if body.Rows, err = u.runLines(ctx, rows, max(row, 0)); err != nil {
 		return nil, "", err
 	}
-	for _, key := range q["column"] {
-		if _, name, ok := strings.Cut(key, "."); ok {
-			body.Columns = append(body.Columns, column{Key: key, Name: name})
-		}
-	}
+	body.Columns = columnsAsked(q)
 	body.fillCells()
 	text, err := u.renderPart("runs", "run-rows", body)
 	return text, "text/html; charset=utf-8", err
+}
+
+// columnsAsked are the columns of a table that is shown already.
+func columnsAsked(q url.Values) (all []column) {
+	for _, key := range q["column"] {
+		if _, name, ok := strings.Cut(key, "."); ok {
+			all = append(all, column{Key: key, Name: name})
+		}
+	}
+	return all
 }
 
 // runMarks is how many rows a table has, and where in it is what.
@@ -74,10 +80,15 @@ func (u *UI) runMarks(ctx context.Context, q url.Values) ([]byte, string, error)
 	if err != nil {
 		return nil, "", err
 	}
+	return rowMarks(total, marks)
+}
+
+// rowMarks tells the script of a table where in it is what.
+func rowMarks[M ~string](total int, marks []M) ([]byte, string, error) {
 	text, err := json.Marshal(struct {
-		Total int               `json:"total"`
-		Every int               `json:"every"`
-		Marks []ridgeline.RunID `json:"marks"`
+		Total int `json:"total"`
+		Every int `json:"every"`
+		Marks []M `json:"marks"`
 	}{total, marksEvery, marks})
 	return text, "application/json", err
 }

@@ -148,13 +148,20 @@ func newRunsPage(q url.Values) (out runsPage) {
 		Status: q.Get("status"), Verdict: q.Get("verdict"), Sort: q.Get("sort"), Group: q.Get("group"), Project: q.Get("project"), Where: q.Get("where"),
 		Different: q.Get("different") != "", Down: q.Get("down") != "", Opened: q.Get("group") != "" && q.Has("in"), In: q.Get("in"),
 	}
-	out.Size = windowUsual
-	if n, err := strconv.Atoi(q.Get("window")); err == nil {
-		out.Size = min(max(n, 1), windowMost)
-	}
-	skip, _ := strconv.Atoi(q.Get("skip"))
-	out.First, out.Upto = max(skip, 0), ridgeline.RunID(q.Get("upto"))
+	out.First, out.Size = tableWindow(q)
+	out.Upto = ridgeline.RunID(q.Get("upto"))
 	return out
+}
+
+// tableWindow is which rows of a table the address asks for: the number of the first
+// one, from 0, and how many.
+func tableWindow(q url.Values) (first, size int) {
+	size = windowUsual
+	if n, err := strconv.Atoi(q.Get("window")); err == nil {
+		size = min(max(n, 1), windowMost)
+	}
+	first, _ = strconv.Atoi(q.Get("skip"))
+	return max(first, 0), size
 }
 
 // filter is what the address chooses of all runs.
@@ -189,7 +196,7 @@ func (u *UI) fillRuns(ctx context.Context, out *runsPage, want store.RunFilter, 
 		return err
 	}
 	if out.Chosen.Group == "" || out.Chosen.Opened {
-		if err := u.windowOf(ctx, out, want, q); err != nil {
+		if err := u.readWindow(ctx, out, want, q); err != nil {
 			return err
 		}
 	}
@@ -200,7 +207,7 @@ func (u *UI) fillRuns(ctx context.Context, out *runsPage, want store.RunFilter, 
 	return nil
 }
 
-func (u *UI) windowOf(ctx context.Context, out *runsPage, want store.RunFilter, q url.Values) error {
+func (u *UI) readWindow(ctx context.Context, out *runsPage, want store.RunFilter, q url.Values) error {
 	plain := out.Chosen.Sort == ""
 	if plain && (out.First > 0 || out.Upto != "") {
 		want.Limit = 1

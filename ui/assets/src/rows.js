@@ -1,7 +1,7 @@
 // A box with data-rows is a table of any length: it scrolls through all of its
 // rows, of which those near what is to be seen are in the document. The server
 // has put the first ones there; others are fetched by pages as they come into
-// sight. Rows are all of one height, so where one is follows from its number.
+// sight, from below the address in data-from. Rows are all of one height, so where one is follows from its number.
 import { morph } from "./morph.js";
 import { times } from "./times.js";
 
@@ -171,7 +171,7 @@ class Table {
     const query = new URLSearchParams(this.box.dataset.rows);
     if (this.upto) query.set("upto", this.upto);
     for (const name in more) query.set(name, more[name]);
-    return `/ui/runs/${part}?${query}`;
+    return `${this.box.dataset.from}/${part}?${query}`;
   }
 
   async fetch(at) {
