@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 )
@@ -8,8 +9,10 @@ import (
 // inProcess sends a registry client's requests straight to the handler.
 type inProcess struct{ handler http.Handler }
 
-// RoundTrip implements http.RoundTripper. The answer's body is streamed while
-// the handler still writes it.
+// RoundTrip implements http.RoundTripper. What is asked for is streamed while the
+// handler still writes it. Any other answer waits until the handler has ended: as
+// over a connection, where a small answer goes out last, who sends the next part
+// of an upload can rely on this one being in its place.
 func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 	in := req.Clone(req.Context())
 	in.RequestURI = req.URL.RequestURI()
@@ -21,14 +24,16 @@ func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		in.Body = http.NoBody
 	}
 	reader, writer := io.Pipe()
-	w := &pipedResponse{header: http.Header{}, body: writer, ready: make(chan struct{})}
+	w := &pipedResponse{header: http.Header{}, body: writer, ready: make(chan struct{}), held: req.Method != http.MethodGet && req.Method != http.MethodHead}
 	go func() {
 		defer in.Body.Close()
 		defer func() {
-			if v := recover(); v != nil {
+			broken := recover() != nil
+			w.WriteHeader(http.StatusOK)
+			w.release()
+			if broken {
 				writer.CloseWithError(io.ErrUnexpectedEOF)
 			}
-			w.WriteHeader(http.StatusOK)
 			writer.Close()
 		}()
 		t.handler.ServeHTTP(w, in)
@@ -70,21 +75,36 @@ type pipedResponse struct {
 	sent   http.Header // a copy, from the moment the status is out
 	body   *io.PipeWriter
 	status int
-	ready  chan struct{}
+	ready  chan struct{} // closed when the status is out
+	held   bool
+	text   bytes.Buffer // of a body that is held
 }
 
 func (w *pipedResponse) Header() http.Header { return w.header }
 
 func (w *pipedResponse) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status, w.sent = status, w.header.Clone()
+	if w.status != 0 {
+		return
+	}
+	if w.status, w.sent = status, w.header.Clone(); !w.held {
 		close(w.ready)
 	}
 }
 
 func (w *pipedResponse) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	if w.held {
+		return w.text.Write(p)
+	}
 	return w.body.Write(p)
+}
+
+// release sends what was held.
+func (w *pipedResponse) release() {
+	if w.held {
+		close(w.ready)
+		_, _ = w.text.WriteTo(w.body)
+	}
 }
 
 func (w *pipedResponse) Flush() {}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func inside(handle http.HandlerFunc) *http.Client {
@@ -79,6 +80,36 @@ func TestInProcess_streams(t *testing.T) {
 	res.Body.Close()
 	if err := <-stopped; !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("the writer got %v", err)
+	}
+}
+
+// Whoever has sent a part of an upload sends the next one when this one is in its
+// place, which the handler sees to after it has written its answer.
+func TestInProcess_sends(t *testing.T) {
+	inPlace := false // the race detector looks, too
+	client := inside(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(w, "taken")
+		time.Sleep(20 * time.Millisecond)
+		inPlace = true
+	})
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		inPlace = false
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://registry/v2/iris/blobs/uploads/1", strings.NewReader("part"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !inPlace {
+			t.Errorf("%s was answered before it was done", method)
+		}
+		if body, err := io.ReadAll(res.Body); err != nil || string(body) != "taken" || res.StatusCode != http.StatusAccepted {
+			t.Errorf("%s: %d %q, %v", method, res.StatusCode, body, err)
+		}
+		res.Body.Close()
 	}
 }
 
