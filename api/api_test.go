@@ -28,6 +28,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 	"github.com/ridgeline-mlops/ridgeline/trigger"
 	"github.com/ridgeline-mlops/ridgeline/vault"
 )
@@ -50,7 +51,7 @@ func open(t *testing.T) *surface {
 	log := slog.New(slog.DiscardHandler)
 	s := &surface{temp: t.TempDir()}
 	var err error
-	if s.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), log); err != nil {
+	if s.store, err = store.Open(t.Context(), storetest.Address(t), log); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.store.Close() })

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // november is when the month begins that the tests spend money in.
@@ -94,12 +94,11 @@ func (b book) served(id string, p ridgeline.ProjectName, version int, at time.Ti
 	}, at))
 }
 
-func sqlite(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "app.db") }
 
 // A month is added up by project, pool, day and version, and every sum is of the
 // same lines.
 func TestLedger_Month(t *testing.T) {
-	b := open(t, sqlite(t), project.Budget{Month: 100, Projects: map[ridgeline.ProjectName]float64{"iris": 12}})
+	b := open(t, storetest.Address(t), project.Budget{Month: 100, Projects: map[ridgeline.ProjectName]float64{"iris": 12}})
 	b.ran("r-1", "iris", day(1), "local", false, ridgeline.Held{CPU: 2}, 3)           // 6 EUR
 	b.ran("r-2", "iris", day(2), "gpus", true, ridgeline.Held{CPU: 4, GPU: 1}, 2)     // 4 EUR
 	b.ran("r-3", "wine", day(2), "local", false, ridgeline.Held{Memory: 2 << 30}, 10) // 10 EUR, and what it used of a core
@@ -177,7 +176,7 @@ func near(t *testing.T, what string, got, want float64) {
 // Of a version that answers, the run that made it counts in the month in which
 // it was, however many others cost more.
 func TestLedger_Month_made(t *testing.T) {
-	b := open(t, sqlite(t), project.Budget{})
+	b := open(t, storetest.Address(t), project.Budget{})
 	b.ran("r-made", "iris", day(1), "local", false, ridgeline.Held{CPU: 1}, 1)
 	for i := range 30 {
 		b.ran(fmt.Sprintf("r-%03d", i), "iris", day(2), "local", false, ridgeline.Held{CPU: 2}, 1)
@@ -201,7 +200,7 @@ func TestLedger_Month_made(t *testing.T) {
 // The most costly runs are found where prices put them in another order than
 // their weights do, and many stand before them.
 func TestLedger_Month_odd_prices(t *testing.T) {
-	b := open(t, sqlite(t), project.Budget{})
+	b := open(t, storetest.Address(t), project.Budget{})
 	for i := range 120 {
 		b.ran(fmt.Sprintf("r-%03d", i), "iris", day(2), "local", false, ridgeline.Held{CPU: 1 + float64(i%7)}, 1)
 	}
@@ -220,7 +219,7 @@ func TestLedger_Month_odd_prices(t *testing.T) {
 // That a budget is exceeded is told once, whoever looks and however often, and
 // what is only about to be is not told yet.
 func TestLedger_Watch(t *testing.T) {
-	address := sqlite(t)
+	address := storetest.Address(t)
 	budget := project.Budget{Month: 20, Projects: map[ridgeline.ProjectName]float64{"iris": 5, "wine": 3}}
 	b := open(t, address, budget)
 	b.ran("r-1", "iris", day(5), "local", false, ridgeline.Held{CPU: 2}, 3)
@@ -283,7 +282,7 @@ func TestParseMonth(t *testing.T) {
 }
 
 func TestWriteCSV(t *testing.T) {
-	b := open(t, sqlite(t), project.Budget{})
+	b := open(t, storetest.Address(t), project.Budget{})
 	b.ran("r-1", "iris", day(2), "gpus", true, ridgeline.Held{CPU: 4, Memory: 1 << 30, GPU: 1}, 2)
 	b.valued()
 	b.served("d-1", "iris", 3, day(1), 5, 2000)

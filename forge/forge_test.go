@@ -27,6 +27,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/forge"
 	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 	"github.com/ridgeline-mlops/ridgeline/vault"
 )
 
@@ -61,7 +62,7 @@ func open(t *testing.T) *world {
 		defer w.mu.Unlock()
 		return w.log.Write(p)
 	}), nil))
-	metadata, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), nil)
+	metadata, err := store.Open(t.Context(), storetest.Address(t), nil)
 	ok(t, err)
 	t.Cleanup(func() { _ = metadata.Close() })
 	blobs, err := blob.Open(t.Context(), t.TempDir())

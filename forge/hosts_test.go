@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // What ssh notes at one server is known to the other.
 func TestHub_withHosts(t *testing.T) {
-	metadata, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), slog.New(slog.DiscardHandler))
+	metadata, err := store.Open(t.Context(), storetest.Address(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

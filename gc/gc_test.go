@@ -16,6 +16,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/internal/pgtest"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
@@ -34,7 +35,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, postgres bool) *fixture {
 	f := &fixture{t: t, dir: t.TempDir()}
-	metadata, tracking := "sqlite:"+filepath.Join(f.dir, "ridgeline.db"), "sqlite:"+filepath.Join(f.dir, "tracking.db")
+	metadata, tracking := storetest.Address(t), "sqlite:"+filepath.Join(f.dir, "tracking.db")
 	if postgres {
 		metadata = pgtest.URL(t)
 		tracking = metadata

@@ -21,6 +21,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/build"
 	"github.com/ridgeline-mlops/ridgeline/git"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // remote is the server's git remote on a real store; what would be built is
@@ -58,7 +59,7 @@ func served(t *testing.T, s *git.Server) *remote {
 	log := slog.New(slog.DiscardHandler)
 	r := &remote{Server: s}
 	if s.Store == nil {
-		metadata, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), log)
+		metadata, err := store.Open(t.Context(), storetest.Address(t), log)
 		ok(t, err)
 		t.Cleanup(func() { _ = metadata.Close() })
 		blobs, err := blob.Open(t.Context(), t.TempDir())

@@ -21,6 +21,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/internal/cloudtest"
 	"github.com/ridgeline-mlops/ridgeline/project"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // A world is an intake with a real database, blob store and flows, and one
@@ -34,7 +35,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "app.db"), nil)
+	s, err := store.Open(t.Context(), storetest.Address(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

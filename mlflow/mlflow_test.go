@@ -20,6 +20,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/auth"
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 	"github.com/ridgeline-mlops/ridgeline/track"
 )
 
@@ -38,7 +39,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "ridgeline.db"), nil)
+	registry, err := store.Open(t.Context(), storetest.Address(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

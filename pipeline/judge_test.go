@@ -1,12 +1,12 @@
 package pipeline
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // TestUnchanged: what was promoted against one champion does not take over
@@ -19,7 +19,7 @@ func TestUnchanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), nil)
+	s, err := store.Open(ctx, storetest.Address(t), nil)
 	must(err)
 	t.Cleanup(func() { _ = s.Close() })
 	now := time.Now()

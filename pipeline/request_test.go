@@ -2,13 +2,13 @@ package pipeline
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // published is a runner over a store in which a pipeline with that overlap
@@ -16,7 +16,7 @@ import (
 func published(t *testing.T, overlap string) *Runner {
 	t.Helper()
 	ctx := t.Context()
-	s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), nil)
+	s, err := store.Open(ctx, storetest.Address(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/score/journal"
 	"github.com/ridgeline-mlops/ridgeline/score/tensor"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 type fixture struct {
@@ -52,7 +53,7 @@ func newFixture(t *testing.T, blobs string) *fixture {
 		blobs = filepath.Join(dir, "blob")
 	}
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "db"), log)
+	s, err := store.Open(t.Context(), storetest.Address(t), log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/host"
 	"github.com/ridgeline-mlops/ridgeline/release"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // scorers is a host whose copies are HTTP servers on Unix sockets. What an
@@ -173,7 +174,7 @@ type fixture struct {
 func open(t *testing.T, approval string) *fixture {
 	t.Helper()
 	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
-	s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "test.db"), log)
+	s, err := store.Open(ctx, storetest.Address(t), log)
 	check(t, err)
 	blobs, err := blob.Open(ctx, t.TempDir())
 	check(t, err)

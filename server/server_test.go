@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/scope"
 	"github.com/ridgeline-mlops/ridgeline/server"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -66,7 +66,7 @@ func serve(t *testing.T) (*tokens, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if known.trail, err = store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "test.db"), quiet); err != nil {
+	if known.trail, err = store.Open(t.Context(), storetest.Address(t), quiet); err != nil {
 		t.Fatal(err)
 	}
 	who := func(w http.ResponseWriter, r *http.Request) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/internal/pgtest"
+	"github.com/ridgeline-mlops/ridgeline/internal/sqltest"
 	"github.com/ridgeline-mlops/ridgeline/store/sqldb"
 )
 
@@ -26,19 +27,33 @@ func TestMain(m *testing.M) {
 }
 
 func TestSQLite(t *testing.T) {
-	suite(t, func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "app.db") })
+	suite(t, func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "app.db") }, migrated)
 }
 
 func TestPostgres(t *testing.T) {
-	suite(t, func(t *testing.T) string { return pgtest.URL(t) })
+	database := func(t *testing.T) string { return pgtest.URL(t) }
+	suite(t, database, database)
+}
+
+var template sqltest.Template
+
+// migrated is the address of a database that has its tables.
+func migrated(t *testing.T) string {
+	return template.URL(t, func(address string) error {
+		s, err := Open(context.WithoutCancel(t.Context()), address, nil)
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	})
 }
 
 // suite is what the store promises on either database. address makes an empty
-// database.
-func suite(t *testing.T, address func(t *testing.T) string) {
+// database; that of fresh may have its tables.
+func suite(t *testing.T, address, fresh func(t *testing.T) string) {
 	// With stands for open, for tests that need no address of their own.
 	with := func(test func(t *testing.T, s *Store)) func(t *testing.T) {
-		return func(t *testing.T) { test(t, opened(t, address(t))) }
+		return func(t *testing.T) { test(t, opened(t, fresh(t))) }
 	}
 	t.Run("projects", with(testProjects))
 	t.Run("builds", with(testBuilds))

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 	"github.com/ridgeline-mlops/ridgeline/vault"
 )
 
@@ -57,7 +57,7 @@ func eventually(t testing.TB, what string, done func() bool) {
 
 func openStore(t testing.TB) *store.Store {
 	t.Helper()
-	s := must(store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "app.db"), nil))(t)
+	s := must(store.Open(t.Context(), storetest.Address(t), nil))(t)
 	t.Cleanup(func() { _ = s.Close() })
 	must(s.EnsureProject(t.Context(), "iris", time.Now()))(t)
 	return s

@@ -19,6 +19,7 @@ import (
 	"github.com/ridgeline-mlops/ridgeline/blob"
 	"github.com/ridgeline-mlops/ridgeline/storage"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
 // site is the pages on a store of their own, and a browser without scripts.
@@ -32,7 +33,7 @@ type site struct {
 func open(t *testing.T) *site {
 	t.Helper()
 	dir, ctx := t.TempDir(), t.Context()
-	s, err := store.Open(ctx, "sqlite:"+filepath.Join(dir, "app.db"), nil)
+	s, err := store.Open(ctx, storetest.Address(t), nil)
 	ok(t, err)
 	t.Cleanup(func() { s.Close() })
 	blobs, err := blob.Open(ctx, filepath.Join(dir, "blob"))

@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 	"internal/pgtest":   {},
 	"internal/runctest": {},
 	"internal/sqlq":     {},
+	"internal/sqltest":  {},
 	"internal/tracing":  {},
 	"internal/unread":   {},
 	"internal/words":    {},
@@ -82,6 +83,7 @@ var arrows = map[string][]string{
 	"storage":           {"blob", "track"},
 	"store":             {"store/sqldb", "track/query"},
 	"store/sqldb":       {},
+	"store/storetest":   {"store"},
 
 	"test/browser":      {},
 	"test/browser/shot": {"test/browser"},
