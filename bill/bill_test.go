@@ -94,7 +94,6 @@ func (b book) served(id string, p ridgeline.ProjectName, version int, at time.Ti
 	}, at))
 }
 
-
 // A month is added up by project, pool, day and version, and every sum is of the
 // same lines.
 func TestLedger_Month(t *testing.T) {
