@@ -3,7 +3,15 @@ package ridgeline
 import (
 	"fmt"
 	"strings"
+	"time"
 )
+
+// MonthOf is when the month begins that a time is in, in UTC: what is spent is
+// billed by it.
+func MonthOf(at time.Time) time.Time {
+	at = at.UTC()
+	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
 
 // Spent is what computing took away from others: what was set aside, for as
 // long as it was, or what was used where nothing was set aside.

@@ -175,6 +175,12 @@ func (d *Door) Refused(ctx context.Context, who Principal, action, subject strin
 	d.mu.Unlock()
 }
 
+// Strayed has written down that a token of one project was used for what is
+// another's, or is about the whole server. asked is what for.
+func (d *Door) Strayed(ctx context.Context, who Principal, asked, subject string) {
+	d.Refused(ctx, who, "enter", subject, ridgeline.Errorf(ridgeline.Denied, "%s with a token of project %s", asked, who.Project))
+}
+
 // conclude writes down how often something was refused.
 func (d *Door) conclude(key ridgeline.AuditEvent) {
 	d.mu.Lock()

@@ -58,19 +58,13 @@ const (
 // and "now" are the month that now is in.
 func ParseMonth(text string, now time.Time) (time.Time, error) {
 	if text == "" || text == "now" {
-		return Begin(now), nil
+		return ridgeline.MonthOf(now), nil
 	}
 	at, err := time.Parse(monthForm, text)
 	if err != nil || at.Year() < 2000 || at.After(now) {
 		return at, ridgeline.Errorf(ridgeline.Invalid, "month %q: expected one that has begun, such as %s, or now", text, now.UTC().Format(monthForm))
 	}
 	return at, nil
-}
-
-// Begin is when the month begins that a time is in.
-func Begin(at time.Time) time.Time {
-	at = at.UTC()
-	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
 }
 
 // Lines are all of a month's that begins then, by day; of all projects when none

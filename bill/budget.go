@@ -119,8 +119,8 @@ func (l Ledger) Watch(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	for _, day := range []time.Time{now.AddDate(0, 0, -1), now} {
-		month := Begin(day)
-		if day.Before(now) && month.Equal(Begin(now)) {
+		month := ridgeline.MonthOf(day)
+		if day.Before(now) && month.Equal(ridgeline.MonthOf(now)) {
 			continue
 		}
 		m, err := l.Sums(ctx, "", month, now)

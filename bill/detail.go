@@ -58,7 +58,7 @@ func (l Ledger) Month(ctx context.Context, p ridgeline.ProjectName, month, now t
 	if err != nil {
 		return m, err
 	}
-	from := Begin(month)
+	from := ridgeline.MonthOf(month)
 	to := from.AddDate(0, 1, 0)
 	if m.Runs, err = l.costliest(ctx, p, from); err != nil {
 		return m, err

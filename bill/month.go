@@ -68,13 +68,13 @@ type DaySum struct {
 // Sums are a month without its versions, deployments and runs. month is any time
 // in it.
 func (l Ledger) Sums(ctx context.Context, p ridgeline.ProjectName, month, now time.Time) (Month, error) {
-	lines, err := l.Lines(ctx, p, Begin(month))
+	lines, err := l.Lines(ctx, p, ridgeline.MonthOf(month))
 	return l.Add(lines, p, month, now), err
 }
 
 // Add sums the lines of a month, which are of one project where one is named.
 func (l Ledger) Add(lines []Line, p ridgeline.ProjectName, month, now time.Time) Month {
-	from := Begin(month)
+	from := ridgeline.MonthOf(month)
 	to := from.AddDate(0, 1, 0)
 	m := Month{Month: from.Format(monthForm), Project: p, Currency: l.Prices.Currency, Over: !now.Before(to), Projects: []ProjectSum{}, Pools: []PoolSum{}, Days: []DaySum{}}
 	for day := from; day.Before(to) && day.Before(now); day = day.AddDate(0, 0, 1) {

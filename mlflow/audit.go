@@ -25,11 +25,10 @@ func (a *API) kept(route route, req *http.Request, subject string, err error) {
 	who := auth.From(req.Context())
 	switch {
 	case errors.As(err, &there):
-		err = ridgeline.Errorf(ridgeline.Denied, "%s with a token of project %s", route.path, who.Project)
-	case ridgeline.CodeOf(err) != ridgeline.Denied:
-		return
+		a.Door.Strayed(req.Context(), who, route.path, subject)
+	case ridgeline.CodeOf(err) == ridgeline.Denied:
+		a.Door.Refused(req.Context(), who, "enter", subject, err)
 	}
-	a.Door.Refused(req.Context(), who, "enter", subject, err)
 }
 
 // audited does what a route does, and keeps who asked for it.

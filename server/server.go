@@ -214,7 +214,7 @@ func (s *Server) letIn(need ridgeline.Role, runs bool, refuse func(w http.Respon
 				return
 			}
 			if scope.Foreign(err) {
-				s.options.Door.Refused(r.Context(), p, "enter", subject(r), ridgeline.Errorf(ridgeline.Denied, "%s with a token of project %s", r.Method, p.Project))
+				s.options.Door.Strayed(r.Context(), p, r.Method, subject(r))
 			}
 		}
 		if ridgeline.CodeOf(err) == ridgeline.Denied {

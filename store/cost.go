@@ -85,12 +85,8 @@ func (s *Store) weigh(ctx context.Context, r ridgeline.Run, attempts []ridgeline
 	if all.Weight() == 0 {
 		return nil
 	}
-	_, err := s.tx.Exec(ctx, insert, r.ID, r.Project, monthOf(r.Created), all.Weight())
+	_, err := s.tx.Exec(ctx, insert, r.ID, r.Project, ridgeline.MonthOf(r.Created), all.Weight())
 	return err
-}
-
-func monthOf(t time.Time) time.Time {
-	return time.Date(t.UTC().Year(), t.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 }
 
 // A Served is what a deployment has used and answered up to now.

@@ -34,7 +34,7 @@ func testSpent(t *testing.T, s *Store) {
 	same(t, len(must(s.SpentBy(ctx, nil))(t)), 0)
 
 	day := r.Created.Truncate(24 * time.Hour)
-	month, later := monthOf(day), day.AddDate(1, 0, 0)
+	month, later := ridgeline.MonthOf(day), day.AddDate(1, 0, 0)
 	same(t, len(must(s.Bills(ctx, "", day, later))(t)), 0)
 	same(t, len(must(s.Heaviest(ctx, "", month, 0, 5))(t)), 0)
 	ok(t, s.FinishRun(ctx, "r-1", ridgeline.Failed, "", at(5)))

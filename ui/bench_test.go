@@ -5,20 +5,18 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/store"
+	"github.com/ridgeline-mlops/ridgeline/store/storetest"
 )
 
-// BenchmarkRuns is the server's time for the table of runs with 100,000 of
-// them in the store, each with three steps: the newest window, one from the
-// middle, one of a rare status, and a thousand at once.
-func BenchmarkRuns(b *testing.B) {
-	ctx := b.Context()
-	s, err := store.Open(ctx, "sqlite:"+filepath.Join(b.TempDir(), "app.db"), nil)
+// benched is a UI over an empty store.
+func benched(b *testing.B) *UI {
+	b.Helper()
+	s, err := store.Open(b.Context(), storetest.Address(b), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -27,6 +25,15 @@ func BenchmarkRuns(b *testing.B) {
 	if err := u.Open(); err != nil {
 		b.Fatal(err)
 	}
+	return u
+}
+
+// BenchmarkRuns is the server's time for the table of runs with 100,000 of
+// them in the store, each with three steps: the newest window, one from the
+// middle, one of a rare status, and a thousand at once.
+func BenchmarkRuns(b *testing.B) {
+	ctx, u := b.Context(), benched(b)
+	s := u.Store
 	const runs = 100_000
 	if _, err := s.EnsureProject(ctx, "iris", begun); err != nil {
 		b.Fatal(err)
@@ -66,16 +73,8 @@ func BenchmarkRuns(b *testing.B) {
 // were declared one by one, from the store to the HTML, which is made again each
 // second while it goes on. It tells the size of the page, too.
 func BenchmarkRun(b *testing.B) {
-	ctx := b.Context()
-	s, err := store.Open(ctx, "sqlite:"+filepath.Join(b.TempDir(), "app.db"), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { s.Close() })
-	u := &UI{Store: s}
-	if err := u.Open(); err != nil {
-		b.Fatal(err)
-	}
+	ctx, u := b.Context(), benched(b)
+	s := u.Store
 	id, needs := keepDeclared(b, s, 5000)
 	for name, query := range map[string]string{"first": "", "amid": "step=compare", "layer": "layer=3", "before": "before=report"} {
 		b.Run(name, func(b *testing.B) {

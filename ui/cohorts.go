@@ -43,7 +43,7 @@ const (
 func cohortsOf(rows []runLine, by string) []cohort {
 	at := map[string]*cohort{}
 	for i, r := range rows {
-		value := "all"
+		value := byAll
 		if by != byAll {
 			value = r.value(by).Text
 		}
@@ -146,16 +146,9 @@ func spreadOf(curves []curve) []spread {
 	at := map[int64]*spread{}
 	for _, c := range curves {
 		own := map[int64]float64{}
-		stepped := byStep(c.Points)
-		for i, p := range c.Points {
-			if math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
-				continue
-			}
-			x := int64(i)
-			if stepped {
-				x = p.Step
-			}
-			own[x] = p.Value
+		xs, ys := c.line(len(c.Points))
+		for i, x := range xs {
+			own[int64(x)] = ys[i]
 		}
 		for x, v := range own {
 			if at[x] == nil {

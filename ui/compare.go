@@ -64,11 +64,7 @@ func (u *UI) loadCompare(ctx context.Context, q url.Values) (out comparePage, er
 	}
 	out.Different, out.Drawing = q.Get("different") != "", drawingOf(q)
 	out.Columns = columnsOf(out.Rows, out.Different)
-	for i := range out.Rows {
-		for _, c := range out.Columns {
-			out.Rows[i].Cells = append(out.Rows[i].Cells, out.Rows[i].value(c.Key))
-		}
-	}
+	fillCells(out.Rows, out.Columns)
 	if len(out.Rows) < 2 {
 		return out, nil
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ridgeline-mlops/ridgeline"
-	"github.com/ridgeline-mlops/ridgeline/bill"
 	"github.com/ridgeline-mlops/ridgeline/project"
 )
 
@@ -45,7 +44,7 @@ func TestCost_month(t *testing.T) {
 	ok(t, s.ui.Store.FinishRun(ctx, run.ID, ridgeline.Succeeded, "", now))
 	_, err := s.ui.Store.ValueRuns(ctx)
 	ok(t, err)
-	month := bill.Begin(now)
+	month := ridgeline.MonthOf(now)
 	s.shows("/cost", http.StatusOK, "Cost of "+month.Format("January 2006"), "8 core hours", "Nobody said what an hour costs", "r-cost", "train asked for 8 cores, used 2 on average", "ridgeline cost --month "+month.Format("2006-01"), "Every day as a table")
 	s.ui.Bills.Prices = project.Prices{Currency: "EUR", OnDemand: project.Price{CPU: 0.75}}
 	s.shows("/cost", http.StatusOK, "6.00 EUR", "There is no budget here", "no version")

@@ -49,7 +49,7 @@ func (u *UI) costs(mux *http.ServeMux) {
 func newCostPage(m bill.Month, at time.Time) costPage {
 	month, _ := bill.ParseMonth(m.Month, at) // it was made of one
 	out := costPage{billed: billed{m}, Title: month.Format("January 2006"), Line: costLine(m), Download: "/cost.csv?" + monthQuery(m.Month, m.Project).Encode()}
-	last := bill.Begin(at)
+	last := ridgeline.MonthOf(at)
 	if before := last.AddDate(0, -5, 0); month.Before(before) {
 		last = month.AddDate(0, 5, 0)
 	}

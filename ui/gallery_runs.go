@@ -317,11 +317,7 @@ func sampleGrouped(n int, by string, d drawing) (out comparePage) {
 	out.Of, out.Drawing = "last", d
 	out.group(by)
 	out.Columns = columnsOf(out.Rows, false)
-	for i := range out.Rows {
-		for _, c := range out.Columns {
-			out.Rows[i].Cells = append(out.Rows[i].Cells, out.Rows[i].value(c.Key))
-		}
-	}
+	fillCells(out.Rows, out.Columns)
 	out.Numeric = numericColumns(out.Rows)
 	out.addScatter("", "m.mse")
 	out.Parallel = parallelChart(out.Rows, out.Numeric, out.Y, out.Cohorts)

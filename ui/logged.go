@@ -25,7 +25,7 @@ type loggedPage struct {
 	Experiments []track.Experiment
 	Experiment  int64
 	Filter      string // in MLflow's grammar
-	Rows        []loggedLine
+	Rows        []runLine
 	Columns     []column // that are shown
 	All         []column // that could be
 	Problem     string   // why nothing is shown
@@ -42,17 +42,6 @@ type loggedPage struct {
 	Latest      string // when the latest run that is chosen was
 	Size        int    // of the window
 }
-
-// A loggedLine is such a run with what the columns show.
-type loggedLine struct {
-	track.Run
-	Line    runLine
-	Cells   []cell
-	Started time.Time
-}
-
-// Index is the row's number as assistive technology counts.
-func (l loggedLine) Index() int { return l.Line.Index() }
 
 // loggedRunPage is one such run.
 type loggedRunPage struct {
@@ -170,9 +159,6 @@ func (u *UI) fillLogged(ctx context.Context, out *loggedPage, q url.Values) erro
 		return err
 	}
 	out.arrange(lines, q)
-	for i := range rows[:min(out.Size, len(rows))] {
-		out.Rows = append(out.Rows, out.line(lines[i]))
-	}
 	here := maps.Clone(q)
 	if len(rows) > out.Size || next != "" {
 		if out.Upto != "" {
@@ -200,61 +186,25 @@ func (u *UI) loggedLines(ctx context.Context, rows []track.Run, p loggedPage) ([
 	return lines, u.addExtremes(ctx, lines, tracked, p.Of)
 }
 
-// line is a row of the table.
-func (p loggedPage) line(of runLine) loggedLine {
-	l := loggedLine{Run: *of.Logged, Line: of, Started: time.UnixMilli(of.Logged.Started)}
-	for _, c := range p.Columns {
-		l.Cells = append(l.Cells, of.value(c.Key))
-	}
-	return l
-}
-
-// arrange chooses columns as the address says: of those that the runs have, and
-// that it asks for.
+// arrange chooses columns as the address says, of those that the runs have and
+// that it asks for, and shows them of the runs in the window.
 func (p *loggedPage) arrange(lines []runLine, q url.Values) {
-	asked, own := q["column"], map[byte]int{}
-	all := columnsOf(lines, p.Different)
-	for _, key := range asked {
-		known := slices.ContainsFunc(all, func(c column) bool { return c.Key == key })
-		if !known && !p.Different && (strings.HasPrefix(key, "p.") || strings.HasPrefix(key, "m.")) {
-			all = append(all, column{Key: key, Name: key[2:]})
+	var keys []string
+	for _, c := range columnsOf(lines, p.Different) {
+		keys = append(keys, c.Key)
+	}
+	for _, key := range q["column"] {
+		if !p.Different && !slices.Contains(keys, key) && (strings.HasPrefix(key, "p.") || strings.HasPrefix(key, "m.")) {
+			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(all, func(a, b column) int { return paramsFirst(a.Key, b.Key) })
-	table := maps.Clone(q)
-	for _, name := range append([]string{liveParam, "sort", "down"}, inWindow...) {
-		table.Del(name)
-	}
-	table.Set("experiment", strconv.FormatInt(p.Experiment, 10))
-	p.Unsorted = with(table, "/logged", "", "")
-	for _, c := range all {
-		own[c.Key[0]]++
-		c.Shown = slices.Contains(asked, c.Key) || len(asked) == 0 && own[c.Key[0]] <= columnsOwn
-		next := maps.Clone(table)
-		if p.Sort == c.Key {
-			if c.Now = "descending"; !p.Down {
-				c.Now = "ascending"
-				next.Set("down", "1")
-			}
-		}
-		c.Sort = with(next, "/logged", "sort", c.Key)
-		p.All = append(p.All, c)
-		if c.Shown {
-			p.Columns = append(p.Columns, c)
-		}
-	}
-	if p.Sort != "" {
-		table.Set("sort", p.Sort)
-	}
-	if p.Down {
-		table.Set("down", "1")
-	}
-	table.Del("different")
-	table.Del("column")
-	for _, c := range p.Columns {
-		table.Add("column", c.Key)
-	}
-	p.Parts = "?" + table.Encode()
+	slices.SortFunc(keys, paramsFirst)
+	t := tableAt{"/logged", maps.Clone(q), p.Sort, p.Down}
+	t.q.Set("experiment", strconv.FormatInt(p.Experiment, 10))
+	p.All, p.Columns = t.columns(keys)
+	p.Unsorted, p.Parts = t.unsorted(), t.parts(p.Columns)
+	p.Rows = lines[:min(p.Size, len(lines))]
+	fillCells(p.Rows, p.Columns)
 }
 
 // loggedRows are rows of a table that is shown already, as runRows are.
@@ -266,13 +216,10 @@ func (u *UI) loggedRows(ctx context.Context, q url.Values) ([]byte, string, erro
 	}
 	body.Columns = columnsAsked(q)
 	body.First, _ = strconv.Atoi(q.Get("row"))
-	lines, err := u.loggedLines(ctx, rows, body)
-	if err != nil {
+	if body.Rows, err = u.loggedLines(ctx, rows, body); err != nil {
 		return nil, "", err
 	}
-	for _, l := range lines {
-		body.Rows = append(body.Rows, body.line(l))
-	}
+	fillCells(body.Rows, body.Columns)
 	text, err := u.renderPart("logged", "logged-rows", body)
 	return text, "text/html; charset=utf-8", err
 }
@@ -313,7 +260,7 @@ var loggedStatuses = map[string]ridgeline.Status{
 
 // loggedValues is a logged run beside runs of pipelines.
 func loggedValues(r track.Run) runLine {
-	l := runLine{Run: ridgeline.Run{ID: ridgeline.RunID(r.ID), Status: loggedStatuses[r.Status], Params: map[string]string{}}, Metrics: ridgeline.Metrics{}, Logged: &r}
+	l := runLine{Run: ridgeline.Run{ID: ridgeline.RunID(r.ID), Status: loggedStatuses[r.Status], Started: time.UnixMilli(r.Started), Params: map[string]string{}}, Metrics: ridgeline.Metrics{}, Logged: &r}
 	for _, p := range r.Params {
 		l.Params[p.Key] = p.Value
 	}

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/ridgeline-mlops/ridgeline"
 	"github.com/ridgeline-mlops/ridgeline/track"
@@ -103,17 +102,11 @@ const runTag = "ridgeline.run"
 // logged is what the steps of a run have logged to tracking, one for each
 // attempt, newest first.
 func (u *UI) logged(ctx context.Context, run ridgeline.Run) ([]track.Run, error) {
-	e, err := u.Track.ExperimentByName(ctx, string(run.Project))
-	if ridgeline.CodeOf(err) == ridgeline.NotFound {
-		return nil, nil // nothing has ever been logged there
-	}
+	all, err := u.trackedOf(ctx, []runLine{{Run: run}})
 	if err != nil {
 		return nil, err
 	}
-	rows, _, err := u.Track.SearchRuns(ctx, track.Search{
-		Experiments: []int64{e.ID}, Filter: "tags.`" + runTag + "` = '" + strings.ReplaceAll(string(run.ID), "'", "") + "'", Max: 100,
-	})
-	return rows, err
+	return all[0], nil
 }
 
 // curveChart draws how a metric went, over its steps or, where all are at one

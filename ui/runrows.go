@@ -53,7 +53,7 @@ func (u *UI) runRows(ctx context.Context, q url.Values) ([]byte, string, error) 
 		return nil, "", err
 	}
 	body.Columns = columnsAsked(q)
-	body.fillCells()
+	fillCells(body.Rows, body.Columns)
 	text, err := u.renderPart("runs", "run-rows", body)
 	return text, "text/html; charset=utf-8", err
 }

@@ -153,17 +153,6 @@ func newRunsPage(q url.Values) (out runsPage) {
 	return out
 }
 
-// tableWindow is which rows of a table the address asks for: the number of the first
-// one, from 0, and how many.
-func tableWindow(q url.Values) (first, size int) {
-	size = windowUsual
-	if n, err := strconv.Atoi(q.Get("window")); err == nil {
-		size = min(max(n, 1), windowMost)
-	}
-	first, _ = strconv.Atoi(q.Get("skip"))
-	return max(first, 0), size
-}
-
 // filter is what the address chooses of all runs.
 func (c runChoice) filter() (want store.RunFilter, err error) {
 	want = store.RunFilter{Project: ridgeline.ProjectName(c.Project), Status: ridgeline.Status(c.Status), Verdict: ridgeline.Verdict(c.Verdict)}
@@ -377,29 +366,14 @@ func (p *runsPage) arrange(q url.Values, known []store.RunColumn) {
 			differ[key] = true
 		}
 	}
-	own := map[byte]int{}
-	for _, key := range slices.SortedFunc(maps.Keys(differ), paramsFirst) {
-		if p.Chosen.Different && !differ[key] || !slices.Contains(asked, key) && len(p.Rows) > 0 && echoes(p.Rows, key) {
-			continue
-		}
-		c := column{Key: key, Name: key[2:]}
-		own[key[0]]++
-		c.Shown = slices.Contains(asked, key) || len(asked) == 0 && own[key[0]] <= columnsOwn
-		c.Sort, c.Now = sorted(q, key, p.Chosen)
-		p.All = append(p.All, c)
-		if c.Shown {
-			p.Columns = append(p.Columns, c)
-		}
-	}
-	p.fillCells()
-	unsorted := maps.Clone(q)
-	for _, name := range inWindow {
-		unsorted.Del(name)
-	}
-	unsorted.Del("down")
-	p.Unsorted = with(unsorted, "/runs", "sort", "")
-	p.Took.Sort, p.Took.Now = sorted(q, store.Took, p.Chosen)
-	p.Parts = p.parts(q)
+	keys := slices.DeleteFunc(slices.SortedFunc(maps.Keys(differ), paramsFirst), func(key string) bool {
+		return p.Chosen.Different && !differ[key] || !slices.Contains(asked, key) && len(p.Rows) > 0 && echoes(p.Rows, key)
+	})
+	t := tableAt{"/runs", q, p.Chosen.Sort, p.Chosen.Down}
+	p.All, p.Columns = t.columns(keys)
+	fillCells(p.Rows, p.Columns)
+	p.Unsorted, p.Parts = t.unsorted(), t.parts(p.Columns)
+	p.Took.Sort, p.Took.Now = t.sorted(store.Took)
 	for name, values := range q {
 		if !slices.Contains(inForm, name) && !slices.Contains(inWindow, name) && name != liveParam {
 			p.Hidden = append(p.Hidden, [2]string{name, values[0]})
@@ -408,55 +382,5 @@ func (p *runsPage) arrange(q url.Values, known []store.RunColumn) {
 	slices.SortFunc(p.Hidden, func(a, b [2]string) int { return cmp.Compare(a[0], b[0]) })
 }
 
-// fillCells puts into each row what the columns show.
-func (p *runsPage) fillCells() {
-	for i, r := range p.Rows {
-		p.Rows[i].Cells = make([]cell, len(p.Columns))
-		for j, c := range p.Columns {
-			p.Rows[i].Cells[j] = r.value(c.Key)
-		}
-	}
-}
-
-// parts is the query that chooses and shows what this table does, wherever the
-// window is.
-func (p *runsPage) parts(q url.Values) string {
-	next := maps.Clone(q)
-	for _, name := range append([]string{liveParam, "column", "different", "open"}, inWindow...) {
-		next.Del(name)
-	}
-	if before := q.Get("before"); before != "" {
-		next.Set("before", before)
-	}
-	for _, c := range p.Columns {
-		next.Add("column", c.Key)
-	}
-	return "?" + next.Encode()
-}
-
-// inForm are what the form of the page asks for, and what another choice ends;
-// inWindow say where in the table the page is.
-var (
-	inForm   = []string{"column", "different", "group", "status", "verdict", "where", "in", "open", "of", "by", "fall", "inline"}
-	inWindow = []string{"before", "skip", "upto"}
-)
-
-// sorted is the address that sorts by a column, the other way round when it
-// does already, and which way it does now.
-func sorted(q url.Values, key string, now runChoice) (address, way string) {
-	next := maps.Clone(q)
-	next.Set("sort", key)
-	next.Del("down")
-	for _, name := range inWindow {
-		next.Del(name)
-	}
-	if now.Sort == key {
-		way = "ascending"
-		if now.Down {
-			way = "descending"
-		} else {
-			next.Set("down", "1")
-		}
-	}
-	return with(next, "/runs", "", ""), way
-}
+// inForm are what the form of the page asks for, and what another choice ends.
+var inForm = []string{"column", "different", "group", "status", "verdict", "where", "in", "open", "of", "by", "fall", "inline"}

@@ -60,7 +60,7 @@ func (u *UI) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool)
 	held, err := u.Scope.Hold(r)
 	if err != nil {
 		if scope.Foreign(err) {
-			u.Door.Refused(r.Context(), p, "enter", strings.Trim(r.URL.Path, "/"), ridgeline.Errorf(ridgeline.Denied, "%s with a token of project %s", r.Method, p.Project))
+			u.Door.Strayed(r.Context(), p, r.Method, strings.Trim(r.URL.Path, "/"))
 		}
 		u.fail(w, r, err)
 		return r, false
