@@ -58,23 +58,13 @@ func TestLogged(t *testing.T) {
 	dir := t.TempDir()
 	s, experiment := notebook(t, dir)
 	p := sit(t, serveAt(t, dir))
-	inSight := func(what string, i int) {
-		t.Helper()
-		p.until(fmt.Sprintf("%s: trial-%d is in sight", what, i), func() bool {
-			return asks[bool](p, `(() => {
-				const link = [...document.querySelectorAll("[data-rows] a.name")].find((a) => a.innerText === %s), box = document.querySelector("[data-rows]")?.getBoundingClientRect();
-				const at = link?.getBoundingClientRect();
-				return !!at && at.top >= box.top - 1 && at.bottom <= box.bottom + 1;
-			})()`, fmt.Sprintf("trial-%d", i))
-		})
-	}
-	scrolls := func(to string) { asks[bool](p, `(document.querySelector("[data-rows]").scrollTop = `+to+`, true)`) }
+	inSight := func(what string, i int) { t.Helper(); p.inSight(what, fmt.Sprintf("trial-%d", i)) }
 
 	address := fmt.Sprintf("/logged?experiment=%d", experiment)
 	p.opens(address)
 	p.sees("2,200 runs")
 	inSight("the latest", manyLogged-1)
-	scrolls("1e9")
+	p.scrolls("1e9")
 	inSight("at the end", 0)
 	p.has(`tr[aria-rowindex="2201"]`)
 	if n := asks[int](p, `document.querySelectorAll("[data-rows] tbody tr").length`); n > 120 {

@@ -176,6 +176,25 @@ func (p *person) fills(selector, text string) {
 	})
 }
 
+// inSight waits until the row of that name is, all of it, in the table that
+// scrolls.
+func (p *person) inSight(what, name string) {
+	p.Helper()
+	p.until(what+": "+name+" is in sight", func() bool {
+		return asks[bool](p, `(() => {
+			const link = [...document.querySelectorAll("[data-rows] a.name")].find((a) => a.innerText === %s), box = document.querySelector("[data-rows]")?.getBoundingClientRect();
+			const at = link?.closest("tr").getBoundingClientRect();
+			return !!at && at.top >= box.top - 1 && at.bottom <= box.bottom + 1;
+		})()`, name)
+	})
+}
+
+// scrolls moves that table to so many pixels from its beginning.
+func (p *person) scrolls(to string) {
+	p.Helper()
+	asks[bool](p, `(document.querySelector("[data-rows]").scrollTop = `+to+`, true)`)
+}
+
 // watches marks the document. What is called at the end says whether it is
 // still the same one: whatever has changed since did so without a reload.
 func (p *person) watches() (still func()) {

@@ -72,16 +72,7 @@ func TestRuns(t *testing.T) {
 	manage(t, dir)
 	p := sit(t, serveAt(t, dir))
 	name := func(i int) string { return fmt.Sprintf("r-%014d", i) }
-	inSight := func(what string, i int) {
-		t.Helper()
-		p.until(what+": "+name(i)+" is in sight", func() bool {
-			return asks[bool](p, `(() => {
-				const row = document.getElementById(%s), box = document.querySelector("[data-rows]")?.getBoundingClientRect(), at = row?.getBoundingClientRect();
-				return !!at && at.top >= box.top - 1 && at.bottom <= box.bottom + 1;
-			})()`, name(i))
-		})
-	}
-	scrolls := func(to string) { asks[bool](p, `(document.querySelector("[data-rows]").scrollTop = `+to+`, true)`) }
+	inSight := func(what string, i int) { t.Helper(); p.inSight(what, name(i)) }
 	few := func() {
 		t.Helper()
 		if n := asks[int](p, `document.querySelectorAll("[data-rows] tbody tr").length`); n > 120 {
@@ -92,14 +83,14 @@ func TestRuns(t *testing.T) {
 	p.opens("/runs")
 	p.sees(name(manyRuns-1), "3,000 runs")
 	p.has(`table[aria-rowcount="3001"]`)
-	scrolls("1e9")
+	p.scrolls("1e9")
 	inSight("at the end", 0)
 	p.has(`tr[aria-rowindex="3001"]`)
 	few()
 	p.until("the address says where", func() bool {
 		return asks[int](p, `Number(new URL(location.href).searchParams.get("skip"))`) > manyRuns-100
 	})
-	scrolls("0")
+	p.scrolls("0")
 	inSight("at the beginning again", manyRuns-1)
 	p.until("the address is short again", func() bool { return p.at() == "/runs" })
 
